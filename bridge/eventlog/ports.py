@@ -1,0 +1,84 @@
+"""What the event log asks of a store; small capabilities, so that audit code cannot append.
+
+All methods are blocking (SQLite, psycopg): a service on an event loop calls them from a thread.
+Implementations: `bridge.storage.sqlite_event_log`, `bridge.storage.postgres_event_log`,
+`bridge.storage.memory_event_log`; one conformance suite in `tests/eventlog/`.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bridge.model.entry import Appended, CursorMove, EntryDraft, SourceCursor, StoredEntry, TreeHead
+
+
+class EventLogWriter(Protocol):
+    """Appends; the only verb that writes the log."""
+
+    def append(self, drafts: Sequence[EntryDraft], *, cursor: CursorMove | None = None) -> Appended:
+        """Append `drafts` in order and move `cursor`, all in one durable commit.
+
+        Indices are given under the store's append lock, so index order is commit order over all
+        appending processes. With a cursor, a draft whose id is already in the log is a bug of ours
+        and raises `LogCorrupt`; without one (pending entries), it is passed over.
+
+        Raises:
+            StaleCursor: the cursor is not at `expected_version`; nothing was written.
+            StorageUnavailable: nothing was written, or (connection lost) it is unknown; the caller
+                rereads its cursor before it repeats.
+        """
+
+
+class EventLogReader(Protocol):
+    """Reads entries and the tree."""
+
+    def head(self) -> TreeHead:
+        """Return the tree over everything appended."""
+
+    def read(self, start: int, count_max: int) -> list[StoredEntry]:
+        """Return up to `count_max` entries from index `start` on, in order."""
+
+    def leaf_hashes(self, start: int, stop: int) -> list[bytes]:
+        """Return the leaf hashes of `[start, stop)`; fewer when the log ends before."""
+
+    def find(self, entry_id: str) -> StoredEntry | None:
+        """Return the entry with this id."""
+
+    def cursor(self, source: str) -> SourceCursor | None:
+        """Return the durable cursor of `source`, or None when it never appended."""
+
+    def change_token(self) -> int:
+        """Return a number that differs after another process appended; cheap enough to poll often.
+
+        It is a hint: the promise is that `read` sees every append that has returned.
+        """
+
+
+class CheckpointStore(Protocol):
+    """Keeps signed tree heads."""
+
+    def add_checkpoint(self, size: int, note: bytes) -> None:
+        """Keep a signed checkpoint over the first `size` entries."""
+
+    def latest_checkpoint(self) -> tuple[int, bytes] | None:
+        """Return size and note of the newest checkpoint."""
+
+
+class PendingEntries(Protocol):
+    """Entries written by other roles in the same transaction as the thing that they record.
+
+    The sequencer appends them, then discards them; a crash between the two repeats the append,
+    which passes over ids that the log already has.
+    """
+
+    def pending(self, count_max: int) -> list[tuple[int, EntryDraft]]:
+        """Return up to `count_max` pending entries with their row numbers, oldest first."""
+
+    def discard(self, through: int) -> None:
+        """Forget pending entries up to and including row number `through`: the log has them."""
+
+
+class EventLogStore(EventLogWriter, EventLogReader, CheckpointStore, Protocol):
+    """All capabilities of one log; only the wiring hands this out whole."""
+
+    def close(self) -> None:
+        """Release the store."""

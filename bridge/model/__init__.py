@@ -1,0 +1,1 @@
+"""Values that cross rooms: frozen, standard library only, no clock, no I/O."""
