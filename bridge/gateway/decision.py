@@ -80,7 +80,7 @@ class Decision:
 
 
 class WritePath(Protocol):
-    """The part of the gateway that knows about two sides; the data plane hands it whole requests."""
+    """The part of the gateway that knows both sides; the data plane hands it whole requests."""
 
     async def write(self, decision: Decision, request: HttpRequest) -> HttpResponse:
         """Take a journalled write through intent, authority, outcome; return the client's answer.
