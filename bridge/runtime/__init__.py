@@ -1,0 +1,1 @@
+"""Settings, wiring, supervisor and telemetry: what turns rooms and adapters into running roles."""

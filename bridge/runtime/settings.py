@@ -1,0 +1,114 @@
+"""Settings: one YAML file and the environment, both strict.
+
+An environment variable overrides the file: `BRIDGE_` + the path of the key, with `__` between its
+parts (`BRIDGE_CONTROL__TOKEN`, `BRIDGE_SOURCES__SHOP__DSN`), so that secrets need not stand in it.
+Relative paths in the file are relative to the file's own folder.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_NAME = r"^[a-z][a-z0-9_]{0,30}$"
+"""Source names become parts of event ids and slot names: lower case, 31 characters at most."""
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EventLogSettings(Section):
+    """Where the event log lives and what its checkpoints call it."""
+
+    url: str = "sqlite"
+    """`sqlite` (a file in `data_dir`) or a `postgresql://` URI of a database that is ours."""
+    origin: str = "legacy-bridge.local/log"
+    """First line of every checkpoint: a schema-less name that is unique to this log."""
+
+
+class ContractsSettings(Section):
+    """Where the contracts are and how their event types begin."""
+
+    dir: Path = Path("contracts")
+    type_prefix: str = "com.example"
+    """Reverse-DNS prefix of CloudEvents `type`."""
+
+
+class SourceSettings(Section):
+    """A legacy database to capture."""
+
+    kind: Literal["postgres"] = "postgres"
+    dsn: str
+    """libpq URI or key-value string; best given by `BRIDGE_SOURCES__NAME__DSN`."""
+    slot: str | None = Field(default=None, pattern=_NAME)
+    """Replication slot; `bridge_NAME` when absent."""
+    publication: str | None = Field(default=None, pattern=_NAME)
+    """Publication; `bridge_NAME` when absent."""
+    snapshot: Literal["initial", "never"] = "initial"
+
+
+class QueueSettings(Section):
+    """A queue that the gateway declares for a consumer group."""
+
+    name: str = Field(min_length=1, max_length=200)
+    bind: tuple[str, ...] = ("#",)
+    """Binding patterns of the topic exchange, e.g. `shop.order.*.v1`."""
+
+
+class DeliverySettings(Section):
+    """The broker that events are published to."""
+
+    url: str
+    """`amqp://user:password@host:port/vhost`; best given by `BRIDGE_DELIVERY__URL`."""
+    exchange: str = "lb.events"
+    queues: tuple[QueueSettings, ...] = ()
+
+
+class UpstreamSettings(Section):
+    """One HTTP application behind the gateway."""
+
+    url: str = Field(pattern=r"^http://[^/]+/?$")
+    """`http://host:port`; TLS to upstreams comes with the gateway's own depth."""
+    connections_max: int = Field(default=128, ge=1, le=10_000)
+    """Bound of the pool of one worker: a weak legacy is protected by its connections."""
+
+
+class GatewaySettings(Section):
+    """The HTTP data plane."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    workers: int = Field(default=2, ge=1, le=64)
+    routes: Path = Path("routes")
+    upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
+    lane_wait_ms: int = Field(default=250, ge=0, le=60_000)
+    """How long a write waits for its key's lane before 503, or before the sticky authority."""
+
+
+class ControlSettings(Section):
+    """The control plane's API."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8081
+    token: str | None = Field(default=None, min_length=16)
+    """Bearer token of the API; may be absent only on a loopback address."""
+
+
+class Settings(Section):
+    """Everything that a deployment decides."""
+
+    data_dir: Path = Path("data")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    event_log: EventLogSettings = EventLogSettings()
+    contracts: ContractsSettings = ContractsSettings()
+    sources: dict[Annotated[str, Field(pattern=_NAME)], SourceSettings] = Field(
+        default_factory=dict
+    )
+    delivery: DeliverySettings | None = None
+    gateway: GatewaySettings | None = None
+    control: ControlSettings | None = None
