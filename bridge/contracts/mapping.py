@@ -1,0 +1,172 @@
+"""What a `mapping.yaml` says: which table becomes which event, column by column."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bridge.contracts.conversions import TYPES, CodeMeaning
+from bridge.contracts.names import is_field, is_source
+
+_KEYS: Final = ("subject", "version", "source", "table", "key", "fields", "drop")
+_FIELD_KEYS: Final = ("column", "type", "codes")
+_MEANING_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    "string": str,
+    "decimal": str,
+    "boolean": bool,
+    "integer": int,
+    "float": (int, float),
+}
+"""What the codes of a field may mean, by field type; other types have no code tables."""
+_NO_KEY_TYPES: Final = frozenset(("json", "bytes", "float"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldRule:
+    """How one field of an event comes from one column."""
+
+    name: str
+    column: str
+    type: str
+    """One of `conversions.TYPES`."""
+    codes: Mapping[str, CodeMeaning] | None
+    """Column text → value of the field; a text outside it breaks the contract."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableMapping:
+    """A whole mapping; every column of the table is either mapped or dropped."""
+
+    subject: str
+    version: str
+    source: str
+    table: str
+    """`schema.table`."""
+    key: tuple[str, ...]
+    """Names of the fields that name the entity; empty for a table without a key."""
+    fields: tuple[FieldRule, ...]
+    drop: frozenset[str]
+    """Columns that never leave the legacy database."""
+
+
+def unknown_key(key: object, known: tuple[str, ...]) -> str:
+    """Say that `key` is not known and which known one is nearest."""
+    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+    return f"unknown key {str(key)!r}; {hint}"
+
+
+def parse_mapping(tree: Any) -> tuple[TableMapping | None, list[str]]:
+    """Return the mapping that `tree` (parsed YAML) says, or None and all its problems."""
+    if not isinstance(tree, dict):
+        return None, ["expected a mapping of keys"]
+    problems = [unknown_key(key, _KEYS) for key in tree if key not in _KEYS]
+    problems += [f"key {key!r} is missing" for key in _KEYS[:-1] if key not in tree]
+    if problems:
+        return None, problems
+    problems += _text_problems(tree)
+    fields, field_problems = _parse_fields(tree["fields"])
+    problems += field_problems
+    problems += _key_problems(tree["key"], fields)
+    problems += _drop_problems(tree.get("drop", []), fields)
+    if problems:
+        return None, problems
+    mapping = TableMapping(
+        subject=tree["subject"],
+        version=tree["version"],
+        source=tree["source"],
+        table=tree["table"],
+        key=tuple(tree["key"]),
+        fields=tuple(fields),
+        drop=frozenset(tree.get("drop", [])),
+    )
+    return mapping, []
+
+
+def _text_problems(tree: dict[str, Any]) -> Iterator[str]:
+    for key in ("subject", "version", "source", "table"):
+        if not isinstance(tree[key], str):
+            yield f"{key!r} must be a text, found {type(tree[key]).__name__}; put it in quotes"
+    source, table = tree["source"], tree["table"]
+    if isinstance(source, str) and not is_source(source):
+        yield f"source {source!r} must have the form [a-z][a-z0-9_-]*"
+    if isinstance(table, str) and not all(table.partition(".")):
+        yield f"table {table!r} must have the form 'schema.table'"
+
+
+def _parse_fields(tree: Any) -> tuple[list[FieldRule], list[str]]:
+    if not isinstance(tree, dict) or not tree:
+        return [], ["'fields' must name at least one field"]
+    fields: list[FieldRule] = []
+    problems: list[str] = []
+    for name, rule in tree.items():
+        found = list(_field_problems(name, rule))
+        problems += [f"field {str(name)!r}: {problem}" for problem in found]
+        if not found:
+            codes = rule.get("codes")
+            fields.append(
+                FieldRule(name=name, column=rule["column"], type=rule["type"], codes=codes)
+            )
+    return fields, problems
+
+
+def _field_problems(name: Any, rule: Any) -> Iterator[str]:
+    if not isinstance(name, str) or not is_field(name):
+        yield "a field's name has the form [A-Za-z][A-Za-z0-9_]*"
+    if not isinstance(rule, dict):
+        yield "expected {column: …, type: …}"
+        return
+    for key in rule:
+        if key not in _FIELD_KEYS:
+            yield unknown_key(key, _FIELD_KEYS)
+    for key in ("column", "type"):
+        if not isinstance(rule.get(key), str):
+            yield f"{key!r} must be there and be a text"
+            return
+    if rule["type"] not in TYPES:
+        near = difflib.get_close_matches(rule["type"], TYPES, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(TYPES)}"
+        yield f"unknown type {rule['type']!r}; {hint}"
+    elif "codes" in rule:
+        yield from _code_problems(rule["type"], rule["codes"])
+
+
+def _code_problems(field_type: str, codes: Any) -> Iterator[str]:
+    if not isinstance(codes, dict) or not codes:
+        yield "'codes' must hold at least one code"
+        return
+    meaning_type = _MEANING_TYPES.get(field_type)
+    if meaning_type is None:
+        yield f"a field of type {field_type!r} has no codes"
+        return
+    for code, meaning in codes.items():
+        if not isinstance(code, str):
+            yield f"code {code!r} must be a text, as the column holds it; put it in quotes"
+        boolean = isinstance(meaning, bool)
+        if meaning is not None and (
+            not isinstance(meaning, meaning_type) or boolean is not (field_type == "boolean")
+        ):
+            yield f"the meaning of code {code!r} is not of type {field_type!r}"
+
+
+def _key_problems(key: Any, fields: list[FieldRule]) -> Iterator[str]:
+    if not isinstance(key, list):
+        yield "'key' must be a list of field names; [] for a table without a key"
+        return
+    types = {field.name: field.type for field in fields}
+    for name in key:
+        if not isinstance(name, str) or name not in types:
+            yield f"key field {name!r} is not among the fields"
+        elif types[name] in _NO_KEY_TYPES:
+            yield f"key field {name!r} is of type {types[name]!r}, which cannot name an entity"
+    if len(set(map(str, key))) != len(key):
+        yield "'key' names a field twice"
+
+
+def _drop_problems(drop: Any, fields: list[FieldRule]) -> Iterator[str]:
+    if not isinstance(drop, list) or not all(isinstance(column, str) for column in drop):
+        yield "'drop' must be a list of column names"
+        return
+    mapped = {field.column for field in fields}
+    for column in sorted(mapped.intersection(drop)):
+        yield f"column {column!r} is both mapped and dropped"
