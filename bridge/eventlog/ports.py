@@ -40,6 +40,12 @@ class EventLogReader(Protocol):
     def leaf_hashes(self, start: int, stop: int) -> list[bytes]:
         """Return the leaf hashes of `[start, stop)`; fewer when the log ends before."""
 
+    def tile_roots(self, level: int, start: int, stop: int) -> list[bytes]:
+        """Return the roots of the complete tiles `[start, stop)` of a tile level.
+
+        A root of level n covers 256^(n+1) leaves, so proofs over a long log read few hashes.
+        """
+
     def find(self, entry_id: str) -> StoredEntry | None:
         """Return the entry with this id."""
 

@@ -1,0 +1,291 @@
+"""The event log in one SQLite file: the embedded default on one machine.
+
+Several processes may append: each append takes the file's write lock first and grows the tree as it
+stands under that lock. Readers see the last commit and never wait for an appender. One object may
+be shared by threads: appends queue on one connection, reads on another.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bridge.eventlog.merkle import EMPTY_ROOT, Frontier
+from bridge.eventlog.refusals import repeated_entry, stale_cursor
+from bridge.eventlog.tree import (
+    EMPTY_TREE,
+    TILE_HASHES,
+    Growth,
+    LogTree,
+    first_of_each,
+    grow,
+    restore_tree,
+    split_hashes,
+    stored_entry,
+)
+from bridge.model.entry import Appended, CursorMove, EntryDraft, SourceCursor, StoredEntry, TreeHead
+from bridge.storage.sqlite_event_log_file import (
+    BUSY_TIMEOUT_MS_DEFAULT,
+    connect,
+    create_schema,
+    explained,
+    roll_back,
+)
+from bridge.storage.sqlite_event_log_wal import WalKeeper
+
+APPLICATION_ID = 0x4C42_4C47  # "LBLG"
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE entries (
+    leaf_index INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    entry_id TEXT NOT NULL,
+    routing_key TEXT,
+    partition_key TEXT,
+    leaf BLOB NOT NULL,
+    payload BLOB NOT NULL
+);
+CREATE UNIQUE INDEX entries_by_id ON entries (entry_id);
+CREATE TABLE head (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    frontier BLOB NOT NULL,
+    root BLOB NOT NULL
+);
+CREATE TABLE tiles (
+    level INTEGER NOT NULL,
+    tile_index INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    hashes BLOB,
+    PRIMARY KEY (level, tile_index)
+);
+CREATE TABLE cursors (
+    source TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    state BLOB NOT NULL
+);
+CREATE TABLE checkpoints (
+    size INTEGER PRIMARY KEY,
+    note BLOB NOT NULL
+)
+"""
+
+INSERT_ENTRY = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)"
+# The row of the head is made by the first append.
+STORE_HEAD = "INSERT OR REPLACE INTO head VALUES (1, ?, ?)"
+LOAD_HEAD = "SELECT frontier, root FROM head"
+LOAD_TAIL = "SELECT leaf FROM entries WHERE leaf_index >= ? ORDER BY leaf_index"
+INSERT_TILE = "INSERT INTO tiles VALUES (?, ?, ?, ?)"
+MOVE_CURSOR = "UPDATE cursors SET version = version + 1, state = ? WHERE source = ? AND version = ?"
+START_CURSOR = "INSERT OR IGNORE INTO cursors VALUES (?, 1, ?)"
+LOAD_CURSOR = "SELECT version, state FROM cursors WHERE source = ?"
+# Ids are passed as one JSON array, whatever their number.
+KNOWN_IDS = "SELECT entry_id FROM entries WHERE entry_id IN (SELECT value FROM json_each(?))"
+READ_ENTRIES = "SELECT * FROM entries WHERE leaf_index >= ? ORDER BY leaf_index LIMIT ?"
+FIND_ENTRY = "SELECT * FROM entries WHERE entry_id = ?"
+READ_TILES = """
+SELECT hashes FROM tiles WHERE level = 0 AND tile_index BETWEEN ? AND ? ORDER BY tile_index
+"""
+READ_ROOTS = """
+SELECT root FROM tiles WHERE level = ? AND tile_index >= ? AND tile_index < ? ORDER BY tile_index
+"""
+STORE_CHECKPOINT = "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)"
+LATEST_CHECKPOINT = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
+
+
+class SqliteEventLog:
+    """An `EventLogStore` over the SQLite file at `path`, which is made when it is missing.
+
+    Raises:
+        StorageUnavailable: the file cannot be opened.
+        ConfigInvalid: the file is not an event log of this version.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS_DEFAULT) -> None:
+        self.path = path
+        self._busy_timeout_ms = busy_timeout_ms
+        self._append_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+        self._writer: sqlite3.Connection | None = None
+        self._wal: WalKeeper | None = None
+        # The tree as of our last append; valid while the stored frontier is the same.
+        self._tree: LogTree = EMPTY_TREE
+        with explained("open event log", path):
+            self._reader = connect(path, busy_timeout_ms=busy_timeout_ms)
+        try:
+            with explained("open event log", path):
+                create_schema(
+                    self._reader,
+                    path,
+                    application_id=APPLICATION_ID,
+                    version=SCHEMA_VERSION,
+                    script=SCHEMA,
+                )
+        except BaseException:
+            self._reader.close()
+            raise
+
+    def append(self, drafts: Sequence[EntryDraft], *, cursor: CursorMove | None = None) -> Appended:
+        """Append in one durable commit; see `EventLogWriter.append`."""
+        with self._append_lock, explained("append to event log", self.path):
+            writer = self._writing()
+            writer.execute("BEGIN IMMEDIATE")
+            try:
+                tree = self._tree = _read_tree(writer, known=self._tree)
+                if cursor is None:
+                    drafts = _without_known(writer, drafts)
+                else:
+                    _move_cursor(writer, cursor)
+                growth = grow(tree, drafts)
+                if growth.rows:
+                    _write(writer, growth)
+                writer.execute("COMMIT")
+            except BaseException:
+                roll_back(writer)
+                raise
+            self._tree = growth.tree
+            if self._wal is not None:
+                self._wal.written(growth.rows)
+        return Appended(
+            first_index=tree.frontier.size,
+            head=growth.head,
+            cursor_version=None if cursor is None else cursor.expected_version + 1,
+        )
+
+    def head(self) -> TreeHead:
+        """Return the tree over everything appended."""
+        row = self._read_one(LOAD_HEAD)
+        if row is None:
+            return TreeHead(size=0, root=EMPTY_ROOT)
+        return TreeHead(size=Frontier.from_bytes(row[0]).size, root=row[1])
+
+    def read(self, start: int, count_max: int) -> list[StoredEntry]:
+        """Return up to `count_max` entries from index `start` on, in order."""
+        return [stored_entry(row) for row in self._read_all(READ_ENTRIES, start, count_max)]
+
+    def leaf_hashes(self, start: int, stop: int) -> list[bytes]:
+        """Return the leaf hashes of `[start, stop)`; fewer when the log ends before."""
+        if stop <= start:
+            return []
+        first, last = start // TILE_HASHES, (stop - 1) // TILE_HASHES
+        with self._read_lock, explained("read event log", self.path):
+            # One transaction, so that no tile is completed between the two reads.
+            self._reader.execute("BEGIN")
+            try:
+                tiles = self._reader.execute(READ_TILES, (first, last)).fetchall()
+                hashes = [leaf for (tile,) in tiles for leaf in split_hashes(tile)]
+                if len(tiles) <= last - first:
+                    tree = _read_tree(self._reader)
+                    if tree.frontier.size // TILE_HASHES == first + len(tiles):
+                        hashes += tree.tail
+            finally:
+                self._reader.execute("COMMIT")
+        skipped = start - first * TILE_HASHES
+        return hashes[skipped : skipped + stop - start]
+
+    def tile_roots(self, level: int, start: int, stop: int) -> list[bytes]:
+        """Return the roots of the complete tiles `[start, stop)` of a tile level."""
+        return [root for (root,) in self._read_all(READ_ROOTS, level, start, stop)]
+
+    def find(self, entry_id: str) -> StoredEntry | None:
+        """Return the entry with this id."""
+        row = self._read_one(FIND_ENTRY, entry_id)
+        return None if row is None else stored_entry(row)
+
+    def cursor(self, source: str) -> SourceCursor | None:
+        """Return the durable cursor of `source`, or None when it never appended."""
+        row = self._read_one(LOAD_CURSOR, source)
+        return None if row is None else SourceCursor(source=source, version=row[0], state=row[1])
+
+    def change_token(self) -> int:
+        """Return a number that differs after anybody else's commit to the file."""
+        token = self._read_one("PRAGMA data_version")
+        assert token is not None
+        return int(token[0])
+
+    def add_checkpoint(self, size: int, note: bytes) -> None:
+        """Keep a signed checkpoint over the first `size` entries."""
+        with self._append_lock, explained("keep a checkpoint in event log", self.path):
+            self._writing().execute(STORE_CHECKPOINT, (size, note))
+
+    def latest_checkpoint(self) -> tuple[int, bytes] | None:
+        """Return size and note of the newest checkpoint."""
+        row = self._read_one(LATEST_CHECKPOINT)
+        return None if row is None else (row[0], row[1])
+
+    def close(self) -> None:
+        """Release the file; may be called twice."""
+        if self._wal is not None:
+            self._wal.close()
+        with self._append_lock:
+            if self._writer is not None:
+                self._writer.close()
+        with self._read_lock:
+            self._reader.close()
+
+    def _writing(self) -> sqlite3.Connection:
+        """Return the connection that appends; a process that only reads never opens it."""
+        if self._writer is None:
+            writer = connect(self.path, busy_timeout_ms=self._busy_timeout_ms)
+            # Copying the WAL back inside a commit is what makes the slowest commits slow.
+            writer.execute("PRAGMA wal_autocheckpoint=0")
+            self._writer = writer
+            self._wal = WalKeeper(self.path, self._append_lock)
+        return self._writer
+
+    def _read_one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
+        with self._read_lock, explained("read event log", self.path):
+            row: tuple[Any, ...] | None = self._reader.execute(sql, values).fetchone()
+            return row
+
+    def _read_all(self, sql: str, *values: object) -> list[Any]:
+        with self._read_lock, explained("read event log", self.path):
+            return self._reader.execute(sql, values).fetchall()
+
+
+def _read_tree(connection: sqlite3.Connection, *, known: LogTree = EMPTY_TREE) -> LogTree:
+    """Return the tree as the current transaction sees it: `known` when that is still it."""
+    row = connection.execute(LOAD_HEAD).fetchone()
+    if row is None:
+        return EMPTY_TREE
+    frontier = Frontier.from_bytes(row[0])
+    if frontier == known.frontier:
+        return known
+    first = frontier.size - frontier.size % TILE_HASHES
+    return restore_tree(frontier, [leaf for (leaf,) in connection.execute(LOAD_TAIL, (first,))])
+
+
+def _without_known(
+    writer: sqlite3.Connection, drafts: Sequence[EntryDraft]
+) -> Sequence[EntryDraft]:
+    """Return the drafts whose ids are new, each id once."""
+    new = first_of_each(drafts)
+    ids = json.dumps(list(new))
+    for (known,) in writer.execute(KNOWN_IDS, (ids,)).fetchall():
+        del new[known]
+    return list(new.values())
+
+
+def _move_cursor(writer: sqlite3.Connection, move: CursorMove) -> None:
+    """Move the cursor of a source, or raise `StaleCursor` when it is not where we left it."""
+    if move.expected_version == 0:
+        moved = writer.execute(START_CURSOR, (move.source, move.state)).rowcount
+    else:
+        values = (move.state, move.source, move.expected_version)
+        moved = writer.execute(MOVE_CURSOR, values).rowcount
+    if moved != 1:
+        row = writer.execute(LOAD_CURSOR, (move.source,)).fetchone()
+        raise stale_cursor(move, 0 if row is None else row[0])
+
+
+def _write(writer: sqlite3.Connection, growth: Growth) -> None:
+    """Write what an append adds."""
+    try:
+        writer.executemany(INSERT_ENTRY, growth.rows)
+    except sqlite3.IntegrityError as exc:
+        raise repeated_entry(growth.rows, exc) from exc
+    if growth.tiles:
+        writer.executemany(INSERT_TILE, growth.tiles)
+    writer.execute(STORE_HEAD, (growth.tree.frontier.to_bytes(), growth.head.root))
