@@ -23,6 +23,9 @@ from bridge.model.event import Breach, ChangeOrigin, Event
 
 Fields = dict[str, Any]
 
+# An enum's member is looked up faster as a global than through its class.
+_TRUNCATED: Final = ChangeKind.TRUNCATED
+
 # What a text that does not convert may raise: see `conversions`.
 _UNCONVERTIBLE: Final = (ValueError, KeyError, TypeError, IndexError)
 
@@ -66,6 +69,7 @@ class TableMapper:
         self._schema = schema
         self._key_names = mapping.key
         self._convert_row = _row_function(self.cells, relation)
+        self._key_of = _key_function(mapping.key)
         self._json_cells = [(c.rule.name, c.column) for c in self.cells if c.rule.type == "json"]
         self._frames = {kind: _frame(mapping, kind, type_prefix) for kind in ChangeKind}
         self._time: datetime | None = None
@@ -87,9 +91,8 @@ class TableMapper:
                 if before_image is not BeforeImage.FULL or UNSENT in before_row:
                     return self._map_slowly(change, origin)
                 data["before"] = self._convert_row(before_row)
-            if self._key_names and kind is not ChangeKind.TRUNCATED:
-                state = data["after"] if after_row is not None else data["before"]
-                data["key"] = {name: state[name] for name in self._key_names}
+            if self._key_names and kind is not _TRUNCATED:
+                data["key"] = self._key_of(data["after" if after_row is not None else "before"])
         except _UNCONVERTIBLE:
             return self._map_slowly(change, origin)
         return self._finish(change, origin, data)
@@ -102,11 +105,11 @@ class TableMapper:
         if reason is not None:
             return self._breach(change, origin, data, reason)
         key = None if data["key"] is None else orjson.dumps(data["key"]).decode()
+        frame = self._frames[change.kind]
         try:
-            payload = self._payload(change.kind, origin, key, data)
+            payload = self._payload(frame, origin, key, data)
         except TypeError:  # A text that is not UTF-8: valid as JSON Schema, not as JSON.
             return self._breach(change, origin, data, "/: a text is not valid UTF-8")
-        frame = self._frames[change.kind]
         return Event(
             origin.event_id,
             frame.type,
@@ -117,10 +120,7 @@ class TableMapper:
             payload,
         )
 
-    def _payload(
-        self, kind: ChangeKind, origin: ChangeOrigin, key: str | None, data: Fields
-    ) -> bytes:
-        frame = self._frames[kind]
+    def _payload(self, frame: _Frame, origin: ChangeOrigin, key: str | None, data: Fields) -> bytes:
         if origin.time is not self._time:  # All changes of a transaction share one object.
             self._time_text = _utc_text(origin.time)
             self._time = origin.time
@@ -128,24 +128,22 @@ class TableMapper:
             f'{{"specversion":"1.0","id":"{origin.event_id}"{frame.before_time}{self._time_text}'
             f'","recordedtime":"{origin.recorded_time}{frame.after_recorded_time}'
             f'{origin.sequence}"'
-        )
+        ).encode()
         if key is None:
-            return b'%b,"data":%b}' % (head.encode(), orjson.dumps(data))
-        return b'%b,"partitionkey":%b,"data":%b}' % (
-            head.encode(),
-            orjson.dumps(key),
-            orjson.dumps(data),
-        )
+            return b'%b,"data":%b}' % (head, orjson.dumps(data))
+        return b'%b,"partitionkey":%b,"data":%b}' % (head, orjson.dumps(key), orjson.dumps(data))
 
     def _splice_json(self, change: RowChange, data: Fields) -> None:
         """Put JSON columns in as the source's exact text, digits and all."""
-        for name, index in self._json_cells:
-            for side, row in (("after", change.after), ("before", change.before)):
-                fields: Fields = data.get(side, {})
+        for side, row in (("after", change.after), ("before", change.before)):
+            if row is None:
+                continue
+            fields = data[side]
+            for name, index in self._json_cells:
                 value = fields.get(name)
                 # A text that is no JSON stands as it is, in an event that is parked.
-                if row is not None and value is not None and value is not row[index]:
-                    fields[name] = orjson.Fragment(str(row[index]))
+                if value is not None and value is not row[index]:
+                    fields[name] = orjson.Fragment(row[index])  # type: ignore[arg-type]  # a text: it was converted
 
     def _map_slowly(self, change: RowChange, origin: ChangeOrigin) -> Event | Breach:
         """Map cell by cell; name what does not convert and keep its raw text."""
@@ -180,21 +178,21 @@ class TableMapper:
     def _find_key(self, data: Fields, problems: list[str]) -> None:
         """Fill `data["key"]` from the new row, and what that did not send from the old one."""
         known = data.get("before", {}) | data.get("after", {})
-        missing = [name for name in self._key_names if name not in known]
-        if missing:
-            problems.append(f"/key/{missing[0]}: was not sent; is it in the replica identity?")
-        else:
-            data["key"] = {name: known[name] for name in self._key_names}
+        try:
+            data["key"] = self._key_of(known)
+        except KeyError as exc:
+            problems.append(f"/key/{exc.args[0]}: was not sent; is it in the replica identity?")
 
     def _breach(self, change: RowChange, origin: ChangeOrigin, data: Fields, reason: str) -> Breach:
         """Keep `data`, raw texts included, with its `reason`."""
+        frame = self._frames[change.kind]
         try:
             key = None if data["key"] is None else orjson.dumps(data["key"]).decode()
-            payload = self._payload(change.kind, origin, key, data)
+            payload = self._payload(frame, origin, key, data)
         except TypeError:  # Not UTF-8, or a number beyond 64 bits: JSON keeps the text of it.
             plain = _plain(data)
             key = None if plain["key"] is None else orjson.dumps(plain["key"]).decode()
-            payload = self._payload(change.kind, origin, key, plain)
+            payload = self._payload(frame, origin, key, plain)
         return Breach(origin.event_id, self.subject, self.version, key, reason, payload)
 
 
@@ -277,6 +275,13 @@ def _row_function(cells: tuple[_Cell, ...], relation: Relation) -> Callable[[Row
     exec(source, namespace)  # noqa: S102 - field names are checked, nothing else is foreign
     convert: Callable[[Row], Fields] = namespace["convert"]
     return convert
+
+
+def _key_function(names: tuple[str, ...]) -> Callable[[Fields], Fields]:
+    """Generate the choice of the key's fields; a missing one raises `KeyError`."""
+    items = ", ".join(f"{name!r}: fields[{name!r}]" for name in names)
+    choose: Callable[[Fields], Fields] = eval(f"lambda fields: {{{items}}}")  # noqa: S307 - as above
+    return choose
 
 
 def _convert_cell(cell: _Cell, row: Row, into: Fields, path: str, problems: list[str]) -> None:
