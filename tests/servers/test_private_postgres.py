@@ -40,14 +40,16 @@ def test_committed_rows_survive_stop_and_kill_on_the_same_port(server_folder: Pa
 
 
 def test_kill_ends_every_backend_at_once(server_folder: Path) -> None:
-    with PrivatePostgres.start(server_folder) as server:
-        with psycopg.connect(server.dsn()) as connection:
-            backend = connection.info.backend_pid
-            assert is_running(backend)
-            server.kill()
-            assert not is_running(backend)
-            with pytest.raises(psycopg.OperationalError):
-                connection.execute("SELECT 1")
+    with (
+        PrivatePostgres.start(server_folder) as server,
+        psycopg.connect(server.dsn()) as connection,
+    ):
+        backend = connection.info.backend_pid
+        assert is_running(backend)
+        server.kill()
+        assert not is_running(backend)
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
 
 
 def test_kill_leaves_no_shared_memory(server_folder: Path) -> None:
