@@ -1,0 +1,33 @@
+"""Read any complete subtree of a stored log, for proofs."""
+
+from collections.abc import Sequence
+
+from bridge.eventlog.merkle import TILE_LEVELS, Node
+from bridge.eventlog.ports import EventLogReader
+from bridge.eventlog.tree import tile_root
+from bridge.model.errors import LogCorrupt
+
+
+class StoredHashes:
+    """A `HashReader` over a log: at most 128 stored hashes are read for a node."""
+
+    def __init__(self, log: EventLogReader) -> None:
+        self._log = log
+
+    def read_hashes(self, nodes: Sequence[Node]) -> list[bytes]:
+        """Return the hash of each node; raises `LogCorrupt` when the log lacks one."""
+        return [self._read(node) for node in nodes]
+
+    def _read(self, node: Node) -> bytes:
+        tile_level, height = divmod(node.level, TILE_LEVELS)
+        start, stop = node.position << height, (node.position + 1) << height
+        if tile_level == 0:
+            hashes = self._log.leaf_hashes(start, stop)
+        else:
+            hashes = self._log.tile_roots(tile_level - 1, start, stop)
+        if len(hashes) != stop - start:
+            raise LogCorrupt(
+                f"cannot prove from the event log: hashes {start} to {stop} of tile level "
+                f"{tile_level} are needed, {len(hashes)} are stored"
+            )
+        return tile_root(hashes)
