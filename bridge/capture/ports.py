@@ -1,26 +1,36 @@
-"""What capture asks of a source of changes."""
+"""What capture asks of a source of changes, of the contracts and of the event log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
-from bridge.model.change import TransactionPart
+from bridge.capture.cursor import CaptureCursor
+from bridge.eventlog.ports import EventLogReader, EventLogWriter
+from bridge.model.change import Relation, Row, RowChange, TransactionPart
+from bridge.model.event import Breach, ChangeOrigin, Event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Idle:
-    """Nothing is half received; everything up to `position` was sent to us."""
+class Received(NamedTuple):
+    """What a stream had to give at one moment, in commit order."""
 
-    position: int
+    parts: list[TransactionPart]
+    position: int | None
+    """With nothing half received: everything up to here was sent to us, `parts` included."""
 
 
 class ChangeStream(Protocol):
     """An open replication stream. One thread drives it."""
 
-    def receive(self, timeout_ms: int) -> "TransactionPart | Idle | None":
-        """Return the next part, an idle position, or None when nothing came within `timeout_ms`.
+    def receive(self, changes_max: int, timeout_ms: int) -> Received:
+        """Return what has arrived; waits up to `timeout_ms` when nothing has.
 
-        Keepalives are answered inside, with the last acknowledged position.
+        Returns as soon as the source has no more to give for now, or about `changes_max` changes
+        are there: never waits for a fuller batch. Keepalives are answered inside.
+
+        Raises:
+            SourceUnavailable: the stream is broken; open another at the durable position.
+            DecodeError: the source sent bytes that are not its protocol.
         """
 
     def acknowledge(self, end_lsn: int) -> None:
@@ -30,13 +40,98 @@ class ChangeStream(Protocol):
         """Answer the source while the caller is busy; cheap, call at least each second."""
 
     def close(self) -> None:
-        """End the stream cleanly; the slot stays."""
+        """End the stream, cleanly if the source still answers; the slot stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableShape:
+    """A captured table as the catalog describes it now."""
+
+    relation: Relation
+    key: tuple[str, ...]
+    """Columns that identify a row and order a snapshot; empty for a table without a key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """A source that is ready to be read."""
+
+    system_id: str
+    timeline: int
+    start_lsn: int
+    """Where the stream starts: our durable position, or the new slot's first."""
+    tables: tuple[TableShape, ...]
+
+
+class SnapshotChunk(NamedTuple):
+    """Consecutive rows of one table."""
+
+    rows: list[Row]
+    after: tuple[str, ...] | None
+    """Key of the last row: where the next chunk goes on. None for a table without a key."""
 
 
 class Snapshot(Protocol):
-    """Rows of the captured tables as of one position of the stream."""
+    """The captured tables exactly as all commits before one position of the stream left them."""
 
-    position: int
+    @property
+    def position(self) -> int:
+        """A transaction is in the snapshot if and only if its commit LSN is below this."""
 
-    def chunks(self) -> Iterator[TransactionPart]:
-        """Yield rows as parts whose changes are of kind READ."""
+    @property
+    def taken_at(self) -> datetime:
+        """The source's clock when the snapshot was taken (aware, UTC)."""
+
+    def chunks(
+        self, table: TableShape, after: tuple[str, ...] | None, rows_max: int
+    ) -> Iterator[SnapshotChunk]:
+        """Yield the rows of `table` beyond key `after` (None: all), in key order.
+
+        Raises:
+            SourceUnavailable: the snapshot is gone; take another and go on after the last key.
+        """
+
+    def close(self) -> None:
+        """Release the snapshot."""
+
+
+class ChangeSource(Protocol):
+    """A legacy database that can be captured."""
+
+    def prepare(self, cursor: CaptureCursor | None) -> Preparation:
+        """Check the source, create what is missing, and judge whether `cursor` still fits.
+
+        Raises:
+            SourceUnfit: a setting or a right is missing, or changes after `cursor` are lost.
+            SourceUnavailable: it cannot be reached now.
+        """
+
+    def stream(self, start_lsn: int) -> ChangeStream:
+        """Open the stream of changes that committed at or after `start_lsn`."""
+
+    def snapshot(self) -> Snapshot:
+        """Take a snapshot; waits for older open transactions, for a bounded time."""
+
+
+class TableMapper(Protocol):
+    """Turns changes of one table, in one shape, into events of one contract."""
+
+    def map(self, change: RowChange, origin: ChangeOrigin) -> Event | Breach:
+        """Return the event, or what is wrong with it."""
+
+
+class TableContracts(Protocol):
+    """The contracts of all captured tables."""
+
+    def tables(self, source: str) -> Sequence[str]:
+        """Return the tables of `source` that have a contract, as `schema.table`."""
+
+    def mapper(self, source: str, relation: Relation) -> TableMapper | None:
+        """Return the mapper for a table in this shape; None when it has no contract.
+
+        Raises `ConfigInvalid` when the mapping does not fit the table's columns.
+        """
+
+
+class CaptureLog(EventLogWriter, EventLogReader, Protocol):
+    """The event log as capture uses it: append, and read its own cursor."""

@@ -1,0 +1,287 @@
+"""Make a legacy database ready for capture: check, create what is missing, judge our cursor.
+
+Creates at most one slot and two publications, never changes a table, and never publishes updates
+of a table that has no usable replica identity: the application's own UPDATE would fail.
+"""
+
+from typing import Final
+
+import psycopg
+
+from adapters.postgres.catalog import (
+    CatalogTable,
+    Publication,
+    ServerFacts,
+    Slot,
+    quoted,
+    quoted_table,
+    read_publications,
+    read_server,
+    read_slot,
+    read_table,
+    read_writers,
+)
+from adapters.postgres.server import PostgresServer
+from bridge.capture.cursor import CaptureCursor
+from bridge.capture.ports import Preparation
+from bridge.model.errors import SourceUnavailable, SourceUnfit
+from bridge.model.lsn import format_lsn, parse_lsn
+
+VERSION_MIN: Final = 140000
+
+INSERT_SUFFIX: Final = "_insert"
+"""Ends the name of the publication for tables that publish inserts and truncates only."""
+
+_ALL_KINDS: Final = "insert, update, delete, truncate"
+_INSERT_KINDS: Final = "insert, truncate"
+_KINDS_STORED: Final = {_ALL_KINDS: "(t,t,t,t)", _INSERT_KINDS: "(t,f,f,t)"}
+
+# Our own slot, and the temporary one that each run of the snapshot takes.
+_SLOTS_NEEDED: Final = 2
+
+
+class PostgresPreparation:
+    """Prepares one source; every step can be repeated."""
+
+    def __init__(
+        self, server: PostgresServer, *, slot: str, publication: str, tables: tuple[str, ...]
+    ) -> None:
+        self._server = server
+        self._slot = slot
+        self._names = {
+            _ALL_KINDS: publication,
+            _INSERT_KINDS: f"{publication}{INSERT_SUFFIX}",
+        }
+        self._tables = tables
+
+    def prepare(self, cursor: CaptureCursor | None) -> Preparation:
+        """Return the source's shape and where its stream starts."""
+        with self._server.connect() as connection, self._server.errors("prepare"):
+            facts = read_server(connection)
+            slot = read_slot(connection, self._slot)
+            self._check_server(facts, slot)
+            tables = [self._read_table(connection, name) for name in self._tables]
+            self._publish(connection, facts, tables)
+            system_id, timeline, flushed = self._identify()
+            if slot is not None:
+                self._check_slot(slot, facts)
+            if cursor is not None:
+                judge(cursor, system_id=system_id, flushed=flushed, slot=slot, name=self._slot)
+                start_lsn = cursor.end_lsn
+            elif slot is not None and slot.confirmed is not None:
+                start_lsn = slot.confirmed
+            else:
+                start_lsn = self._create_slot(connection)
+        return Preparation(
+            system_id=system_id,
+            timeline=timeline,
+            start_lsn=start_lsn,
+            tables=tuple(table.shape for table in tables),
+        )
+
+    def publications(self) -> tuple[str, ...]:
+        """Return those of our publications that exist, for START_REPLICATION."""
+        with self._server.connect() as connection, self._server.errors("read publications of"):
+            return tuple(sorted(read_publications(connection, list(self._names.values()))))
+
+    def _check_server(self, facts: ServerFacts, slot: Slot | None) -> None:
+        if facts.version < VERSION_MIN:
+            raise self._unfit(f"server version is {facts.version_text}; 14 is the oldest supported")
+        if facts.wal_level != "logical":
+            raise self._unfit(
+                f"wal_level is {facts.wal_level!r}; set wal_level = logical and restart the server"
+            )
+        if not facts.may_replicate:
+            raise self._unfit(
+                f"role {facts.role!r} lacks REPLICATION; "
+                f"run: ALTER ROLE {quoted(facts.role)} REPLICATION"
+            )
+        needed = _SLOTS_NEEDED if slot is None else _SLOTS_NEEDED - 1
+        if facts.slots_used + needed > facts.slots_max:
+            raise self._unfit(
+                f"{facts.slots_used} of {facts.slots_max} replication slots are in use, {needed} "
+                f"more are needed; raise max_replication_slots or drop an unused slot"
+            )
+
+    def _read_table(self, connection: psycopg.Connection, name: str) -> CatalogTable:
+        table = read_table(connection, name)
+        if table is None:
+            raise self._unfit(f"table {name!r} does not exist; correct its contract's mapping")
+        if table.kind not in "rp" or table.persistence != "p":
+            raise self._unfit(
+                f"{name!r} is not an ordinary, logged table; its changes are not in the WAL"
+            )
+        if not table.may_select:
+            raise self._unfit(
+                f"no SELECT right on table {name!r}; run: "
+                f"GRANT SELECT ON {quoted_table(table.shape.relation)} TO CURRENT_USER's role"
+            )
+        return table
+
+    def _publish(
+        self, connection: psycopg.Connection, facts: ServerFacts, tables: list[CatalogTable]
+    ) -> None:
+        existing = read_publications(connection, list(self._names.values()))
+        wanted = {
+            kinds: {
+                table.shape.relation.name: table
+                for table in tables
+                if table.identifiable == (kinds == _ALL_KINDS)
+            }
+            for kinds in self._names
+        }
+        for kinds, name in self._names.items():
+            if name in existing:
+                self._check_publication(existing[name], kinds)
+        # Out of the wrong publication first: a table must never be in both.
+        for kinds, name in self._names.items():
+            if name in existing:
+                self._withdraw(connection, existing[name], wanted[kinds])
+        for kinds, name in self._names.items():
+            self._add(connection, facts, name, kinds, existing.get(name), wanted[kinds])
+
+    def _check_publication(self, publication: Publication, kinds: str) -> None:
+        if publication.all_tables:
+            raise self._unfit(
+                f"publication {publication.name!r} is FOR ALL TABLES, which makes UPDATE fail on "
+                f"tables without a key; drop it, it is then created per table"
+            )
+        if publication.kinds != _KINDS_STORED[kinds]:
+            raise self._unfit(
+                f"publication {publication.name!r} does not publish exactly {kinds!r}; run: "
+                f"ALTER PUBLICATION {quoted(publication.name)} SET (publish = '{kinds}')"
+            )
+        strangers = publication.tables - set(self._tables)
+        if strangers:
+            raise self._unfit(
+                f"publication {publication.name!r} has table {min(strangers)!r}, which has no "
+                f"contract; add one, or run: ALTER PUBLICATION {quoted(publication.name)} "
+                f"DROP TABLE {min(strangers)}"
+            )
+
+    def _withdraw(
+        self,
+        connection: psycopg.Connection,
+        publication: Publication,
+        wanted: dict[str, CatalogTable],
+    ) -> None:
+        for name in sorted(publication.tables - set(wanted)):
+            schema, _, table = name.rpartition(".")
+            self._execute(
+                connection,
+                f"ALTER PUBLICATION {quoted(publication.name)} "
+                f"DROP TABLE {quoted(schema)}.{quoted(table)}",
+            )
+
+    def _add(
+        self,
+        connection: psycopg.Connection,
+        facts: ServerFacts,
+        name: str,
+        kinds: str,
+        existing: Publication | None,
+        wanted: dict[str, CatalogTable],
+    ) -> None:
+        missing = [
+            table
+            for table_name, table in sorted(wanted.items())
+            if existing is None or table_name not in existing.tables
+        ]
+        if not missing:
+            return
+        # ONLY: children of an inheritance parent are tables of their own.
+        listed = ", ".join(
+            ("" if table.kind == "p" else "ONLY ") + quoted_table(table.shape.relation)
+            for table in missing
+        )
+        if existing is None:
+            command = (
+                f"CREATE PUBLICATION {quoted(name)} FOR TABLE {listed} "
+                f"WITH (publish = '{kinds}', publish_via_partition_root = true)"
+            )
+        else:
+            command = f"ALTER PUBLICATION {quoted(name)} ADD TABLE {listed}"
+        owned = all(table.may_publish for table in missing)
+        if not owned or (existing is None and not facts.may_create):
+            lacking = (
+                f"CREATE on database {facts.database!r}" if owned else "ownership of its tables"
+            )
+            raise self._unfit(
+                f"role {facts.role!r} cannot publish: it lacks {lacking}; let an owner run: "
+                f"{command}"
+            )
+        self._execute(connection, command)
+
+    def _execute(self, connection: psycopg.Connection, command: str) -> None:
+        connection.execute(command.encode())
+
+    def _identify(self) -> tuple[str, int, int]:
+        """Return system id, timeline and flushed LSN."""
+        with self._server.connect_replication() as connection:
+            row = connection.execute("IDENTIFY_SYSTEM").fetchone()
+        assert row is not None, "IDENTIFY_SYSTEM always has a row"
+        return row[0], row[1], parse_lsn(row[2])
+
+    def _check_slot(self, slot: Slot, facts: ServerFacts) -> None:
+        if slot.plugin != "pgoutput" or slot.database != facts.database:
+            raise self._unfit(
+                f"slot {self._slot!r} belongs to plugin {slot.plugin!r} on database "
+                f"{slot.database!r}; configure another slot name"
+            )
+
+    def _create_slot(self, connection: psycopg.Connection) -> int:
+        """Create the slot and return its consistent point; waits for open writers."""
+        try:
+            with self._server.connect_replication() as replication:
+                row = replication.execute(
+                    f"CREATE_REPLICATION_SLOT {quoted(self._slot)} LOGICAL pgoutput "
+                    "NOEXPORT_SNAPSHOT".encode()
+                ).fetchone()
+        except psycopg.errors.LockNotAvailable as exc:
+            raise blocked(self._server, connection, f"create slot {self._slot!r}") from exc
+        assert row is not None, "CREATE_REPLICATION_SLOT always has a row"
+        return parse_lsn(row[1])
+
+    def _unfit(self, why: str) -> SourceUnfit:
+        return SourceUnfit(f"cannot capture source database at {self._server.place}: {why}")
+
+
+def blocked(
+    server: PostgresServer, connection: psycopg.Connection, doing: str
+) -> SourceUnavailable:
+    """Return the error for a slot that had to wait too long for writing transactions."""
+    return SourceUnavailable(
+        f"cannot {doing} on source database at {server.place}: it waits for open writing "
+        f"transactions, the oldest: {read_writers(connection)}; it is tried again"
+    )
+
+
+def judge(
+    cursor: CaptureCursor, *, system_id: str, flushed: int, slot: Slot | None, name: str
+) -> None:
+    """Raise `SourceUnfit` unless every change after `cursor` is still to be had from the slot."""
+    ours = format_lsn(cursor.end_lsn)
+    if system_id != cursor.system_id:
+        raise SourceUnfit(
+            f"cannot go on capturing at {ours}: the server is cluster {system_id}, the log "
+            f"follows cluster {cursor.system_id}; correct the DSN or name a new source"
+        )
+    if flushed < cursor.end_lsn:
+        raise SourceUnfit(
+            f"cannot go on capturing at {ours}: the server ends at {format_lsn(flushed)}, so it "
+            "was set back (restore or failover) and the log has changes that it lost; name a new "
+            "source to read it afresh"
+        )
+    lost = "changes in between may be lost; name a new source to read the tables afresh"
+    if slot is None or slot.confirmed is None:
+        raise SourceUnfit(f"cannot go on capturing at {ours}: slot {name!r} is gone; {lost}")
+    if slot.wal_status == "lost":
+        raise SourceUnfit(
+            f"cannot go on capturing at {ours}: slot {name!r} was invalidated, its WAL is "
+            f"removed; {lost}"
+        )
+    if slot.confirmed > cursor.end_lsn:
+        raise SourceUnfit(
+            f"cannot go on capturing at {ours}: slot {name!r} was moved to "
+            f"{format_lsn(slot.confirmed)} by somebody else; {lost}"
+        )

@@ -1,0 +1,107 @@
+"""Connections to one legacy PostgreSQL database, and what its errors mean."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from bridge.model.errors import BridgeError, ConfigInvalid, SourceUnavailable, SourceUnfit
+
+# A role, a database or the server may set any of these; each would change the text of replicated
+# values, or end our long reads. `row_security=off` turns silently missing rows into an error.
+_PINNED: Final = {
+    "datestyle": "ISO",
+    "intervalstyle": "iso_8601",
+    "timezone": "UTC",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "lc_monetary": "C",
+    "row_security": "off",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+
+# Bounds how long creating a slot, or reading a table that is being altered, may wait.
+LOCK_TIMEOUT_MS_DEFAULT: Final = 10_000
+
+# A dead peer is noticed after about 10 + 3 x 5 s, data unanswered after 30 s.
+_TCP_DEFAULTS: Final = {
+    "connect_timeout": "10",
+    "keepalives": "1",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+
+# SQLSTATE classes and codes that need a person; everything else is worth another try.
+_UNFIT_CLASSES: Final = frozenset({"0A", "28", "3D", "3F", "42"})
+_UNFIT_STATES: Final = frozenset({"53400", "55000"})
+
+
+class PostgresServer:
+    """Opens connections with pinned settings; one object per configured source."""
+
+    def __init__(
+        self, dsn: str, *, application_name: str, lock_timeout_ms: int = LOCK_TIMEOUT_MS_DEFAULT
+    ) -> None:
+        """Raises `ConfigInvalid` when `dsn` is not a libpq connection string."""
+        try:
+            given = conninfo_to_dict(dsn)
+        except psycopg.ProgrammingError:
+            # No cause attached: its message quotes the string, which may hold a password.
+            raise ConfigInvalid(
+                "cannot read the DSN of a source: it is not a libpq connection string such as "
+                "'postgresql://user@host:5432/database'"
+            ) from None
+        pinned = {**_PINNED, "lock_timeout": str(lock_timeout_ms)}
+        options = " ".join(f"-c {name}={value}" for name, value in pinned.items())
+        parameters = {
+            **_TCP_DEFAULTS,
+            "application_name": application_name,
+            **given,
+            "options": f"{given.get('options') or ''} {options}".strip(),
+            "client_encoding": "UTF8",
+        }
+        self._conninfo = make_conninfo("", **parameters)
+        host = given.get("host") or given.get("hostaddr") or "localhost"
+        self.place = f"{host}:{given.get('port') or 5432}"
+        """`host:port`, for messages."""
+
+    def connect(self) -> psycopg.Connection:
+        """Open a connection for queries, in autocommit mode."""
+        with self.errors("connect to"):
+            return psycopg.connect(self._conninfo, autocommit=True)
+
+    def connect_replication(self) -> psycopg.Connection:
+        """Open a connection that takes replication commands (simple protocol only)."""
+        with self.errors("open a replication connection to"):
+            return psycopg.connect(
+                self._conninfo, autocommit=True, replication="database", prepare_threshold=None
+            )
+
+    @contextmanager
+    def errors(self, doing: str) -> Iterator[None]:
+        """Turn driver errors inside into `SourceUnavailable` or `SourceUnfit`."""
+        try:
+            yield
+        except psycopg.Error as exc:
+            raise self.translate(exc, doing) from exc
+
+    def translate(self, error: psycopg.Error, doing: str) -> BridgeError:
+        """Return what `error` means for us; its message holds no value of a row."""
+        state = error.sqlstate or ""
+        what = f"cannot {doing} source database at {self.place}"
+        # Class 22 ("data exception") quotes the offending value.
+        why = "bad data" if state.startswith("22") else _first_line(error)
+        suffix = f" (SQLSTATE {state})" if state else ""
+        if state[:2] in _UNFIT_CLASSES or state in _UNFIT_STATES:
+            return SourceUnfit(f"{what}: {why}{suffix}")
+        return SourceUnavailable(f"{what}: {why}{suffix}")
+
+
+def _first_line(error: psycopg.Error) -> str:
+    text = error.diag.message_primary or str(error)
+    return text.strip().split("\n", 1)[0] or type(error).__name__

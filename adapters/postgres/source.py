@@ -1,0 +1,70 @@
+"""One legacy PostgreSQL database as a source of changes."""
+
+import psycopg
+
+from adapters.postgres.preparation import PostgresPreparation
+from adapters.postgres.server import LOCK_TIMEOUT_MS_DEFAULT, PostgresServer
+from adapters.postgres.snapshot import PostgresSnapshot
+from adapters.postgres.stream import SILENCE_S_MAX_DEFAULT, PostgresChangeStream
+from bridge.capture.cursor import CaptureCursor
+from bridge.capture.ports import Preparation
+from bridge.model.errors import SourceUnavailable
+
+
+class PostgresSource:
+    """Implements `ChangeSource` by logical replication (pgoutput)."""
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        slot: str,
+        publication: str,
+        tables: tuple[str, ...],
+        lock_timeout_ms: int = LOCK_TIMEOUT_MS_DEFAULT,
+        silence_s_max: float = SILENCE_S_MAX_DEFAULT,
+    ) -> None:
+        """Raises `ConfigInvalid` when `dsn` is not a libpq connection string."""
+        self._server = PostgresServer(
+            dsn, application_name=f"legacy-bridge {slot}", lock_timeout_ms=lock_timeout_ms
+        )
+        self._slot = slot
+        self._preparation = PostgresPreparation(
+            self._server, slot=slot, publication=publication, tables=tables
+        )
+        self._silence_s_max = silence_s_max
+
+    def prepare(self, cursor: CaptureCursor | None) -> Preparation:
+        """Check the source, create what is missing, and judge whether `cursor` still fits."""
+        return self._preparation.prepare(cursor)
+
+    def stream(self, start_lsn: int) -> PostgresChangeStream:
+        """Open the stream of changes that committed at or after `start_lsn`."""
+        publications = self._preparation.publications()
+        connection = self._server.connect_replication()
+        try:
+            return PostgresChangeStream(
+                self._server,
+                connection,
+                slot=self._slot,
+                publications=publications,
+                start_lsn=start_lsn,
+                silence_s_max=self._silence_s_max,
+            )
+        except psycopg.errors.ObjectInUse as exc:
+            connection.close()
+            raise SourceUnavailable(
+                f"cannot start replication from {self._server.place}: "
+                f"{exc.diag.message_primary}; stop that reader, or wait until the server notices "
+                "that it is gone (wal_sender_timeout)"
+            ) from exc
+        except psycopg.Error as exc:
+            connection.close()
+            raise self._server.translate(exc, "start replication from") from exc
+        except BaseException:
+            connection.close()
+            raise
+
+    def snapshot(self) -> PostgresSnapshot:
+        """Take a snapshot; waits for older open transactions, up to the lock timeout."""
+        return PostgresSnapshot(self._server, slot=f"{self._slot}_snapshot")

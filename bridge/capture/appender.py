@@ -1,0 +1,193 @@
+"""Append what was read to the event log, together with our place in the source."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from bridge.capture.cursor import CaptureCursor, PartMark, SnapshotMark, format_cursor, parse_cursor
+from bridge.capture.mapping import ChangeMapper, rfc3339
+from bridge.capture.ports import CaptureLog, Received, TableShape
+from bridge.model.change import Row, TransactionPart
+from bridge.model.entry import CursorMove, EntryDraft
+from bridge.model.errors import SourceUnfit, StaleCursor
+from bridge.model.lsn import format_lsn
+from bridge.model.observer import Observer
+
+# An idle source's position is a commit of its own here, and lets the source drop WAL there:
+# worth doing soon, not at every keepalive.
+IDLE_INTERVAL_S_MIN: Final = 1.0
+
+
+class TakenSnapshot(Protocol):
+    """What the events of a snapshot say about it."""
+
+    @property
+    def position(self) -> int:
+        """Commits below it are in the rows."""
+
+    @property
+    def taken_at(self) -> datetime:
+        """The source's clock when it was taken."""
+
+
+def utc_now() -> datetime:
+    """Return the time for `recordedtime`."""
+    return datetime.now(UTC)
+
+
+class Appender:
+    """Our end of one source: the durable cursor, and the only writer of its entries."""
+
+    def __init__(
+        self,
+        source: str,
+        log: CaptureLog,
+        mapper: ChangeMapper,
+        *,
+        observer: Observer,
+        clock: Callable[[], datetime] = utc_now,
+        idle_interval_s: float = IDLE_INTERVAL_S_MIN,
+    ) -> None:
+        self._source = source
+        self._log = log
+        self._mapper = mapper
+        self._observer = observer
+        self._clock = clock
+        self._idle_interval_s = idle_interval_s
+        stored = log.cursor(source)
+        self._version = stored.version if stored else 0
+        self._durable = parse_cursor(stored.state) if stored else None
+        # Runs ahead of the durable cursor only by positions that no entry belongs to.
+        self._ahead = self._durable
+        self._stored_at = 0.0
+        # Set until the transaction that the last run left half appended has come again.
+        self._resuming = self._durable.part if self._durable else None
+
+    @property
+    def stored(self) -> CaptureCursor | None:
+        """The durable cursor, or None when this source was never captured."""
+        return self._durable
+
+    @property
+    def durable_lsn(self) -> int:
+        """Everything that ended up to here is in the log."""
+        assert self._durable is not None, "the first cursor is stored before anything is read"
+        return self._durable.end_lsn
+
+    @property
+    def cursor(self) -> CaptureCursor:
+        """The place up to which everything was taken in."""
+        assert self._ahead is not None, "the first cursor is stored before anything is read"
+        return self._ahead
+
+    def store(self, cursor: CaptureCursor, drafts: Sequence[EntryDraft] = ()) -> None:
+        """Append `drafts` and move to `cursor` in one durable commit."""
+        started = time.monotonic()
+        move = CursorMove(self._source, self._version, format_cursor(cursor))
+        try:
+            appended = self._log.append(drafts, cursor=move)
+        except StaleCursor as exc:
+            raise StaleCursor(
+                f"cannot append changes of source {self._source!r}: its cursor was moved by "
+                f"another process since version {self._version}; only one capture may run"
+            ) from exc
+        self._durable = self._ahead = cursor
+        self._version += 1
+        assert appended.cursor_version == self._version, "the log moved our cursor by one"
+        self._stored_at = time.monotonic()
+        if drafts:
+            self._observer.note(
+                "appended",
+                source=self._source,
+                entries=len(drafts),
+                end_lsn=format_lsn(cursor.end_lsn),
+                took_ms=(self._stored_at - started) * 1000,
+            )
+
+    def settle(self) -> None:
+        """Make a position of an idle source durable, if there is one and it is time."""
+        due = time.monotonic() >= self._stored_at + self._idle_interval_s
+        if due and self._ahead is not None and self._ahead != self._durable:
+            self.store(self._ahead)
+
+    def append_received(
+        self, reads: Sequence[Received], *, skip_tables: frozenset[str] = frozenset()
+    ) -> None:
+        """Append the parts of `reads` in order, or only note how far an idle source is."""
+        recorded_time = self.recorded_time()
+        drafts: list[EntryDraft] = []
+        mark, end_lsn = self.cursor.part, self.cursor.end_lsn
+        for received in reads:
+            for part in received.parts:
+                drafts += self._mapper.part_drafts(
+                    part,
+                    recorded_time,
+                    skip_before=self._skip_before(part),
+                    skip_tables=skip_tables,
+                )
+                if part.end_lsn is None:
+                    mark = _marked(mark, part)
+                else:
+                    mark, end_lsn = None, max(end_lsn, part.end_lsn)
+            end_lsn = max(end_lsn, received.position or 0)
+        moved = self.cursor.moved(end_lsn=end_lsn, part=mark)
+        if drafts:
+            self.store(moved, drafts)
+        else:
+            self._ahead = moved
+            self.settle()
+
+    def append_rows(
+        self, table: TableShape, rows: Sequence[Row], snapshot: TakenSnapshot, mark: SnapshotMark
+    ) -> None:
+        """Append a chunk of a snapshot's rows and move the snapshot's mark to `mark`."""
+        first_ordinal = self.cursor.snapshot.next_ordinal
+        drafts = self._mapper.read_drafts(
+            table.relation,
+            rows,
+            position=snapshot.position,
+            first_ordinal=first_ordinal,
+            taken_at=snapshot.taken_at,
+            recorded_time=self.recorded_time(),
+        )
+        mark = replace(mark, next_ordinal=first_ordinal + len(drafts))
+        self.store(self.cursor.moved(snapshot=mark), drafts)
+
+    def move_snapshot(self, mark: SnapshotMark) -> None:
+        """Move the snapshot's mark."""
+        self.store(self.cursor.moved(snapshot=mark))
+
+    def reach(self, position: int) -> None:
+        """Note that everything that committed before `position` was taken in."""
+        cursor = self.cursor
+        assert cursor.part is None, "a position is reached between transactions"
+        self._ahead = cursor.moved(end_lsn=max(cursor.end_lsn, position))
+
+    def recorded_time(self) -> str:
+        """Return the clock's time as events carry it."""
+        return rfc3339(self._clock())
+
+    def _skip_before(self, part: TransactionPart) -> int:
+        """Return the ordinal below which the log already has the changes of `part`."""
+        mark = self._resuming
+        if mark is None:
+            return 0
+        if part.commit_lsn != mark.commit_lsn:
+            raise SourceUnfit(
+                f"cannot go on with source {self._source!r}: the transaction at "
+                f"{format_lsn(mark.commit_lsn)} is half in the log, the source goes on with "
+                f"{format_lsn(part.commit_lsn)}"
+            )
+        if part.final:
+            self._resuming = None
+        return mark.next_ordinal
+
+
+def _marked(mark: PartMark | None, part: TransactionPart) -> PartMark:
+    """Return the mark behind `part`; a part that the log already has does not move it back."""
+    reached = part.first_ordinal + len(part.changes)
+    if mark is not None and mark.commit_lsn == part.commit_lsn:
+        reached = max(reached, mark.next_ordinal)
+    return PartMark(commit_lsn=part.commit_lsn, next_ordinal=reached)

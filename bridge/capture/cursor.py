@@ -1,0 +1,127 @@
+"""Capture's place in its source, kept as JSON in the event log beside the entries before it."""
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from bridge.model.errors import LogCorrupt
+from bridge.model.lsn import format_lsn, parse_lsn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartMark:
+    """A large transaction of which only the first changes are in the log."""
+
+    commit_lsn: int
+    next_ordinal: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableMark:
+    """The table that the snapshot is reading, and the key of its last row in the log."""
+
+    table: str
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolMark:
+    """A table without a key whose rows lie in a spool file, and how many are in the log."""
+
+    table: str
+    position: int
+    """Commits below it are in the rows; the stream goes on from here after the last row."""
+    taken_at: datetime
+    offset: int
+    """Bytes of the spool file that are in the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotMark:
+    """How far the first reading of the tables has come."""
+
+    done: tuple[str, ...] = ()
+    next_ordinal: int = 0
+    """Numbers read rows over all runs, so that no run can repeat an id."""
+    table: TableMark | None = None
+    spool: SpoolMark | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureCursor:
+    """Everything before this place is in the log, once."""
+
+    system_id: str
+    timeline: int
+    end_lsn: int
+    """The stream starts here again: the end of the last whole transaction in the log."""
+    part: PartMark | None = None
+    snapshot: SnapshotMark = SnapshotMark()
+
+    def moved(self, **changes: Any) -> "CaptureCursor":
+        """Return this cursor with `changes`; it never goes back."""
+        moved = replace(self, **changes)
+        assert moved.end_lsn >= self.end_lsn, (
+            f"cursor went back from {format_lsn(self.end_lsn)} to {format_lsn(moved.end_lsn)}"
+        )
+        return moved
+
+
+def format_cursor(cursor: CaptureCursor) -> bytes:
+    """Return the stored form of `cursor`."""
+    mark = cursor.snapshot
+    document = {
+        "system_id": cursor.system_id,
+        "timeline": cursor.timeline,
+        "end_lsn": format_lsn(cursor.end_lsn),
+        "part": cursor.part
+        and {
+            "commit_lsn": format_lsn(cursor.part.commit_lsn),
+            "ordinal": cursor.part.next_ordinal,
+        },
+        "snapshot": {
+            "done": mark.done,
+            "ordinal": mark.next_ordinal,
+            "table": mark.table and {"name": mark.table.table, "after": mark.table.after},
+            "spool": mark.spool
+            and {
+                "name": mark.spool.table,
+                "position": format_lsn(mark.spool.position),
+                "taken_at": mark.spool.taken_at.isoformat(),
+                "offset": mark.spool.offset,
+            },
+        },
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def parse_cursor(state: bytes) -> CaptureCursor:
+    """Return the cursor in its stored form; raises `LogCorrupt` when it cannot be one."""
+    try:
+        document = json.loads(state)
+        part, snapshot = document["part"], document["snapshot"]
+        table, spool = snapshot["table"], snapshot["spool"]
+        return CaptureCursor(
+            system_id=document["system_id"],
+            timeline=document["timeline"],
+            end_lsn=parse_lsn(document["end_lsn"]),
+            part=part
+            and PartMark(commit_lsn=parse_lsn(part["commit_lsn"]), next_ordinal=part["ordinal"]),
+            snapshot=SnapshotMark(
+                done=tuple(snapshot["done"]),
+                next_ordinal=snapshot["ordinal"],
+                table=table and TableMark(table=table["name"], after=tuple(table["after"])),
+                spool=spool
+                and SpoolMark(
+                    table=spool["name"],
+                    position=parse_lsn(spool["position"]),
+                    taken_at=datetime.fromisoformat(spool["taken_at"]),
+                    offset=spool["offset"],
+                ),
+            ),
+        )
+    except (ValueError, KeyError, TypeError) as exc:
+        raise LogCorrupt(
+            f"cannot read a source's cursor: {type(exc).__name__} in {len(state)} bytes"
+        ) from exc

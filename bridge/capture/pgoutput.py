@@ -1,0 +1,332 @@
+"""Decode pgoutput messages (protocol version 1, text mode).
+
+The decoder knows only what the stream said: shapes come from Relation messages, never from the
+catalog, so an old row is read with the shape that it was written under. Each relation gets its
+own row decoder when its shape arrives; that one runs once per row and does nothing else.
+
+Whatever the bytes are, the result is a message or a `DecodeError` that names the message's tag,
+its LSN and the offset in the message.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, NamedTuple, NoReturn, TypeAlias
+
+from bridge.capture.walsender import (
+    PAYLOAD_OFFSET,
+    XLOG_DATA,
+    decode_clock,
+    frame_position,
+)
+from bridge.model.change import (
+    UNSENT,
+    BeforeImage,
+    Cell,
+    ChangeKind,
+    Column,
+    Relation,
+    Row,
+    RowChange,
+)
+from bridge.model.errors import DecodeError
+from bridge.model.lsn import format_lsn
+
+
+class Begin(NamedTuple):
+    """A committed transaction follows; its commit record stands at `commit_lsn`."""
+
+    commit_lsn: int
+    commit_time: datetime
+    xid: int
+
+
+class Commit(NamedTuple):
+    """The transaction is complete; confirm `end_lsn`, never `commit_lsn`."""
+
+    commit_lsn: int
+    end_lsn: int
+
+
+class Truncate(NamedTuple):
+    """One TRUNCATE statement: a change per table, in the statement's order."""
+
+    changes: tuple[RowChange, ...]
+
+
+Message: TypeAlias = RowChange | Begin | Commit | Truncate | Relation | None
+"""None: a message that changes nothing for us (origin, type name)."""
+
+RowDecoder: TypeAlias = Callable[[bytes, int], tuple[Row, int]]
+"""From frame and offset of a tuple to its cells and the offset after it."""
+
+_NULL: Final = ord("n")
+_UNCHANGED: Final = ord("u")
+_TEXT: Final = ord("t")
+_NEW: Final = ord("N")
+_OLD_KEY: Final = ord("K")
+_OLD_FULL: Final = ord("O")
+
+
+class _Malformed(Exception):
+    """Where and why bytes stop making sense; becomes a `DecodeError` with tag and LSN."""
+
+    def __init__(self, offset: int, why: str) -> None:
+        super().__init__(why)
+        self.offset = offset
+        self.why = why
+
+
+class _Cursor:
+    """Checked reads over one frame, for all messages but the cells of a row."""
+
+    def __init__(self, frame: bytes) -> None:
+        self._frame = frame
+        self.offset = PAYLOAD_OFFSET + 1
+
+    def integer(self, size: int, what: str, *, signed: bool = False) -> int:
+        start, end = self.offset, self.offset + size
+        if end > len(self._frame):
+            raise short(self._frame, start, what, size)
+        self.offset = end
+        return int.from_bytes(self._frame[start:end], signed=signed)
+
+    def text(self, what: str) -> str:
+        start = self.offset
+        end = self._frame.find(b"\0", start)
+        if end < 0:
+            raise _Malformed(start, f"{what} has no end")
+        self.offset = end + 1
+        try:
+            return self._frame[start:end].decode()
+        except UnicodeDecodeError as exc:
+            raise _Malformed(start, f"{what} is not UTF-8") from exc
+
+    def time(self, what: str) -> datetime:
+        start = self.offset
+        try:
+            return decode_clock(self.integer(8, what, signed=True))
+        except OverflowError as exc:
+            raise _Malformed(start, f"{what} is beyond the year 9999") from exc
+
+
+def short(frame: bytes, offset: int, what: str, needed: int) -> _Malformed:
+    """Return the error for a frame that ends before `what` does."""
+    left = max(len(frame) - offset, 0)
+    return _Malformed(offset, f"{left} bytes left, {what} needs {needed}")
+
+
+class PgOutputDecoder:
+    """Turns XLogData frames into messages; remembers the shapes of one replication session."""
+
+    def __init__(self) -> None:
+        self._relations: dict[int, tuple[Relation, RowDecoder]] = {}
+
+    def decode(self, frame: bytes) -> Message:
+        """Return the message in an XLogData `frame`, or raise `DecodeError`."""
+        try:
+            if len(frame) <= PAYLOAD_OFFSET or frame[0] != XLOG_DATA:
+                raise _Malformed(0, "not an XLogData frame with a message in it")
+            handler = _HANDLERS.get(frame[PAYLOAD_OFFSET])
+            if handler is None:
+                raise _Malformed(PAYLOAD_OFFSET, "unknown message")
+            message, end = handler(self, frame)
+            if end != len(frame):
+                raise _Malformed(end, f"{len(frame) - end} bytes too many")
+        except _Malformed as exc:
+            _refuse(frame, exc)
+        return message
+
+    def _begin(self, frame: bytes) -> tuple[Begin, int]:
+        cursor = _Cursor(frame)
+        commit_lsn = cursor.integer(8, "commit LSN")
+        commit_time = cursor.time("commit time")
+        return Begin(commit_lsn, commit_time, cursor.integer(4, "xid")), cursor.offset
+
+    def _commit(self, frame: bytes) -> tuple[Commit, int]:
+        cursor = _Cursor(frame)
+        cursor.integer(1, "flags")
+        commit_lsn = cursor.integer(8, "commit LSN")
+        end_lsn = cursor.integer(8, "end LSN")
+        cursor.time("commit time")
+        return Commit(commit_lsn, end_lsn), cursor.offset
+
+    def _origin(self, frame: bytes) -> tuple[None, int]:
+        cursor = _Cursor(frame)
+        cursor.integer(8, "origin LSN")
+        cursor.text("origin name")
+        return None, cursor.offset
+
+    def _type(self, frame: bytes) -> tuple[None, int]:
+        cursor = _Cursor(frame)
+        cursor.integer(4, "type OID")
+        cursor.text("type schema")
+        cursor.text("type name")
+        return None, cursor.offset
+
+    def _relation(self, frame: bytes) -> tuple[Relation, int]:
+        cursor = _Cursor(frame)
+        oid = cursor.integer(4, "relation OID")
+        # pgoutput abbreviates this one schema to nothing.
+        schema = cursor.text("schema name") or "pg_catalog"
+        table = cursor.text("table name")
+        identity = chr(cursor.integer(1, "replica identity"))
+        columns = []
+        for _ in range(cursor.integer(2, "column count")):
+            is_key = cursor.integer(1, "column flags") & 1 == 1
+            name = cursor.text("column name")
+            type_oid = cursor.integer(4, "type OID")
+            modifier = cursor.integer(4, "type modifier", signed=True)
+            columns.append(
+                Column(name=name, type_oid=type_oid, type_modifier=modifier, is_key=is_key)
+            )
+        relation = Relation(
+            oid=oid, schema=schema, table=table, identity=identity, columns=tuple(columns)
+        )
+        known = self._relations.get(oid)
+        # Relation messages are repeated after any cache invalidation; keeping the first object
+        # lets everybody downstream compare shapes by identity.
+        if known is not None and known[0] == relation:
+            return known[0], cursor.offset
+        self._relations[oid] = (relation, row_decoder(len(columns)))
+        return relation, cursor.offset
+
+    def _known(self, frame: bytes, offset: int) -> tuple[Relation, RowDecoder]:
+        if len(frame) < offset + 4:
+            raise short(frame, offset, "relation OID", 4)
+        oid = int.from_bytes(frame[offset : offset + 4])
+        try:
+            return self._relations[oid]
+        except KeyError:
+            raise _Malformed(offset, f"relation {oid} was never described") from None
+
+    def _insert(self, frame: bytes) -> tuple[RowChange, int]:
+        relation, decode_row = self._known(frame, PAYLOAD_OFFSET + 1)
+        offset = PAYLOAD_OFFSET + 5
+        _expect(frame, offset, (_NEW,))
+        row, end = decode_row(frame, offset + 1)
+        return RowChange(ChangeKind.CREATED, relation, None, BeforeImage.NONE, row), end
+
+    def _update(self, frame: bytes) -> tuple[RowChange, int]:
+        relation, decode_row = self._known(frame, PAYLOAD_OFFSET + 1)
+        offset = PAYLOAD_OFFSET + 5
+        before, image = None, BeforeImage.NONE
+        if _expect(frame, offset, (_NEW, _OLD_KEY, _OLD_FULL)) != _NEW:
+            before, image, offset = _old_row(frame, offset, relation, decode_row)
+            _expect(frame, offset, (_NEW,))
+        row, end = decode_row(frame, offset + 1)
+        return RowChange(ChangeKind.UPDATED, relation, before, image, row), end
+
+    def _delete(self, frame: bytes) -> tuple[RowChange, int]:
+        relation, decode_row = self._known(frame, PAYLOAD_OFFSET + 1)
+        offset = PAYLOAD_OFFSET + 5
+        _expect(frame, offset, (_OLD_KEY, _OLD_FULL))
+        before, image, end = _old_row(frame, offset, relation, decode_row)
+        return RowChange(ChangeKind.DELETED, relation, before, image, None), end
+
+    def _truncate(self, frame: bytes) -> tuple[Truncate, int]:
+        cursor = _Cursor(frame)
+        count = cursor.integer(4, "relation count")
+        cursor.integer(1, "options")
+        changes = []
+        for _ in range(count):
+            relation, _ = self._known(frame, cursor.offset)
+            cursor.integer(4, "relation OID")
+            changes.append(RowChange(ChangeKind.TRUNCATED, relation, None, BeforeImage.NONE, None))
+        return Truncate(tuple(changes)), cursor.offset
+
+
+def row_decoder(column_count: int) -> RowDecoder:
+    """Return a decoder for tuples of `column_count` columns."""
+    counted = column_count.to_bytes(2)
+    columns = range(column_count)
+    from_bytes = int.from_bytes
+
+    def decode_row(frame: bytes, offset: int) -> tuple[Row, int]:
+        if frame[offset : offset + 2] != counted:
+            raise _wrong_count(frame, offset, column_count)
+        size = len(frame)
+        offset += 2
+        cells: list[Cell] = []
+        append = cells.append
+        try:
+            for _ in columns:
+                kind = frame[offset]
+                if kind == _TEXT:
+                    start = offset + 5
+                    # A length cut short reads as a smaller number, but `end` still passes `size`.
+                    end = start + from_bytes(frame[offset + 1 : start])
+                    if end > size:
+                        raise short(frame, offset, "cell", end - offset)
+                    append(frame[start:end].decode())
+                    offset = end
+                elif kind == _NULL:
+                    append(None)
+                    offset += 1
+                elif kind == _UNCHANGED:
+                    append(UNSENT)
+                    offset += 1
+                else:
+                    raise _Malformed(offset, f"unknown cell kind {chr(kind)!r}")
+        except IndexError:
+            raise short(frame, offset, "cell", 1) from None
+        except UnicodeDecodeError:
+            # No cause attached: its message would carry a piece of the value.
+            raise _Malformed(offset, f"column {len(cells)} is not UTF-8") from None
+        return tuple(cells), offset
+
+    return decode_row
+
+
+def _old_row(
+    frame: bytes, offset: int, relation: Relation, decode_row: RowDecoder
+) -> tuple[Row, BeforeImage, int]:
+    row, end = decode_row(frame, offset + 1)
+    if frame[offset] == _OLD_FULL:
+        return row, BeforeImage.FULL, end
+    # A key tuple says null for every column outside the identity, which are not real nulls.
+    key = tuple(
+        cell if column.is_key else UNSENT
+        for cell, column in zip(row, relation.columns, strict=True)
+    )
+    return key, BeforeImage.KEY, end
+
+
+def _expect(frame: bytes, offset: int, kinds: tuple[int, ...]) -> int:
+    if offset >= len(frame):
+        raise short(frame, offset, "tuple", 1)
+    kind = frame[offset]
+    if kind not in kinds:
+        wanted = " or ".join(repr(chr(kind)) for kind in kinds)
+        raise _Malformed(offset, f"tuple kind {chr(kind)!r} where {wanted} is due")
+    return kind
+
+
+def _wrong_count(frame: bytes, offset: int, column_count: int) -> _Malformed:
+    if len(frame) < offset + 2:
+        return short(frame, offset, "column count", 2)
+    found = int.from_bytes(frame[offset : offset + 2])
+    return _Malformed(offset, f"{found} columns, the relation has {column_count}")
+
+
+def _refuse(frame: bytes, malformed: _Malformed) -> NoReturn:
+    tag = chr(frame[PAYLOAD_OFFSET]) if len(frame) > PAYLOAD_OFFSET else ""
+    offset = malformed.offset - PAYLOAD_OFFSET
+    raise DecodeError(
+        f"cannot decode pgoutput message {tag!r} at {format_lsn(frame_position(frame))}: "
+        f"{malformed.why} (offset {offset})"
+    ) from malformed.__cause__
+
+
+_Handler: TypeAlias = Callable[[PgOutputDecoder, bytes], tuple[Message, int]]
+
+_HANDLERS: dict[int, _Handler] = {
+    ord("I"): PgOutputDecoder._insert,
+    ord("U"): PgOutputDecoder._update,
+    ord("D"): PgOutputDecoder._delete,
+    ord("B"): PgOutputDecoder._begin,
+    ord("C"): PgOutputDecoder._commit,
+    ord("R"): PgOutputDecoder._relation,
+    ord("T"): PgOutputDecoder._truncate,
+    ord("Y"): PgOutputDecoder._type,
+    ord("O"): PgOutputDecoder._origin,
+}

@@ -1,0 +1,202 @@
+"""Capture one source: everything it commits goes into the event log, once, in commit order.
+
+Two threads share the work: a reader keeps the source answered whatever the log does, and the
+thread that calls `run` maps and appends. The source is acknowledged only after an append returned,
+at the end of a whole transaction, so a crash at any moment costs nothing: the next run starts at
+the cursor that the log keeps beside the entries.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from bridge.capture.appender import IDLE_INTERVAL_S_MIN, Appender, utc_now
+from bridge.capture.cursor import CaptureCursor
+from bridge.capture.mapping import ChangeMapper
+from bridge.capture.ports import (
+    CaptureLog,
+    ChangeSource,
+    Preparation,
+    Received,
+    TableContracts,
+)
+from bridge.capture.reader import READS_AHEAD_MAX_DEFAULT, StreamReader
+from bridge.capture.snapshot_run import CHUNK_ROWS_MAX_DEFAULT, SnapshotRun
+from bridge.model.errors import BridgeError, Remedy
+from bridge.model.observer import Observer, SilentObserver
+
+# One commit of the log costs one disk flush; at 1,000 entries it is a small part of the whole.
+BATCH_CHANGES_MAX_DEFAULT: Final = 1_000
+
+# The first retry is quick, because a server that restarts is back in a second; the longest still
+# finds a repaired database within ten. Half of each is random: sources do not retry in step.
+_BACKOFF_S_MIN: Final = 0.2
+_BACKOFF_S_MAX: Final = 10.0
+_STEADY_S: Final = 30.0
+
+_TAKE_TIMEOUT_S: Final = 0.2
+
+
+class CaptureService:
+    """Follows one source until stopped."""
+
+    def __init__(
+        self,
+        source_name: str,
+        source: ChangeSource,
+        log: CaptureLog,
+        contracts: TableContracts,
+        *,
+        spool_folder: Path,
+        observer: Observer | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        batch_changes_max: int = BATCH_CHANGES_MAX_DEFAULT,
+        reads_ahead_max: int = READS_AHEAD_MAX_DEFAULT,
+        snapshot_rows_max: int = CHUNK_ROWS_MAX_DEFAULT,
+        idle_interval_s: float = IDLE_INTERVAL_S_MIN,
+    ) -> None:
+        self._name = source_name
+        self._source = source
+        self._log = log
+        self._contracts = contracts
+        self._spool_folder = spool_folder
+        self._observer = observer or SilentObserver()
+        self._clock = clock
+        self._batch_changes_max = batch_changes_max
+        self._reads_ahead_max = reads_ahead_max
+        self._snapshot_rows_max = snapshot_rows_max
+        self._idle_interval_s = idle_interval_s
+
+    def check(self) -> None:
+        """Prepare the source and check its contracts once, so that a start can fail at once.
+
+        Raises `SourceUnfit`, `SourceUnavailable`, `ConfigInvalid` or `StorageUnavailable`.
+        """
+        self._prepare(self._appender(self._mapper()), self._mapper())
+
+    def run(self, stop: threading.Event) -> None:
+        """Capture until `stop` is set; what may pass by itself is tried again, without end.
+
+        Raises:
+            BridgeError: going on needs a person or would do harm (`remedy` is not `RETRY`).
+        """
+        attempt = 0
+        while not stop.is_set():
+            started = time.monotonic()
+            try:
+                self._session(stop)
+            except BridgeError as exc:
+                if exc.remedy is not Remedy.RETRY:
+                    raise
+                if time.monotonic() - started > _STEADY_S:
+                    attempt = 0
+                pause_s = backoff_s(attempt, random.random())
+                attempt += 1
+                self._observer.note(
+                    "capture_interrupted",
+                    source=self._name,
+                    error=str(exc),
+                    attempt=attempt,
+                    retry_ms=pause_s * 1000,
+                )
+                stop.wait(pause_s)
+
+    def _session(self, stop: threading.Event) -> None:
+        """Follow the source from the durable cursor until something breaks or `stop` is set."""
+        mapper = self._mapper()
+        appender = self._appender(mapper)
+        prepared = self._prepare(appender, mapper)
+        self._adopt(appender, prepared)
+        snapshot = SnapshotRun(
+            self._name,
+            self._source,
+            prepared.tables,
+            appender,
+            spool_folder=self._spool_folder,
+            observer=self._observer,
+            rows_max=self._snapshot_rows_max,
+        )
+        snapshot.finish_spool(stop)
+        reader = StreamReader(
+            self._source.stream(appender.durable_lsn), reads_ahead_max=self._reads_ahead_max
+        )
+        try:
+            self._observer.note("streaming", source=self._name)
+            held = snapshot.run(reader, stop)
+            self._follow(reader, appender, held, stop)
+        finally:
+            reader.close()
+
+    def _follow(
+        self,
+        reader: StreamReader,
+        appender: Appender,
+        held: Received | None,
+        stop: threading.Event,
+    ) -> None:
+        while not stop.is_set():
+            received = held or reader.take(_TAKE_TIMEOUT_S)
+            held = None
+            if received is None:
+                appender.settle()
+            else:
+                appender.append_received(self._batch(received, reader))
+            reader.confirm(appender.durable_lsn)
+
+    def _batch(self, first: Received, reader: StreamReader) -> list[Received]:
+        """Return `first` and what else is there already: never waits for a fuller batch."""
+        reads = [first]
+        count = _changes(first)
+        while count < self._batch_changes_max:
+            received = reader.take_waiting()
+            if received is None:
+                break
+            reads.append(received)
+            count += _changes(received)
+        return reads
+
+    def _prepare(self, appender: Appender, mapper: ChangeMapper) -> Preparation:
+        prepared = self._source.prepare(appender.stored)
+        for table in prepared.tables:
+            mapper.check(table.relation)
+        return prepared
+
+    def _adopt(self, appender: Appender, prepared: Preparation) -> None:
+        """Store the first cursor, or the timeline that the server is on now."""
+        if appender.stored is None:
+            appender.store(
+                CaptureCursor(
+                    system_id=prepared.system_id,
+                    timeline=prepared.timeline,
+                    end_lsn=prepared.start_lsn,
+                )
+            )
+        elif appender.stored.timeline != prepared.timeline:
+            appender.store(appender.stored.moved(timeline=prepared.timeline))
+
+    def _mapper(self) -> ChangeMapper:
+        return ChangeMapper(self._name, self._contracts)
+
+    def _appender(self, mapper: ChangeMapper) -> Appender:
+        return Appender(
+            self._name,
+            self._log,
+            mapper,
+            observer=self._observer,
+            clock=self._clock,
+            idle_interval_s=self._idle_interval_s,
+        )
+
+
+def backoff_s(attempt: int, chance: float) -> float:
+    """Return how long to wait before retry `attempt` (from 0); `chance` is in [0, 1)."""
+    longest = min(_BACKOFF_S_MAX, _BACKOFF_S_MIN * float(2 ** min(attempt, 16)))
+    return longest * (1 + chance) / 2
+
+
+def _changes(received: Received) -> int:
+    return sum(len(part.changes) for part in received.parts)
