@@ -5,7 +5,7 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -26,14 +26,23 @@ def wait_until(condition: Callable[[], T], timeout_s: float = 10, what: str = "t
     return value
 
 
+@overload
 async def wait_until_async(
-    condition: Callable[[], T | Awaitable[T]], timeout_s: float = 10, what: str = "the condition"
-) -> T:
+    condition: Callable[[], Awaitable[T]], timeout_s: float = 10, what: str = ...
+) -> T: ...
+@overload
+async def wait_until_async(
+    condition: Callable[[], T], timeout_s: float = 10, what: str = ...
+) -> T: ...
+async def wait_until_async(
+    condition: Callable[[], Any], timeout_s: float = 10, what: str = "the condition"
+) -> Any:
     """As `wait_until`, without blocking the event loop; `condition` may be a coroutine function."""
     deadline = time.monotonic() + timeout_s
     while True:
-        result = condition()
-        value: T = await result if inspect.isawaitable(result) else result
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
         if value:
             return value
         if time.monotonic() > deadline:
