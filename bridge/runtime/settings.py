@@ -49,7 +49,6 @@ class SourceSettings(Section):
     """Replication slot; `bridge_NAME` when absent."""
     publication: str | None = Field(default=None, pattern=_NAME)
     """Publication; `bridge_NAME` when absent."""
-    snapshot: Literal["initial", "never"] = "initial"
 
 
 class QueueSettings(Section):

@@ -58,10 +58,16 @@ class Supervisor:
     """Keeps one process per role alive until it is told to stop."""
 
     def __init__(
-        self, roles: Sequence[RoleProcess], run_dir: Path, observer: Observer | None = None
+        self,
+        roles: Sequence[RoleProcess],
+        run_dir: Path,
+        *,
+        name: str = "supervisor",
+        observer: Observer | None = None,
     ) -> None:
         self._children = [_Child(spec) for spec in roles]
         self._run_dir = run_dir
+        self._name = name
         self._observer = observer or SilentObserver()
 
     def run(self, stop: threading.Event) -> int:
@@ -71,7 +77,7 @@ class Supervisor:
             ConfigInvalid: another supervisor runs on the same data folder.
         """
         self._run_dir.mkdir(parents=True, exist_ok=True)
-        with (self._run_dir / "supervisor.lock").open("w") as lock:
+        with (self._run_dir / f"{self._name}.lock").open("w") as lock:
             _take(lock, self._run_dir)
             code = 0
             try:
@@ -149,10 +155,10 @@ class Supervisor:
                 for child in self._children
             },
         }
-        temporary = self._run_dir / "supervisor.json.new"
+        temporary = self._run_dir / f"{self._name}.supervisor.new"
         try:
             temporary.write_text(json.dumps(state), encoding="utf-8")
-            temporary.replace(self._run_dir / "supervisor.json")
+            temporary.replace(self._run_dir / f"{self._name}.supervisor")
         except OSError as exc:
             self._observer.note("run_file_failed", error=str(exc))
 

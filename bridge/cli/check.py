@@ -1,0 +1,31 @@
+"""`check`: is everything that the settings name right and reachable?"""
+
+import typer
+
+from bridge.cli.options import DEFAULT_CONFIG, ConfigPath
+from bridge.cli.output import AsJson, print_json, print_rows
+from bridge.runtime.exit_codes import CONFIG
+from bridge.runtime.preflight import preflight
+from bridge.runtime.settings_file import load_settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the main application."""
+    app.command()(check)
+
+
+def check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
+    """Check settings, contracts, sources, broker, routes and ports; prepares the sources."""
+    findings = preflight(load_settings(config))
+    if as_json:
+        print_json([{"what": f.what, "ok": f.ok, "message": f.message} for f in findings])
+    else:
+        print_rows(
+            "Check",
+            ("what", "", "found"),
+            [
+                (f.what, "[green]ok[/green]" if f.ok else "[red]problem[/red]", f.message)
+                for f in findings
+            ],
+        )
+    return 0 if all(finding.ok for finding in findings) else CONFIG

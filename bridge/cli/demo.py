@@ -1,0 +1,27 @@
+"""`demo`: the whole main job against a demo legacy system, on private servers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridge.demo.run import DemoOptions, run_demo
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the main application."""
+    app.command()(demo)
+
+
+def demo(
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Keep logs, databases and the exported bundle in this new folder."),
+    ] = None,
+    seconds: Annotated[
+        int, typer.Option(help="Seconds of traffic in each stage.", min=2, max=120)
+    ] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of data and traffic.")] = 7,
+) -> int:
+    """Capture, log, publish, consume; dual write, switch, roll back; export and verify."""
+    return run_demo(DemoOptions(keep=keep, seconds=seconds, seed=seed))

@@ -1,0 +1,95 @@
+"""`lanes` and `ids`: the replay to the other side, and which id is which."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
+from bridge.cli.output import AsJson, console, print_json, print_rows
+from bridge.model.errors import ConfigInvalid
+from bridge.runtime.settings_file import load_settings
+from bridge.runtime.wiring import Stores
+
+app = typer.Typer(help="Replay of journalled writes to the other side.", no_args_is_help=True)
+ids_app = typer.Typer(help="Which id on one side is which on the other.", no_args_is_help=True)
+
+# One transaction per batch: large enough to be quick, small enough not to hold up a live write.
+IMPORT_BATCH = 5_000
+
+
+@app.command("list")
+def list_lanes(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show what still has to be replayed, per group and direction."""
+    with Stores(load_settings(config)) as stores:
+        counts = stores.journal().lane_counts()
+    if as_json:
+        print_json([{**count._asdict(), "towards": count.towards.value} for count in counts])
+        return
+    print_rows(
+        "Lanes",
+        ("group", "towards", "lanes", "writes", "parked", "oldest"),
+        [
+            (c.group, c.towards.value, c.lanes, c.writes, c.parked, f"{c.oldest_age_s:.1f} s")
+            for c in counts
+        ],
+    )
+
+
+@app.command()
+def hold(
+    group: str, reason: Reason, actor: Actor = None, config: ConfigPath = DEFAULT_CONFIG
+) -> None:
+    """Journal writes, but replay none until `resume` (for example while a backfill runs)."""
+    with Stores(load_settings(config)) as stores:
+        stores.switchboard().hold_lanes(group, actor=actor_or_login(actor), reason=reason)
+    console.print(f"lanes of {group!r} are held")
+
+
+@app.command()
+def resume(
+    group: str, reason: Reason, actor: Actor = None, config: ConfigPath = DEFAULT_CONFIG
+) -> None:
+    """Go on replaying."""
+    with Stores(load_settings(config)) as stores:
+        stores.switchboard().resume_lanes(group, actor=actor_or_login(actor), reason=reason)
+    console.print(f"lanes of {group!r} are replayed again")
+
+
+@ids_app.command("import")
+def import_ids(
+    group: str,
+    entity: str,
+    file: Annotated[Path, typer.Argument(help='Lines of JSON: ["LEGACY_ID", "MODERN_ID"].')],
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Record known pairs of ids, for example those of a backfill."""
+    new = 0
+    with Stores(load_settings(config)) as stores:
+        journal = stores.journal()
+        batch: list[tuple[str, str]] = []
+        for pair in _pairs(file):
+            batch.append(pair)
+            if len(batch) == IMPORT_BATCH:
+                new += journal.import_ids(group, entity, batch)
+                batch = []
+        new += journal.import_ids(group, entity, batch)
+    console.print(f"{new} new pairs of {entity!r} in group {group!r}")
+
+
+def _pairs(file: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    legacy_id, modern_id = json.loads(line)
+                except ValueError as exc:
+                    raise ConfigInvalid(
+                        f"cannot import ids from {str(file)!r}: line {number} is not a pair like "
+                        '["4711", "ord_7x"]'
+                    ) from exc
+                yield str(legacy_id), str(modern_id)
+    except OSError as exc:
+        raise ConfigInvalid(f"cannot import ids from {str(file)!r}: {exc.strerror}") from exc

@@ -1,0 +1,183 @@
+"""`log` and `parked`: read, export and verify the event log."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
+from bridge.cli.output import AsJson, console, print_json, print_rows
+from bridge.eventlog.checkpoint import HeadSigner
+from bridge.eventlog.export import export
+from bridge.eventlog.verify_bundle import verify_bundle
+from bridge.model.entry import EntryKind, StoredEntry
+from bridge.runtime.settings_file import load_settings
+from bridge.runtime.wiring import Stores
+
+app = typer.Typer(help="The tamper-evident event log.", no_args_is_help=True)
+parked_app = typer.Typer(help="Events that broke their contract.", no_args_is_help=True)
+
+# One read of the log at a time, so that a listing of a long log stays small in memory.
+READ_BATCH = 1_000
+
+
+@app.command()
+def head(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show size, root hash and newest checkpoint."""
+    with Stores(load_settings(config)) as stores:
+        log = stores.event_log()
+        tree = log.head()
+        checkpoint = log.latest_checkpoint()
+    if as_json:
+        print_json(
+            {
+                "size": tree.size,
+                "root": tree.root.hex(),
+                "checkpoint_size": checkpoint[0] if checkpoint else None,
+                "checkpoint": checkpoint[1].decode() if checkpoint else None,
+            }
+        )
+        return
+    console.print(f"{tree.size:,} entries, root {tree.root.hex()}")
+    if checkpoint:
+        console.print(checkpoint[1].decode(), markup=False, highlight=False)
+
+
+@app.command()
+def key(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Print the public verifier key; give it to auditors by another way than the bundle."""
+    with Stores(load_settings(config)) as stores:
+        typer.echo(stores.signer().vkey)
+
+
+@app.command("list")
+def list_entries(
+    start: Annotated[
+        int | None, typer.Option(min=0, help="First index; newest by default.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=READ_BATCH)] = 20,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show entries by their leaves (never a payload)."""
+    with Stores(load_settings(config)) as stores:
+        log = stores.event_log()
+        first = max(0, log.head().size - count) if start is None else start
+        entries = log.read(first, count)
+    if as_json:
+        print_json([json.loads(entry.leaf) for entry in entries])
+        return
+    print_rows(
+        "Entries",
+        ("index", "kind", "id", "type", "time"),
+        [
+            (entry.leaf_index, entry.kind.value, entry.entry_id, leaf.get("type"), leaf.get("time"))
+            for entry, leaf in ((entry, json.loads(entry.leaf)) for entry in entries)
+        ],
+    )
+
+
+@app.command("export")
+def export_bundle(
+    folder: Annotated[Path, typer.Argument(help="New folder for the bundle.")],
+    reason: Reason,
+    actor: Actor = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Write a bundle that an auditor verifies offline; the export itself becomes an entry."""
+    with (
+        Stores(load_settings(config)) as stores,
+        Progress(
+            TextColumn("exporting"),
+            BarColumn(),
+            TextColumn("{task.completed:,}/{task.total:,} entries"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=as_json,
+            transient=True,
+        ) as bar,
+    ):
+        task = bar.add_task("export", total=stores.event_log().head().size)
+        log = stores.event_log()
+        report = export(
+            log,
+            HeadSigner(stores.signer(), log),
+            folder,
+            actor=actor_or_login(actor),
+            reason=reason,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if as_json:
+        print_json(
+            {
+                "folder": str(report.folder),
+                "entries": report.head.size,
+                "root": report.head.root.hex(),
+                "vkey": report.vkey,
+                "bytes": report.size_bytes,
+            }
+        )
+        return
+    console.print(f"{report.head.size:,} entries, {report.size_bytes:,} bytes in {report.folder}")
+    console.print(
+        f"verify with: legacy-bridge log verify {report.folder} --key '{report.vkey}'",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Folder of an exported bundle.")],
+    key: Annotated[
+        str | None, typer.Option(help="Verifier key, obtained by another way than the bundle.")
+    ] = None,
+) -> int:
+    """Run the single-file verifier on a bundle: 0 verified, 1 tampered, 2 not provable."""
+    return verify_bundle(bundle, key)
+
+
+@parked_app.command("list")
+def list_parked(
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show events that broke their contract, with the reason; oldest first."""
+    with Stores(load_settings(config)) as stores:
+        found = [_parked(entry) for entry in _of_kind(stores, EntryKind.PARKED, limit)]
+    if as_json:
+        print_json(found)
+        return
+    print_rows(
+        "Parked events",
+        ("entry", "id", "contract", "reason"),
+        [(item["index"], item["id"], item["dataschema"], item["reason"]) for item in found],
+    )
+
+
+def _of_kind(stores: Stores, kind: EntryKind, count_max: int) -> list[StoredEntry]:
+    log = stores.event_log()
+    found: list[StoredEntry] = []
+    start = 0
+    while len(found) < count_max:
+        batch = log.read(start, READ_BATCH)
+        if not batch:
+            break
+        found += [entry for entry in batch if entry.kind is kind]
+        start += len(batch)
+    return found[:count_max]
+
+
+def _parked(entry: StoredEntry) -> dict[str, Any]:
+    leaf = json.loads(entry.leaf)
+    return {
+        "index": entry.leaf_index,
+        "id": entry.entry_id,
+        "dataschema": leaf.get("dataschema"),
+        "reason": leaf.get("reason"),
+        "time": leaf.get("time"),
+    }

@@ -1,0 +1,51 @@
+"""The command `legacy-bridge`."""
+
+import sys
+
+import click
+import typer
+
+from bridge import __version__
+from bridge.cli import check, demo, lanes, log, roles, status, switch, writes
+from bridge.cli.output import errors
+from bridge.model.errors import BridgeError
+from bridge.runtime.exit_codes import exit_code
+
+app = typer.Typer(
+    name="legacy-bridge",
+    help="A gateway beside a legacy system: capture, event log, delivery, dual write, way back.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+roles.add_to(app)
+status.add_to(app)
+switch.add_to(app)
+check.add_to(app)
+demo.add_to(app)
+app.add_typer(lanes.app, name="lanes")
+app.add_typer(lanes.ids_app, name="ids")
+app.add_typer(writes.app, name="writes")
+app.add_typer(log.app, name="log")
+app.add_typer(log.parked_app, name="parked")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Run a command; tell what went wrong in one line, and by the exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except BridgeError as exc:
+        errors.print(f"legacy-bridge: {exc}", style="red", markup=False, highlight=False)
+        sys.exit(exit_code(exc))
+    except click.UsageError as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

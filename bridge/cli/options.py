@@ -1,0 +1,34 @@
+"""Options that several commands share."""
+
+import getpass
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigPath = Annotated[
+    Path,
+    typer.Option(
+        "--config", "-c", envvar="LEGACY_BRIDGE_CONFIG", help="Settings file (YAML).",
+    ),
+]  # fmt: skip
+DEFAULT_CONFIG = Path("config/legacy-bridge.yaml")
+
+Reason = Annotated[
+    str, typer.Option("--reason", "-r", help="Why; it is recorded in the event log.", min=1)
+]
+Actor = Annotated[
+    str | None,
+    typer.Option("--actor", help="Who decides; the login name when absent."),
+]
+
+
+def actor_or_login(actor: str | None) -> str:
+    """Return `actor`, or the name that this shell's user logged in with."""
+    if actor:
+        return actor
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid:{os.getuid()}"

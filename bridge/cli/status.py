@@ -1,0 +1,82 @@
+"""`status`: one look at everything; exit code 0 only when all is well."""
+
+from typing import Any
+
+import typer
+
+from bridge.cli.options import DEFAULT_CONFIG, ConfigPath
+from bridge.cli.output import AsJson, console, print_json, print_rows
+from bridge.runtime.settings_file import load_settings
+from bridge.runtime.status import collect_status
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the main application."""
+    app.command()(status)
+
+
+def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
+    """Show roles, event log, sinks, route groups, lanes and writes that need a decision."""
+    report = collect_status(load_settings(config))
+    if as_json:
+        print_json(report)
+        return 0 if report["healthy"] else 1
+    print_rows(
+        "Roles",
+        ("role", "pid", "state", "restarts", "last exit"),
+        [
+            (
+                role["role"],
+                role["pid"],
+                "[green]alive[/green]" if role["alive"] else "[red]down[/red]",
+                role["restarts"],
+                role["last_exit"],
+            )
+            for role in report["roles"]
+        ],
+    )
+    log = report["event_log"]
+    console.print(
+        f"[bold]Event log[/bold]: {log['size']:,} entries, root {log['root'][:16]}…, "
+        f"checkpoint over {log['checkpoint_size'] or 0:,}"
+    )
+    print_rows(
+        "Sources",
+        ("source", "position", "cursor version"),
+        [(s["source"], s["position"], s["version"]) for s in report["sources"]],
+    )
+    print_rows(
+        "Sinks",
+        ("sink", "next entry", "behind"),
+        [(s["sink"], f"{s['next_index']:,}", f"{s['behind']:,}") for s in report["sinks"]],
+    )
+    print_rows(
+        "Route groups",
+        ("group", "stage", "epoch", "lanes"),
+        [
+            (g["group"], g["stage"], g["epoch"], "held" if g["lanes_held"] else "replayed")
+            for g in report["groups"]
+        ],
+    )
+    _lanes(report)
+    return 0 if report["healthy"] else 1
+
+
+def _lanes(report: dict[str, Any]) -> None:
+    if report["lanes"]:
+        print_rows(
+            "Waiting for the other side",
+            ("group", "towards", "lanes", "writes", "parked", "oldest"),
+            [
+                (
+                    lane["group"], lane["towards"], lane["lanes"], lane["writes"], lane["parked"],
+                    f"{lane['oldest_age_s']:.1f} s",
+                )
+                for lane in report["lanes"]
+            ],
+        )  # fmt: skip
+    if report["writes_to_decide"]:
+        console.print(
+            f"[yellow]{report['writes_to_decide']} writes need a decision: "
+            "`legacy-bridge writes list`[/yellow]"
+        )

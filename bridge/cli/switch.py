@@ -1,0 +1,75 @@
+"""`switch` and `rollback`: change a group's stage, under traffic, in one action."""
+
+from typing import Annotated
+
+import typer
+
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
+from bridge.cli.output import AsJson, console, print_json
+from bridge.control.names import stage_named
+from bridge.control.shown import shown_report
+from bridge.runtime.settings_file import load_settings
+from bridge.runtime.wiring import Stores
+from bridge.switching.switchboard import SwitchReport
+
+Group = Annotated[str, typer.Argument(help="Route group.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the main application."""
+    app.command()(switch)
+    app.command()(rollback)
+
+
+def switch(
+    group: Group,
+    to: Annotated[str, typer.Argument(help="Stage: legacy, dual or modern.")],
+    reason: Reason,
+    actor: Actor = None,
+    expected_epoch: Annotated[
+        int | None, typer.Option(help="Refuse when somebody switched since this epoch.")
+    ] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Move a route group one stage forward, or back to any earlier stage."""
+    with Stores(load_settings(config)) as stores:
+        report = stores.switchboard().switch(
+            group,
+            stage_named(to),
+            actor=actor_or_login(actor),
+            reason=reason,
+            expected_epoch=expected_epoch,
+        )
+    _show(report, as_json)
+
+
+def rollback(
+    group: Group,
+    reason: Reason,
+    to: Annotated[str, typer.Option(help="Stage to go back to.")] = "legacy",
+    actor: Actor = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Take a route group back; works with the modern side and the control role dead."""
+    with Stores(load_settings(config)) as stores:
+        report = stores.switchboard().rollback(
+            group, to=stage_named(to), actor=actor_or_login(actor), reason=reason
+        )
+    _show(report, as_json)
+
+
+def _show(report: SwitchReport, as_json: bool) -> None:
+    facts = shown_report(report)
+    if as_json:
+        print_json(facts)
+        return
+    console.print(
+        f"[bold]{facts['group']}[/bold]: {facts['from']} → [bold]{facts['to']}[/bold], "
+        f"epoch {facts['epoch']}, {facts['workers']} workers in {facts['took_ms']} ms"
+    )
+    if not report.complete:
+        console.print(
+            f"[yellow]not yet followed by {facts['late']}; their writes are fenced[/yellow]"
+        )

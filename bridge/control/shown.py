@@ -1,0 +1,43 @@
+"""What may be shown of a write and of a switch, in the API and at the shell alike."""
+
+from typing import Any
+
+from bridge.model.write import JournalledWrite
+from bridge.switching.switchboard import SwitchReport
+
+
+def shown_write(write: JournalledWrite) -> dict[str, Any]:
+    """Return the facts of a write as JSON values: never a body or a header value."""
+    intent = write.intent
+    return {
+        "intent_id": intent.intent_id,
+        "state": write.state.value,
+        "group": intent.group,
+        "route": intent.route,
+        "lane": intent.lane,
+        "sequence": write.sequence,
+        "authority": intent.authority.value,
+        "epoch": intent.epoch,
+        "method": intent.request.method.decode("latin-1"),
+        "target": intent.request.target.decode("latin-1"),
+        "request_bytes": len(intent.request.body),
+        "status": write.response.status if write.response else None,
+        "attempts": write.attempts,
+        "reason": write.reason,
+        "opened_at": intent.opened_at.isoformat(),
+        "settled_at": write.settled_at.isoformat() if write.settled_at else None,
+    }
+
+
+def shown_report(report: SwitchReport) -> dict[str, Any]:
+    """Return a switch as JSON values; `late` names replicas that did not follow in time."""
+    switch = report.switch
+    return {
+        "group": switch.group,
+        "from": switch.from_stage.value,
+        "to": switch.to_stage.value,
+        "epoch": switch.epoch,
+        "took_ms": round(report.took_ms, 1),
+        "workers": len(report.adopted),
+        "late": [seat.owner for seat in report.adopted if seat.took_ms is None],
+    }

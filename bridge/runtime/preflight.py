@@ -1,0 +1,102 @@
+"""Check everything outside before anything starts, and tell all problems at once."""
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bridge.control.auth import check_exposure
+from bridge.model.errors import BridgeError, ConfigInvalid
+from bridge.model.observer import SilentObserver
+from bridge.runtime.settings import Settings
+from bridge.runtime.wiring import Stores, capture_service, contract_set, rabbitmq_sink
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    message: str
+    """What is there, or the error with what to do."""
+
+
+def preflight(settings: Settings) -> list[Finding]:
+    """Look at data folder, contracts, sources, broker, routes and ports.
+
+    Preparing a source creates its publication and slot when they are missing, exactly as the
+    capture role would a moment later.
+    """
+    return [_found(what, look) for what, look in _looks(settings)]
+
+
+def _looks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "data folder", lambda: _data_dir(settings)
+    if settings.sources:
+        yield "contracts", lambda: f"{len(contract_set(settings).contracts())} contracts"
+    for name in sorted(settings.sources):
+        yield f"source {name}", lambda name=name: _source(settings, name)  # type: ignore[misc]  # default binds the name now
+    if settings.delivery is not None:
+        yield "broker", lambda: _broker(settings)
+    gateway, control = settings.gateway, settings.control
+    if gateway is not None:
+        yield "routes", lambda: _routes(settings)
+        yield "gateway port", lambda: check_port(gateway.host, gateway.port, "gateway.port")
+    if control is not None:
+        yield "control", lambda: _control(control.host, control.port, control.token)
+
+
+def _found(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what=what, ok=True, message=look())
+    except BridgeError as exc:
+        return Finding(what=what, ok=False, message=str(exc))
+
+
+def _data_dir(settings: Settings) -> str:
+    with Stores(settings) as stores:
+        size = stores.event_log().head().size
+    return f"{settings.data_dir}: event log with {size:,} entries"
+
+
+def _source(settings: Settings, name: str) -> str:
+    with Stores(settings) as stores:
+        capture_service(stores, name, SilentObserver()).check()
+    return "reachable, slot and publication are there"
+
+
+def _broker(settings: Settings) -> str:
+    sink = rabbitmq_sink(settings)
+    try:
+        sink.connect()
+    finally:
+        sink.close()
+    return "reachable, topology declared"
+
+
+def _routes(settings: Settings) -> str:
+    with Stores(settings) as stores:
+        routes = stores.routes()
+    return f"{len(routes)} routes in {len({route.group for route in routes})} groups"
+
+
+def _control(host: str, port: int, token: str | None) -> str:
+    check_exposure(host, token)
+    return check_port(host, port, "control.port")
+
+
+def check_port(host: str, port: int, key: str) -> str:
+    """Bind without SO_REUSEPORT: it fails when anybody listens there, also a worker of ours."""
+    try:
+        family, kind, protocol, _name, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as exc:
+        raise ConfigInvalid(
+            f"cannot listen on {host}:{port}: {exc.strerror or exc}; stop what listens there, "
+            f"or change {key}"
+        ) from exc
+    return f"{host}:{port} is free"

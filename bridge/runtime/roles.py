@@ -1,0 +1,116 @@
+"""Run one role in this process: logging, signals, service, clean stop, exit code."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+from bridge.model.errors import BridgeError, ConfigInvalid
+from bridge.runtime.control_role import run_control
+from bridge.runtime.exit_codes import SOFTWARE, exit_code
+from bridge.runtime.gateway_roles import run_replay, run_worker
+from bridge.runtime.settings import Settings
+from bridge.runtime.signals import stop_on_signals
+from bridge.runtime.telemetry import RunFileObserver, start_logging
+from bridge.runtime.wiring import Stores, capture_service, relay
+
+RoleRun = Callable[[Stores, RunFileObserver, threading.Event], None]
+
+
+def run_role(settings: Settings, role: str) -> int:
+    """Run `role` until SIGTERM; return its exit code.
+
+    Raises:
+        ConfigInvalid: no role has this name, or the settings lack its section.
+    """
+    name, run = _role(settings, role)
+    logger = start_logging(name, settings.log_level)
+    stop = threading.Event()
+    with Stores(settings) as stores, stop_on_signals(stop):
+        observer = RunFileObserver(name, stores.run_dir, logger)
+        observer.start()
+        observer.note("started")
+        try:
+            run(stores, observer, stop)
+        except BridgeError as exc:
+            logger.error("role_failed", extra={"facts": {"error": f"{type(exc).__name__}: {exc}"}})
+            return exit_code(exc)
+        except Exception:
+            # A bug of ours: the whole trace, once, and the supervisor starts the role again.
+            logger.exception("role_failed")
+            return SOFTWARE
+        finally:
+            observer.note("stopped")
+            observer.stop()
+            logging.shutdown()
+    return 0
+
+
+def _role(settings: Settings, role: str) -> tuple[str, RoleRun]:
+    kind, _, part = role.partition(":")
+    if kind == "capture":
+        source = _source_name(settings, part)
+        return f"capture:{source}", _capture(source)
+    if role == "delivery":
+        return role, _delivery
+    if kind == "gateway" and part.isdigit():
+        return role, _async(run_worker)
+    if role == "replay":
+        return role, _async(run_replay)
+    if role == "control":
+        return role, run_control
+    raise ConfigInvalid(
+        f"cannot run role {role!r}: known roles are capture[:SOURCE], delivery, gateway, replay, "
+        "control"
+    )
+
+
+def _source_name(settings: Settings, part: str) -> str:
+    if part:
+        return part
+    names = sorted(settings.sources)
+    if len(names) != 1:
+        raise ConfigInvalid(
+            f"cannot run capture: name one of the sources {', '.join(names) or '(none)'} "
+            "as capture:SOURCE"
+        )
+    return names[0]
+
+
+def _capture(source: str) -> RoleRun:
+    def run(stores: Stores, observer: RunFileObserver, stop: threading.Event) -> None:
+        service = capture_service(stores, source, observer)
+        service.check()
+        service.run(stop)
+
+    return run
+
+
+def _delivery(stores: Stores, observer: RunFileObserver, stop: threading.Event) -> None:
+    relay(stores, observer).run(stop)
+
+
+def _async(
+    run: Callable[[Stores, RunFileObserver, asyncio.Event], "asyncio.Future[None]"],
+) -> RoleRun:
+    """Run an asyncio role; the signal handlers of this process set its own event."""
+
+    def run_in_loop(stores: Stores, observer: RunFileObserver, stop: threading.Event) -> None:
+        async def main() -> None:
+            asked = asyncio.Event()
+            watcher = asyncio.create_task(_mirror(stop, asked))
+            try:
+                await run(stores, observer, asked)
+            finally:
+                watcher.cancel()
+
+        asyncio.run(main())
+
+    return run_in_loop
+
+
+async def _mirror(stop: threading.Event, asked: asyncio.Event) -> None:
+    # A signal handler of `signal.signal` cannot wake a loop that sleeps in select by itself.
+    while not stop.is_set():
+        await asyncio.sleep(0.05)
+    asked.set()

@@ -1,0 +1,80 @@
+"""What an operator sees at one look, collected from the stores and the run files."""
+
+import json
+from typing import Any
+
+from bridge.model.lsn import format_lsn
+from bridge.runtime.run_files import read_roles
+from bridge.runtime.settings import Settings
+from bridge.runtime.wiring import SINK, Stores
+
+
+def collect_status(settings: Settings) -> dict[str, Any]:
+    """Return the status as JSON values; `healthy` is false when something needs a person."""
+    with Stores(settings) as stores:
+        log = stores.event_log()
+        head = log.head()
+        checkpoint = log.latest_checkpoint()
+        roles = [
+            {
+                "role": role.role,
+                "pid": role.pid,
+                "alive": role.alive,
+                "restarts": role.restarts,
+                "last_exit": role.last_exit,
+            }
+            for role in read_roles(stores.run_dir)
+        ]
+        sources = [_source(name, log.cursor(name)) for name in sorted(settings.sources)]
+        sinks = []
+        if settings.delivery is not None:
+            next_index = stores.sink_cursors().load(SINK)
+            sinks.append({"sink": SINK, "next_index": next_index, "behind": head.size - next_index})
+        groups, lanes, to_decide = _writes(settings, stores)
+    healthy = bool(roles) and all(role["alive"] for role in roles) and to_decide == 0
+    return {
+        "healthy": healthy,
+        "roles": roles,
+        "event_log": {
+            "size": head.size,
+            "root": head.root.hex(),
+            "checkpoint_size": checkpoint[0] if checkpoint else None,
+        },
+        "sources": sources,
+        "sinks": sinks,
+        "groups": groups,
+        "lanes": lanes,
+        "writes_to_decide": to_decide,
+    }
+
+
+def _writes(
+    settings: Settings, stores: Stores
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
+    if settings.gateway is None:
+        return [], [], 0
+    journal = stores.journal()
+    groups = [
+        {
+            "group": state.group,
+            "stage": state.stage.value,
+            "epoch": state.epoch,
+            "lanes_held": state.lanes_held,
+        }
+        for state in stores.group_states()
+    ]
+    lanes = [{**count._asdict(), "towards": count.towards.value} for count in journal.lane_counts()]
+    return groups, lanes, len(journal.list_writes(count_max=1_000))
+
+
+def _source(name: str, cursor: Any) -> dict[str, Any]:
+    if cursor is None:
+        return {"source": name, "version": 0, "position": None, "snapshot": None}
+    state = json.loads(cursor.state)
+    end_lsn = state.get("end_lsn")
+    return {
+        "source": name,
+        "version": cursor.version,
+        "position": format_lsn(end_lsn) if end_lsn is not None else None,
+        "snapshot": "running" if state.get("snapshot") else None,
+    }

@@ -1,0 +1,217 @@
+"""The only module that names both rooms and adapters: settings in, running parts out."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from adapters.postgres.source import PostgresSource
+from adapters.rabbitmq.sink import RabbitMQSink
+from bridge.capture.service import CaptureService
+from bridge.contracts.contract_set import ContractSet
+from bridge.delivery.relay import Relay
+from bridge.delivery.topology import QueueSpec, Topology
+from bridge.eventlog.ports import EventLogStore
+from bridge.eventlog.signer import Signer
+from bridge.gateway.decision import Route
+from bridge.gateway.routes import load_routes
+from bridge.model.errors import ConfigInvalid
+from bridge.model.observer import Observer
+from bridge.model.stage import GroupState, Side
+from bridge.runtime.settings import DeliverySettings, GatewaySettings, Settings
+from bridge.storage.generation import Generation
+from bridge.storage.postgres_event_log import PostgresEventLog
+from bridge.storage.sink_cursors import SqliteSinkCursors
+from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.sqlite_journal import SqliteJournal
+from bridge.switching.switchboard import Switchboard
+
+SINK = "rabbitmq"
+"""Name of the one broker's cursor; it also names the sink in status and metrics."""
+
+
+class Stores:
+    """The gateway's own stores, opened when first asked for and closed together."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._stack = ExitStack()
+        self._event_log: EventLogStore | None = None
+        self._journal: SqliteJournal | None = None
+        self._generation: Generation | None = None
+        self._sink_cursors: SqliteSinkCursors | None = None
+        self._signer: Signer | None = None
+        self._routes: tuple[Route, ...] | None = None
+
+    @property
+    def run_dir(self) -> Path:
+        """Where locks, run files and the generation file are."""
+        return _made(self.settings.data_dir / "run")
+
+    def event_log(self) -> EventLogStore:
+        """Return the event log."""
+        if self._event_log is None:
+            url = self.settings.event_log.url
+            if url == "sqlite":
+                self._event_log = SqliteEventLog(_made(self.settings.data_dir) / "log.db")
+            elif url.startswith(("postgresql://", "postgres://")):
+                self._event_log = PostgresEventLog(url)
+            else:
+                raise ConfigInvalid(
+                    "cannot open the event log: event_log.url must be 'sqlite' or begin with "
+                    "'postgresql://'"
+                )
+            self._stack.callback(self._event_log.close)
+        return self._event_log
+
+    def journal(self) -> SqliteJournal:
+        """Return the write journal (also groups, id map, and the desk of a person)."""
+        if self._journal is None:
+            self._journal = SqliteJournal(_made(self.settings.data_dir) / "journal.db")
+            self._stack.callback(self._journal.close)
+            if self.settings.gateway is not None:
+                self._journal.ensure_groups(sorted({route.group for route in self.routes()}))
+        return self._journal
+
+    def generation(self) -> Generation:
+        """Return the shared generation counter."""
+        if self._generation is None:
+            self._generation = Generation.open(self.run_dir / "generation")
+            self._stack.callback(self._generation.close)
+        return self._generation
+
+    def sink_cursors(self) -> SqliteSinkCursors:
+        """Return the book of sink cursors."""
+        if self._sink_cursors is None:
+            self._sink_cursors = SqliteSinkCursors(_made(self.settings.data_dir) / "state.db")
+            self._stack.callback(self._sink_cursors.close)
+        return self._sink_cursors
+
+    def signer(self) -> Signer:
+        """Return the signer of checkpoints; makes its key on first use."""
+        if self._signer is None:
+            folder = _made(self.settings.data_dir / "keys")
+            self._signer = Signer.load_or_create(
+                folder / "log.ed25519", origin=self.settings.event_log.origin
+            )
+        return self._signer
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes of the gateway's settings."""
+        if self._routes is None:
+            gateway = self.gateway_settings()
+            self._routes = load_routes(gateway.routes, tuple(gateway.upstreams))
+        return self._routes
+
+    def gateway_settings(self) -> GatewaySettings:
+        """Return the gateway section; raises `ConfigInvalid` without one."""
+        if self.settings.gateway is None:
+            raise ConfigInvalid("cannot do this: the settings have no gateway section")
+        return self.settings.gateway
+
+    def group_states(self) -> Sequence[GroupState]:
+        """Return where the groups of the route files stand."""
+        known = {route.group for route in self.routes()}
+        return [state for state in self.journal().groups() if state.group in known]
+
+    def switchboard(self, observer: Observer | None = None) -> Switchboard:
+        """Return the one path by which stages change."""
+        two_sided = {route.group for route in self.routes() if Side.MODERN in route.upstreams}
+        return Switchboard(
+            store=self.journal(),
+            board=self.generation(),
+            two_sided=two_sided,
+            observer=observer,
+        )
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def contract_set(settings: Settings) -> ContractSet:
+    """Load the contracts that the settings name."""
+    return ContractSet.load(settings.contracts.dir, type_prefix=settings.contracts.type_prefix)
+
+
+def postgres_source(settings: Settings, name: str, contracts: ContractSet) -> PostgresSource:
+    """Return the adapter of source `name`."""
+    source = settings.sources.get(name)
+    if source is None:
+        known = ", ".join(sorted(settings.sources)) or "none"
+        raise ConfigInvalid(f"cannot capture source {name!r}: configured sources are {known}")
+    tables = tuple(contracts.tables(name))
+    if not tables:
+        raise ConfigInvalid(
+            f"cannot capture source {name!r}: no contract in "
+            f"{str(settings.contracts.dir)!r} maps one of its tables"
+        )
+    return PostgresSource(
+        source.dsn,
+        slot=source.slot or f"bridge_{name}",
+        publication=source.publication or f"bridge_{name}",
+        tables=tables,
+    )
+
+
+def capture_service(stores: Stores, name: str, observer: Observer) -> CaptureService:
+    """Wire the capture of source `name`."""
+    contracts = contract_set(stores.settings)
+    return CaptureService(
+        name,
+        postgres_source(stores.settings, name, contracts),
+        stores.event_log(),
+        contracts,
+        spool_folder=_made(stores.settings.data_dir / "spool" / name),
+        observer=observer,
+    )
+
+
+def rabbitmq_sink(settings: Settings, observer: Observer | None = None) -> RabbitMQSink:
+    """Return the broker's adapter."""
+    delivery = delivery_settings(settings)
+    topology = Topology(
+        exchange=delivery.exchange,
+        queues=tuple(QueueSpec(name=queue.name, bindings=queue.bind) for queue in delivery.queues),
+    )
+    return RabbitMQSink(
+        delivery.url, topology, type_prefix=settings.contracts.type_prefix, observer=observer
+    )
+
+
+def relay(stores: Stores, observer: Observer) -> Relay:
+    """Wire the relay from the log to the broker."""
+    return Relay(
+        SINK,
+        stores.event_log(),
+        rabbitmq_sink(stores.settings, observer),
+        stores.sink_cursors(),
+        observer,
+    )
+
+
+def delivery_settings(settings: Settings) -> DeliverySettings:
+    """Return the delivery section; raises `ConfigInvalid` without one."""
+    if settings.delivery is None:
+        raise ConfigInvalid("cannot run delivery: the settings have no delivery section")
+    return settings.delivery
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigInvalid(f"cannot use data_dir {str(folder)!r}: {exc.strerror}") from exc
+    return folder
