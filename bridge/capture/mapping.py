@@ -13,12 +13,6 @@ from bridge.model.event import Breach, ChangeOrigin, Event
 from bridge.model.lsn import format_lsn
 
 
-class _Known(NamedTuple):
-    relation: Relation
-    table: str
-    mapper: TableMapper
-
-
 class _Moment(NamedTuple):
     """What the events of one transaction, or of one chunk of a snapshot, have in common."""
 
@@ -29,14 +23,46 @@ class _Moment(NamedTuple):
     recorded_time: str
 
 
+class _Table:
+    """A table in its current shape, its mapper, and the leaf fields of its latest change."""
+
+    def __init__(self, source: str, relation: Relation, mapper: TableMapper) -> None:
+        self.relation = relation
+        self.map = mapper.map
+        self._source = source
+        self._name = relation.name
+        self._moment: _Moment | None = None
+        self._kind = ChangeKind.READ
+        self._fields: dict[str, Any] = {}
+
+    def fields(self, kind: ChangeKind, moment: _Moment, event: Event | Breach) -> dict[str, Any]:
+        """Return the leaf's fields, the same object for all like changes of a transaction."""
+        if moment is self._moment and kind is self._kind:
+            return self._fields
+        self._moment, self._kind = moment, kind
+        self._fields = {
+            "source": self._source,
+            "dataschema": data_schema_urn(event.subject, event.version),
+            "time": moment.time_text,
+            "recordedtime": moment.recorded_time,
+            "legacy": {
+                "system": "postgresql",
+                "lsn": moment.lsn,
+                "xid": moment.xid,
+                "table": self._name,
+                "op": kind.value,
+            },
+        }
+        return self._fields
+
+
 class ChangeMapper:
     """Maps the changes of one source; remembers the mapper of each table's current shape."""
 
     def __init__(self, source: str, contracts: TableContracts) -> None:
         self._source = source
-        self._urn = source_urn(source)
         self._contracts = contracts
-        self._mappers: dict[int, _Known] = {}
+        self._tables: dict[int, _Table] = {}
 
     def check(self, relation: Relation) -> None:
         """Raise `ConfigInvalid` unless the table in this shape has a fitting contract."""
@@ -95,47 +121,37 @@ class ChangeMapper:
 
     def _draft(self, change: RowChange, sequence: str, moment: _Moment) -> EntryDraft:
         relation = change.relation
-        known = self._mappers.get(relation.oid)
-        if known is None or known.relation is not relation:
-            known = self._learn(relation)
+        table = self._tables.get(relation.oid)
+        if table is None or table.relation is not relation:
+            table = self._learn(relation)
         event_id = f"{self._source}:{sequence}"
-        result = known.mapper.map(
+        result = table.map(
             change,
             ChangeOrigin(
                 self._source, event_id, sequence, moment.xid, moment.time, moment.recorded_time
             ),
         )
-        fields: dict[str, Any] = {
-            "source": self._urn,
-            "dataschema": data_schema_urn(result.subject, result.version),
-            "time": moment.time_text,
-            "recordedtime": moment.recorded_time,
-            "legacy": {
-                "system": "postgresql",
-                "lsn": moment.lsn,
-                "xid": moment.xid,
-                "table": known.table,
-                "op": change.kind.value,
-            },
-        }
+        fields = table.fields(change.kind, moment, result)
         if type(result) is Event:
+            # Set again for each change of a kind, to the same value.
             fields["type"] = result.type
             return EntryDraft(
                 EntryKind.EVENT, event_id, fields, result.payload, result.routing_key, result.key
             )
         assert isinstance(result, Breach), "a mapper returns an event or a breach"
+        fields = {name: value for name, value in fields.items() if name != "type"}
         fields["reason"] = result.reason
         return EntryDraft(EntryKind.PARKED, event_id, fields, result.payload, None, result.key)
 
-    def _learn(self, relation: Relation) -> _Known:
+    def _learn(self, relation: Relation) -> _Table:
         mapper = self._contracts.mapper(self._source, relation)
         if mapper is None:
             raise ConfigInvalid(
                 f"cannot capture table {relation.name!r} of source {self._source!r}: no contract "
                 "maps it; add one, or take the table out of the publication"
             )
-        known = self._mappers[relation.oid] = _Known(relation, relation.name, mapper)
-        return known
+        table = self._tables[relation.oid] = _Table(source_urn(self._source), relation, mapper)
+        return table
 
 
 def rfc3339(time: datetime) -> str:
