@@ -3,7 +3,7 @@
 A bundle is a folder:
 - `leaves.jsonl`: the exact leaf of each entry, one a line;
 - `payloads.jsonl`: the exact payload of each entry, one a line;
-- `hashes.bin`: the leaf hash of each entry, 32 bytes each, so that a verifier can name what changed;
+- `hashes.bin`: the leaf hash of each entry, 32 bytes each, so that a verifier can name a bad one;
 - `checkpoint.txt`: the signed tree head over exactly these entries;
 - `key.txt`: the public key, which proves nothing unless it is also known from elsewhere;
 - `manifest.json`: who asked for it and why, and lines, bytes and SHA-256 of each file;
@@ -13,7 +13,8 @@ A bundle is a folder:
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -80,32 +81,24 @@ def export(
     draft = _record(actor, reason, created)
     log.append([draft])
     head, checkpoint = head_signer.sign()
-    draft_folder = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
+    manifest = {
+        "format": MANIFEST_FORMAT,
+        "version": MANIFEST_VERSION,
+        "origin": head_signer.signer.origin,
+        "created": created,
+        "actor": actor,
+        "reason": reason,
+        "entry_id": draft.entry_id,
+        "range": {"start": 0, "stop": head.size},
+    }
     try:
-        draft_folder.mkdir(parents=True)
-        try:
-            files = _write_entries(log, head, draft_folder, progress)
-            files["checkpoint.txt"] = _write_file(draft_folder / "checkpoint.txt", checkpoint)
-            vkey = head_signer.signer.vkey
-            files["key.txt"] = _write_file(draft_folder / "key.txt", f"{vkey}\n".encode())
-            manifest = {
-                "format": MANIFEST_FORMAT,
-                "version": MANIFEST_VERSION,
-                "origin": head_signer.signer.origin,
-                "created": created,
-                "actor": actor,
-                "reason": reason,
-                "entry_id": draft.entry_id,
-                "range": {"start": 0, "stop": head.size},
-                "files": files,
-            }
-            _write_manifest(draft_folder, manifest, head_signer)
-            sync_folder(draft_folder)
-            draft_folder.rename(folder)
-            sync_folder(folder.parent)
-        except BaseException:
-            shutil.rmtree(draft_folder, ignore_errors=True)
-            raise
+        with _new_folder(folder) as bundle:
+            files = _write_entries(log, head, bundle, progress)
+            files["checkpoint.txt"] = _write_file(bundle / "checkpoint.txt", checkpoint)
+            files["key.txt"] = _write_file(
+                bundle / "key.txt", f"{head_signer.signer.vkey}\n".encode()
+            )
+            _write_manifest(bundle, {**manifest, "files": files}, head_signer)
     except OSError as exc:
         raise StorageUnavailable(
             f"cannot export the event log to {str(folder)!r}: {exc.strerror}; "
@@ -114,10 +107,25 @@ def export(
     return ExportReport(
         folder=folder,
         head=head,
-        vkey=vkey,
+        vkey=head_signer.signer.vkey,
         entry_id=draft.entry_id,
         size_bytes=sum(file["bytes"] for file in files.values()),
     )
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder that gets its name `folder` only when all went well."""
+    draft = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        sync_folder(draft)
+        draft.rename(folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    sync_folder(folder.parent)
 
 
 def _record(actor: str, reason: str, created: str) -> EntryDraft:
@@ -126,11 +134,7 @@ def _record(actor: str, reason: str, created: str) -> EntryDraft:
     return EntryDraft(
         kind=EntryKind.EXPORT,
         entry_id=f"export:{created}:{secrets.token_hex(8)}",
-        fields={
-            "actor_sha256": sha256(actor.encode()).hexdigest(),
-            "reason_sha256": sha256(reason.encode()).hexdigest(),
-            "time": created,
-        },
+        fields={"time": created},
         payload=orjson.dumps(payload, option=orjson.OPT_SORT_KEYS),
     )
 
