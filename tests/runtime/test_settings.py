@@ -1,0 +1,99 @@
+"""Settings: one strict file, the environment over it, errors that say what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from bridge.demo.places import data_root
+from bridge.model.errors import ConfigInvalid
+from bridge.runtime.settings_file import FILE_BYTES_MAX, load_settings
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "bridge.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(path: Path, environ: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigInvalid) as caught:
+        load_settings(path, environ or {})
+    return str(caught.value)
+
+
+def test_the_shipped_settings_load() -> None:
+    settings = load_settings(data_root() / "config" / "legacy-bridge.yaml", {})
+    assert settings.gateway is not None
+    assert set(settings.gateway.upstreams) == {"legacy-app", "modern-orders"}
+    assert settings.contracts.dir.resolve() == (data_root() / "contracts").resolve()
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, "data_dir: d\ncontracts: {dir: c}\n"), {})
+    assert settings.data_dir == tmp_path / "d"
+    assert settings.contracts.dir == tmp_path / "c"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gatway: {}\n", "unknown key 'gatway'; did you mean 'gateway'?"),
+        ("gateway: {prot: 80}\n", "unknown key 'gateway.prot'; did you mean 'port'?"),
+        ("sources: {shop: {dns: x}}\n", "unknown key 'sources.shop.dns'; did you mean 'dsn'?"),
+        ("gateway: {upstreams: {a: {ulr: x}}}\n", "did you mean 'url'?"),
+        ("delivery: {url: a, queues: [{nmae: q}]}\n", "did you mean 'name'?"),
+        ("control: {zzzzzz: 1}\n", "known here: host, port, token"),
+    ],
+)
+def test_an_unknown_key_names_itself_the_file_and_its_nearest(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    message = refusal(write(tmp_path, text))
+    assert said in message
+    assert "bridge.yaml" in message
+
+
+def test_a_missing_key_names_its_environment_variable(tmp_path: Path) -> None:
+    message = refusal(write(tmp_path, "sources: {shop: {}}\n"))
+    assert "'sources.shop.dsn' is missing" in message
+    assert "BRIDGE_SOURCES__SHOP__DSN" in message
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "sources: {shop: {dsn: old}}\ncontrol: {port: 1000}\n")
+    environ = {"BRIDGE_SOURCES__SHOP__DSN": "new", "BRIDGE_CONTROL__PORT": "2000", "OTHER": "x"}
+    settings = load_settings(path, environ)
+    assert settings.sources["shop"].dsn == "new"
+    assert settings.control is not None
+    assert settings.control.port == 2000
+
+
+def test_a_wrong_environment_variable_is_named(tmp_path: Path) -> None:
+    message = refusal(write(tmp_path, ""), {"BRIDGE_CONTROL__PROT": "1"})
+    assert "(from BRIDGE_CONTROL__PROT)" in message
+    assert "did you mean 'port'?" in message
+
+
+def test_a_value_never_stands_in_an_error(tmp_path: Path) -> None:
+    message = refusal(write(tmp_path, "control: {token: hunter2}\n"))
+    assert "'control.token'" in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [1\n", "line"),
+        ("- 1\n", "expected a mapping"),
+        ("gateway: {port: 70000}\n", "'gateway.port'"),
+        ("#" * (FILE_BYTES_MAX + 1), f"more than {FILE_BYTES_MAX} bytes"),
+    ],
+)
+def test_bad_forms_are_told(tmp_path: Path, text: str, said: str) -> None:
+    assert said in refusal(write(tmp_path, text))
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    message = refusal(tmp_path / "none.yaml")
+    assert "no such file" in message
+    assert "--config" in message
