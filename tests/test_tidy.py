@@ -1,0 +1,186 @@
+"""Style that no linter holds: sizes, purity, names, and what documents and targets promise.
+
+Each test collects every fault of its kind and names file and line, so that one run is enough.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[1]
+CODE_FOLDERS = ("bridge", "adapters", "tests")
+
+FILE_LINES_MAX = 350
+FUNCTION_LINES_MAX = 70
+
+# Bytes in, values out: what these decide can be repeated exactly, whatever the hour and machine.
+PURE = (
+    "bridge/model/*.py",
+    "bridge/contracts/mapping*.py",
+    "bridge/contracts/codec*.py",
+    "bridge/capture/pgoutput*.py",
+    "bridge/capture/assembler*.py",
+    "bridge/eventlog/merkle*.py",
+    "bridge/eventlog/note*.py",
+    "bridge/eventlog/leaf*.py",
+    "bridge/gateway/framing*.py",
+    "bridge/gateway/table*.py",
+    "bridge/gateway/decision*.py",
+    "bridge/gateway/translate*.py",
+)
+IMPURE_IMPORTS = {"asyncio", "logging", "random", "secrets", "socket", "threading", "time"}
+IMPURE_CALLS = {"now", "open", "today", "utcnow", "uuid1", "uuid4"}
+
+# A program of one file, on purpose: an auditor copies it, reads it whole and runs it without us.
+VERIFIER = "bridge/eventlog/verifier/verify.py"
+
+# The one place in the tests that may sleep: everybody else waits there, with a deadline.
+WAITING = "tests/waiting.py"
+
+NAMES_WITHOUT_MEANING = {"common", "helper", "helpers", "manager", "misc", "util", "utils"}
+
+MAKE_TARGETS = ("demo", "test", "check", "bench", "soak", "build", "lock")
+
+
+def _files(*patterns: str) -> list[Path]:
+    return sorted(
+        path
+        for pattern in patterns
+        for path in PROJECT.glob(pattern)
+        if "__pycache__" not in path.parts
+    )
+
+
+def _python_files() -> list[Path]:
+    return _files(*(f"{folder}/**/*.py" for folder in CODE_FOLDERS))
+
+
+def _where(path: Path, line: int | None = None) -> str:
+    name = path.relative_to(PROJECT).as_posix()
+    return name if line is None else f"{name}:{line}"
+
+
+def _nodes(path: Path) -> Iterator[ast.AST]:
+    return ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path)))
+
+
+def _called(node: ast.Call) -> str:
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr
+    return node.func.id if isinstance(node.func, ast.Name) else ""
+
+
+def _imported(node: ast.AST) -> list[str]:
+    """Return the full names of the modules that an import statement names."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module is not None:
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return []
+
+
+def test_files_and_functions_are_short() -> None:
+    faults = []
+    for path in _python_files():
+        length = len(path.read_text(encoding="utf-8").splitlines())
+        if length > FILE_LINES_MAX and _where(path) != VERIFIER:
+            faults.append(f"{_where(path)} has {length} lines; split it by noun")
+        for node in _nodes(path):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > FUNCTION_LINES_MAX:
+                    faults.append(f"{_where(path, node.lineno)} {node.name} has {length} lines")
+    assert not faults, "\n".join(faults)
+
+
+def test_pure_modules_know_no_clock_chance_file_or_network() -> None:
+    faults = []
+    for path in _files(*PURE):
+        for node in _nodes(path):
+            if isinstance(node, ast.Call) and _called(node) in IMPURE_CALLS:
+                faults.append(f"{_where(path, node.lineno)} calls {_called(node)}()")
+            roots = {module.partition(".")[0] for module in _imported(node)}
+            faults += [f"{_where(path)} imports {name}" for name in roots & IMPURE_IMPORTS]
+    assert not faults, "\n".join(faults)
+
+
+def test_tests_do_not_sleep() -> None:
+    faults = [
+        f"{_where(path, node.lineno)} sleeps; wait for the thing itself with tests/waiting.py"
+        for path in _files("tests/**/*.py")
+        if _where(path) != WAITING
+        for node in _nodes(path)
+        # `asyncio.sleep(0)` waits for nothing: it lets other tasks run.
+        if isinstance(node, ast.Call) and _called(node) == "sleep" and not _is_zero(node.args)
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def _is_zero(arguments: list[ast.expr]) -> bool:
+    return len(arguments) == 1 and isinstance(arguments[0], ast.Constant) and not arguments[0].value
+
+
+def test_modules_are_named_after_a_thing() -> None:
+    faults = [
+        f"{_where(path)} says nothing about what is in it"
+        for path in _python_files()
+        if NAMES_WITHOUT_MEANING & {*path.stem.split("_"), path.parent.name}
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_every_module_is_used() -> None:
+    used = {name for path in _python_files() for node in _nodes(path) for name in _imported(node)}
+    started = "\n".join(
+        (PROJECT / name).read_text(encoding="utf-8") for name in ("Makefile", "pyproject.toml")
+    )
+    faults = []
+    for path in _files("bridge/**/*.py", "adapters/**/*.py"):
+        module = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+        # Packages and `__main__` are reached by their folder's name.
+        if path.stem in ("__init__", "__main__") or _where(path) == VERIFIER:
+            continue
+        if module not in used and module not in started:
+            faults.append(f"{_where(path)} is imported by nobody")
+    assert not faults, "\n".join(faults)
+
+
+def test_every_package_of_ours_is_one() -> None:
+    faults = [
+        f"{_where(path.parent)} has modules and no __init__.py"
+        for path in _python_files()
+        if not (path.parent / "__init__.py").exists()
+    ]
+    assert not faults, "\n".join(sorted(set(faults)))
+
+
+def test_documents_have_one_title() -> None:
+    faults = []
+    for path in _files("docs/**/*.md", "README.md", "CHANGELOG.md"):
+        prose = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+        titles = re.findall(r"^# ", prose, flags=re.M)
+        if len(titles) != 1:
+            faults.append(f"{_where(path)} has {len(titles)} titles")
+    assert not faults, "\n".join(faults)
+
+
+def test_data_folders_hold_no_code() -> None:
+    found = _files("contracts/**/*.py", "routes/**/*.py", "config/**/*.py")
+    assert not found, [_where(path) for path in found]
+
+
+def test_make_explains_every_target() -> None:
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    explained = set(re.findall(r"^([a-z]+):.*## \S", makefile, flags=re.M))
+    assert explained >= set(MAKE_TARGETS)
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, flags=re.M)
+    assert phony is not None
+    assert explained <= set(phony[1].split())
+
+
+def test_the_lock_file_names_no_address() -> None:
+    lock = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in lock
+    assert "--index" not in lock
+    assert "--find-links" not in lock
