@@ -216,6 +216,9 @@ class PgOutputDecoder:
         if frame[offset : offset + 1] != _NEW:
             raise _wrong_kind(frame, offset, "'N'" if before else "'N', 'K' or 'O'")
         row, end = decode_row(frame, offset + 1)
+        if image is BeforeImage.FULL and before is not None and UNSENT in row:
+            # "Unchanged" refers to the old row, and that one was sent whole.
+            row = tuple(old if new is UNSENT else new for old, new in zip(before, row, strict=True))
         return RowChange(ChangeKind.UPDATED, relation, before, image, row), end
 
     def _delete(self, frame: bytes) -> tuple[RowChange, int]:
