@@ -9,7 +9,7 @@ from bridge.model.stage import Side
 
 
 class WriteState(Enum):
-    """Where a dual write stands; the legal transitions are in `bridge.gateway.dual_write`."""
+    """Where a dual write stands; legal transitions: `bridge.gateway.dual_write_states`."""
 
     INTENT = "intent"  # Set by the journal before the authority is called.
     IN_DOUBT = "in_doubt"  # Set when the authority was called and its answer was lost.
@@ -43,6 +43,10 @@ class WriteIntent:
     owner: str
     """Incarnation of the replica that calls the authority; when it dies, the intent is in doubt."""
     opened_at: datetime
+    client_key: str | None = None
+    """The client's own `Idempotency-Key`; None when the gateway made one for its replays."""
+    fingerprint: str = ""
+    """What must be equal when the client repeats its key (method, target, body, credentials)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,58 @@
+"""What switching asks of its store and of the running replicas; blocking."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from bridge.model.stage import GroupState, Stage, Switch
+from bridge.switching.history import SwitchRecord
+
+
+class SwitchStore(Protocol):
+    """Keeps where the groups stand. Implementations: SQLite and memory, one conformance suite."""
+
+    def ensure_groups(self, names: Iterable[str]) -> None:
+        """Make the groups known, new ones at stage `legacy` and epoch 0."""
+
+    def group(self, name: str) -> GroupState | None:
+        """Return where the group stands, or None when it is unknown."""
+
+    def groups(self) -> Sequence[GroupState]:
+        """Return every known group."""
+
+    def switch(
+        self, group: str, to: Stage, *, expected_epoch: int, actor: str, reason: str
+    ) -> Switch:
+        """Move the group to stage `to` under epoch `expected_epoch + 1`.
+
+        Epoch, history row and the entry for the event log are one durable commit.
+
+        Raises:
+            StaleEpoch: the group is not at `expected_epoch`: somebody switched first.
+            StorageUnavailable: nothing was changed.
+        """
+
+    def hold_lanes(self, group: str, *, held: bool, actor: str, reason: str) -> GroupState:
+        """Hold or resume replay to the other side; recorded in the event log like a switch."""
+
+    def history(self) -> Sequence[SwitchRecord]:
+        """Return every switch, oldest first."""
+
+
+class SlotView(NamedTuple):
+    """A live replica, as the generation file shows it."""
+
+    slot: int
+    owner: str
+    adopted: int
+    """The generation whose tables it decides by."""
+    heartbeat_age_s: float
+
+
+class AdoptionBoard(Protocol):
+    """Tells the replicas of this machine that something changed, and hears that they follow."""
+
+    def bump(self) -> int:
+        """Begin a new generation and return its number."""
+
+    def live_slots(self) -> Sequence[SlotView]:
+        """Return the replicas that are alive now."""

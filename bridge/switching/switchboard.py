@@ -1,0 +1,197 @@
+"""Change the stage of a route group: one commit, then wait until every replica follows.
+
+The commit is the switch: from then on no write decided under the old epoch can be opened in the
+write journal. Waiting for the replicas only tells the caller when reads follow as well. Nothing
+here needs either side to be alive.
+"""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, NamedTuple
+
+from bridge.model.errors import ConfigInvalid, StaleEpoch, StepForbidden
+from bridge.model.observer import Observer, SilentObserver
+from bridge.model.stage import GroupState, Stage, Switch
+from bridge.switching.ports import AdoptionBoard, SwitchStore
+from bridge.switching.stages import BUILT, check_step, is_back
+
+# A replica that has not followed by then is stuck; it is reported, and its writes are fenced.
+ADOPTION_WAIT_S_DEFAULT: Final = 2.0
+
+# Replicas check at each request, and every 10 ms when idle: looking more often shows nothing.
+_LOOK_AGAIN_S: Final = 0.0005
+
+# Somebody else's switch in between is read and decided anew; a third in a row is a quarrel.
+_ROLLBACK_TRIES: Final = 3
+
+
+class Adoption(NamedTuple):
+    """When one replica followed a switch."""
+
+    slot: int
+    owner: str
+    took_ms: float | None
+    """Milliseconds after the commit; None when it did not within the wait."""
+
+
+class SwitchReport(NamedTuple):
+    """What a switch did, and how long it took to be everywhere."""
+
+    switch: Switch
+    took_ms: float
+    """From the call to the last replica's adoption (or the end of the wait)."""
+    adopted: tuple[Adoption, ...]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the switch began."""
+        return self.switch.epoch
+
+    @property
+    def complete(self) -> bool:
+        """Whether every live replica follows."""
+        return all(adoption.took_ms is not None for adoption in self.adopted)
+
+
+class Switchboard:
+    """The one path by which a group changes its stage, for CLI, API and guardrails alike."""
+
+    def __init__(
+        self,
+        *,
+        store: SwitchStore,
+        board: AdoptionBoard,
+        two_sided: Collection[str] | None = None,
+        adoption_wait_s: float = ADOPTION_WAIT_S_DEFAULT,
+        observer: Observer | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`two_sided` names the groups that have a modern side; None leaves that unchecked."""
+        self._store = store
+        self._board = board
+        self._two_sided = two_sided
+        self._adoption_wait_s = adoption_wait_s
+        self._observer = observer or SilentObserver()
+        self._pause = pause
+
+    def groups(self) -> Sequence[GroupState]:
+        """Return where every group stands."""
+        return self._store.groups()
+
+    def switch(
+        self, group: str, to: Stage, *, actor: str, reason: str, expected_epoch: int | None = None
+    ) -> SwitchReport:
+        """Move `group` to stage `to` and wait until the live replicas follow.
+
+        Raises:
+            StepForbidden: not a legal step, no reason, or the group has one side only.
+            StaleEpoch: the group is not at `expected_epoch`, or was switched meanwhile.
+            ConfigInvalid: the group is unknown.
+        """
+        began = time.monotonic()
+        _need_reason(f"change group {group!r}", actor, reason)
+        state = self._state(group)
+        if expected_epoch is not None and state.epoch != expected_epoch:
+            raise StaleEpoch(
+                f"cannot change group {group!r} to {to.value}: expected epoch {expected_epoch}, "
+                f"found {state.epoch}; reload and decide again"
+            )
+        check_step(group, state.stage, to)
+        if self._two_sided is not None and group not in self._two_sided:
+            raise StepForbidden(
+                f"cannot change group {group!r} to {to.value}: its routes name no modern side; "
+                "add `sides: modern` to its route file"
+            )
+        switch = self._store.switch(
+            group, to, expected_epoch=state.epoch, actor=actor, reason=reason
+        )
+        return self._announce(switch, began)
+
+    def rollback(
+        self, group: str, *, actor: str, reason: str, to: Stage = Stage.LEGACY
+    ) -> SwitchReport:
+        """Take `group` back to the earlier stage `to`, whatever epoch it stands at.
+
+        A switch that comes in between is read and rolled back as well.
+        """
+        for tries_left in reversed(range(_ROLLBACK_TRIES)):
+            state = self._state(group)
+            if state.stage in BUILT and to in BUILT and not is_back(state.stage, to):
+                raise StepForbidden(
+                    f"cannot roll back group {group!r} to {to.value}: it is at "
+                    f"{state.stage.value}, which is not later"
+                )
+            try:
+                return self.switch(
+                    group, to, actor=actor, reason=reason, expected_epoch=state.epoch
+                )
+            except StaleEpoch:
+                if not tries_left:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def hold_lanes(self, group: str, *, actor: str, reason: str) -> GroupState:
+        """Stop replaying the group's writes to the other side; they are still journalled."""
+        return self._hold(group, actor, reason, held=True)
+
+    def resume_lanes(self, group: str, *, actor: str, reason: str) -> GroupState:
+        """Go on replaying, from where it was held."""
+        return self._hold(group, actor, reason, held=False)
+
+    def _hold(self, group: str, actor: str, reason: str, *, held: bool) -> GroupState:
+        _need_reason(f"{'hold' if held else 'resume'} lanes of group {group!r}", actor, reason)
+        self._state(group)
+        state = self._store.hold_lanes(group, held=held, actor=actor, reason=reason)
+        self._board.bump()
+        self._observer.note("lanes_held" if held else "lanes_resumed", group=group)
+        return state
+
+    def _state(self, group: str) -> GroupState:
+        state = self._store.group(group)
+        if state is None:
+            known = ", ".join(sorted(found.group for found in self._store.groups())) or "none"
+            raise ConfigInvalid(f"cannot find route group {group!r}: known groups are {known}")
+        return state
+
+    def _announce(self, switch: Switch, began: float) -> SwitchReport:
+        committed = time.monotonic()
+        generation = self._board.bump()
+        followed: dict[tuple[int, str], float | None] = {}
+        while True:
+            now = time.monotonic()
+            waiting = False
+            live = self._board.live_slots()
+            for view in live:
+                seat = (view.slot, view.owner)
+                if followed.get(seat) is None:
+                    adopted = view.adopted >= generation
+                    followed[seat] = (now - committed) * 1000 if adopted else None
+                    waiting = waiting or not adopted
+            if not waiting or now - committed > self._adoption_wait_s:
+                break
+            self._pause(_LOOK_AGAIN_S)
+        # A replica that died while we waited decides nothing any more.
+        alive = {(view.slot, view.owner) for view in live}
+        report = SwitchReport(
+            switch,
+            (time.monotonic() - began) * 1000,
+            tuple(
+                Adoption(slot, owner, took_ms)
+                for (slot, owner), took_ms in followed.items()
+                if took_ms is not None or (slot, owner) in alive
+            ),
+        )
+        self._observer.note(
+            "switched",
+            group=switch.group,
+            epoch=switch.epoch,
+            stage=switch.to_stage.value,
+            took_ms=report.took_ms,
+            replicas=len(report.adopted),
+        )
+        return report
+
+
+def _need_reason(what: str, actor: str, reason: str) -> None:
+    if not actor.strip() or not reason.strip():
+        raise StepForbidden(f"cannot {what}: actor and reason are mandatory; say who and why")
