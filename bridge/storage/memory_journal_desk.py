@@ -1,0 +1,185 @@
+"""The write journal in memory, as switching, operators and the sequencer use it."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+from bridge.gateway.ports import IdPair, IdTaken, LaneCount, MadeId
+from bridge.gateway.translate import lane_of
+from bridge.model.entry import EntryDraft
+from bridge.model.errors import StaleEpoch
+from bridge.model.stage import GroupState, Side, Stage, Switch
+from bridge.model.write import JournalledWrite, WriteState
+from bridge.storage.journal_entries import hold_entry, import_entry, switch_entry
+from bridge.storage.memory_journal_state import JournalState
+from bridge.switching.history import CHAIN_START, SwitchRecord, link
+
+_S = WriteState
+_NEED_DECISION = (_S.IN_DOUBT, _S.PARKED)
+
+
+class MemoryJournalDesk:
+    """`SwitchStore`, `WriteDesk` and `PendingEntries` over the state of a `MemoryJournal`."""
+
+    def __init__(self, state: JournalState) -> None:
+        self.state = state
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def ensure_groups(self, names: Iterable[str]) -> None:
+        """See `SwitchStore.ensure_groups`."""
+        for name in names:
+            new = GroupState(group=name, stage=Stage.LEGACY, epoch=0, lanes_held=False)
+            self.state.groups.setdefault(name, new)
+
+    def group(self, name: str) -> GroupState | None:
+        """See `SwitchStore.group`."""
+        return self.state.groups.get(name)
+
+    def groups(self) -> Sequence[GroupState]:
+        """See `SwitchStore.groups`."""
+        return [self.state.groups[name] for name in sorted(self.state.groups)]
+
+    def switch(
+        self, group: str, to: Stage, *, expected_epoch: int, actor: str, reason: str
+    ) -> Switch:
+        """See `SwitchStore.switch`."""
+        state = self.state.groups.get(group)
+        if state is None or state.epoch != expected_epoch:
+            raise StaleEpoch(f"cannot change group {group!r}: expected epoch {expected_epoch}")
+        switch = Switch(
+            group=group,
+            epoch=expected_epoch + 1,
+            from_stage=state.stage,
+            to_stage=to,
+            actor=actor,
+            reason=reason,
+            switched_at=self.state.clock(),
+        )
+        self.state.groups[group] = dataclasses.replace(state, stage=to, epoch=switch.epoch)
+        record = link(self.state.history[-1].hash if self.state.history else CHAIN_START, switch)
+        self.state.history.append(record)
+        self.state.wait_for_log(switch_entry(switch, record.hash))
+        return switch
+
+    def hold_lanes(self, group: str, *, held: bool, actor: str, reason: str) -> GroupState:
+        """See `SwitchStore.hold_lanes`."""
+        state = dataclasses.replace(self.state.groups[group], lanes_held=held)
+        self.state.groups[group] = state
+        self.state.nudge += 1
+        self.state.wait_for_log(
+            hold_entry(
+                group,
+                state.epoch,
+                self.state.nudge,
+                held=held,
+                actor=actor,
+                reason=reason,
+                at=self.state.clock(),
+            )
+        )
+        return state
+
+    def history(self) -> Sequence[SwitchRecord]:
+        """See `SwitchStore.history`."""
+        return list(self.state.history)
+
+    def list_writes(
+        self, *, group: str | None = None, state: WriteState | None = None, count_max: int = 100
+    ) -> Sequence[JournalledWrite]:
+        """See `WriteDesk.list_writes`."""
+        wanted = _NEED_DECISION if state is None else (state,)
+        found = [
+            write
+            for write in self.state.writes.values()
+            if write.state in wanted and group in (None, write.intent.group)
+        ]
+        return found[::-1][:count_max]
+
+    def show(self, intent_id: str) -> JournalledWrite | None:
+        """See `WriteDesk.show`."""
+        return self.state.writes.get(intent_id)
+
+    def resolve(
+        self,
+        intent_id: str,
+        outcome: WriteState,
+        *,
+        actor: str,
+        reason: str,
+        ids: Mapping[str, str] | None = None,
+    ) -> None:
+        """See `WriteDesk.resolve`."""
+        made = [MadeId(entity, id_, "") for entity, id_ in (ids or {}).items()]
+        write = self.state.may(intent_id, outcome)
+        rename = bool(made) and write.intent.lane.startswith("new:")
+        lane = lane_of(made[0].entity, made[0].id) if rename else None
+        released = outcome is _S.FAILED
+        self.state.settle(intent_id, outcome, None, lane, made, reason, released, actor)
+
+    def replay(self, intent_id: str, *, actor: str, reason: str) -> None:
+        """See `WriteDesk.replay`."""
+        self.state.move(intent_id, _S.APPLIED, (), reason, actor, attempted=False)
+        self.state.nudge += 1
+
+    def skip(self, intent_id: str, *, actor: str, reason: str) -> None:
+        """See `WriteDesk.skip`."""
+        self.state.move(intent_id, _S.SKIPPED, (), reason, actor, attempted=False)
+        self.state.nudge += 1
+
+    def import_ids(self, group: str, entity: str, pairs: Sequence[tuple[str, str]]) -> int:
+        """See `WriteDesk.import_ids`."""
+        fresh: list[tuple[str, IdPair, str | None, str]] = []
+        for legacy_id, modern_id in pairs:
+            new = IdPair(entity, legacy_id, modern_id, lane_of(entity, legacy_id))
+            known = {
+                self.state.pair_on(group, entity, Side.LEGACY, legacy_id),
+                self.state.pair_on(group, entity, Side.MODERN, modern_id),
+            }
+            known |= {
+                pair
+                for _, pair, _, _ in fresh
+                if pair.legacy_id == legacy_id or pair.modern_id == modern_id
+            }
+            if known == {None}:
+                fresh.append((group, new, None, ""))
+            elif len(known) > 1:
+                raise IdTaken(f"cannot import {entity!r} ids: a pair contradicts one that is known")
+        self.state.pairs += fresh
+        if fresh:
+            self.state.nudge += 1
+            at = self.state.clock()
+            self.state.wait_for_log(
+                import_entry(group, entity, self.state.nudge, count=len(fresh), at=at)
+            )
+        return len(fresh)
+
+    def lane_counts(self) -> Sequence[LaneCount]:
+        """See `WriteDesk.lane_counts`."""
+        backlog: dict[tuple[str, Side], list[JournalledWrite]] = {}
+        for write in self.state.writes.values():
+            if write.state in (_S.APPLIED, _S.PARKED):
+                key = (write.intent.group, write.intent.authority.other)
+                backlog.setdefault(key, []).append(write)
+        now = self.state.clock()
+        return [
+            LaneCount(
+                group,
+                towards,
+                len({write.intent.lane for write in writes}),
+                len(writes),
+                sum(write.state is _S.PARKED for write in writes),
+                max((now - write.intent.opened_at).total_seconds() for write in writes),
+            )
+            for (group, towards), writes in sorted(
+                backlog.items(), key=lambda item: (item[0][0], item[0][1].value)
+            )
+        ]
+
+    def pending(self, count_max: int) -> list[tuple[int, EntryDraft]]:
+        """See `PendingEntries.pending`."""
+        return self.state.pending[:count_max]
+
+    def discard(self, through: int) -> None:
+        """See `PendingEntries.discard`."""
+        self.state.pending = [row for row in self.state.pending if row[0] > through]

@@ -1,0 +1,41 @@
+"""Values for tests of the write journal."""
+
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from bridge.model.http import HttpRequest, HttpResponse
+from bridge.model.stage import Side
+from bridge.model.write import WriteIntent
+
+_numbers = count(1)
+
+
+def an_intent(**changes: Any) -> WriteIntent:
+    """Return a new intent in group `orders`, epoch 0, with `changes`."""
+    number = next(_numbers)
+    values: dict[str, Any] = {
+        "intent_id": f"intent{number:06d}",
+        "group": "orders",
+        "route": "order-status",
+        "epoch": 0,
+        "authority": Side.LEGACY,
+        "lane": f"order:{number}",
+        "idempotency_key": f'"intent{number:06d}"',
+        "request": HttpRequest(
+            method=b"PUT",
+            target=b"/orders/%d/status" % number,
+            headers=((b"Content-Type", b"application/json"), (b"X-\xe9", b"caf\xe9")),
+            body=b'{"status": "paid"}',
+        ),
+        "owner": "worker-a",
+        "opened_at": datetime.now(UTC),
+    }
+    return WriteIntent(**(values | changes))
+
+
+def an_answer(status: int = 200, body: bytes = b"{}") -> HttpResponse:
+    """Return an answer of a side."""
+    return HttpResponse(
+        status=status, reason=b"OK", headers=((b"Content-Type", b"application/json"),), body=body
+    )
