@@ -199,22 +199,30 @@ class PrivatePostgres:
         process = ServerProcess(
             arguments, log=self.log, env=_environment(), death_signal="QUIT", user=self._user
         )
+        try:
+            self._await_ready(process, log_start)
+        except BaseException:
+            process.kill()
+            raise
+        self._process = process
+
+    def _await_ready(self, process: ServerProcess, log_start: int) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while self._status(process.pid) != "ready":
             if process.exit_code() is not None:
-                tail = process.log_tail()
-                kind = ServerNotStarted
-                if b"could not create any TCP/IP sockets" in self.log.read_bytes()[log_start:]:
-                    kind = _PortTaken
-                raise kind(f"cannot start PostgreSQL on port {self.port}: it ended with\n{tail}")
+                said = self.log.read_bytes()[log_start:]
+                taken = b"could not create any TCP/IP sockets" in said
+                kind = _PortTaken if taken else ServerNotStarted
+                raise kind(
+                    f"cannot start PostgreSQL on port {self.port}: it ended with\n"
+                    f"{process.log_tail()}"
+                )
             if time.monotonic() > deadline:
-                process.kill()
                 raise ServerNotStarted(
                     f"cannot start PostgreSQL on port {self.port}: not ready within "
                     f"{START_TIMEOUT_S:.0f} s\n{process.log_tail()}"
                 )
             time.sleep(_POLL_S)
-        self._process = process
 
     def _status(self, pid: int) -> str:
         """Return what the postmaster wrote about itself, as `pg_ctl` reads it."""

@@ -20,6 +20,8 @@ STOP_TIMEOUT_S = 20.0
 CTL_TIMEOUT_S = 60.0
 _PORT_TRIES_MAX = 3
 _POLL_S = 0.02
+# In the words of the AMQP listener and of the distribution port's check.
+_SIGNS_OF_A_TAKEN_PORT = ("eaddrinuse", "dist_port_already_used")
 _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
 # Enabled offline, before the first boot. No management plugin: it samples all the time.
@@ -175,33 +177,38 @@ class PrivateRabbitMQ:
     def _run(self) -> None:
         self._write_config()
         environment = self._environment()
-        epmd = ServerProcess(
+        self._epmd = ServerProcess(
             ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"],
             log=self._folder / "epmd.log",
             env=environment,
         )
-        node = ServerProcess(
-            [str(self._scripts / "rabbitmq-server")], log=self.log, env=environment
-        )
-        deadline = time.monotonic() + START_TIMEOUT_S
         try:
-            while not _greets(self.port):
-                if node.exit_code() is not None or epmd.exit_code() is not None:
-                    ended = node if node.exit_code() is not None else epmd
-                    tail = ended.log_tail()
-                    kind = _PortTaken if "eaddrinuse" in tail.lower() else ServerNotStarted
-                    raise kind(f"cannot start RabbitMQ on port {self.port}: it ended with\n{tail}")
-                if time.monotonic() > deadline:
-                    raise ServerNotStarted(
-                        f"cannot start RabbitMQ on port {self.port}: not ready within "
-                        f"{START_TIMEOUT_S:.0f} s\n{node.log_tail()}"
-                    )
-                time.sleep(_POLL_S)
+            self._node = ServerProcess(
+                [str(self._scripts / "rabbitmq-server")], log=self.log, env=environment
+            )
+            self._await_ready(self._node, self._epmd)
         except BaseException:
-            node.kill()
-            epmd.kill()
+            self.kill()
             raise
-        self._node, self._epmd = node, epmd
+
+    def _await_ready(self, node: ServerProcess, epmd: ServerProcess) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not _greets(self.port):
+            ended = next((one for one in (node, epmd) if one.exit_code() is not None), None)
+            if ended is not None:
+                tail = ended.log_tail()
+                # epmd ends without a word, and for no other reason.
+                taken = ended is epmd or any(
+                    sign in tail.lower() for sign in _SIGNS_OF_A_TAKEN_PORT
+                )
+                kind = _PortTaken if taken else ServerNotStarted
+                raise kind(f"cannot start RabbitMQ on port {self.port}: it ended with\n{tail}")
+            if time.monotonic() > deadline:
+                raise ServerNotStarted(
+                    f"cannot start RabbitMQ on port {self.port}: not ready within "
+                    f"{START_TIMEOUT_S:.0f} s\n{node.log_tail()}"
+                )
+            time.sleep(_POLL_S)
 
     def _stop_epmd(self) -> None:
         epmd, self._epmd = self._epmd, None
@@ -226,6 +233,7 @@ class PrivateRabbitMQ:
             "HOME": str(folder / "home"),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_CRASH_DUMP_SECONDS": "0",
             "RABBITMQ_NODENAME": "rabbit@localhost",
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),
