@@ -1,0 +1,213 @@
+"""Two peers, a journal, writers and a replayer: the dual write path without the data plane."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from bridge.gateway.decision import Decision, IdRules, KeyPlace, KeyRule, Route
+from bridge.gateway.dual_write import DualWriter
+from bridge.gateway.dual_write_admission import WriteLimits
+from bridge.gateway.lanes import Replayer, ReplayLimits
+from bridge.gateway.ports import GroupReader
+from bridge.model.http import Headers, HttpRequest, HttpResponse
+from bridge.model.stage import GroupState, Side, Stage
+from bridge.storage.sqlite_journal import SqliteJournal
+from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
+from tests.gateway.dual.peer import Peer
+from tests.gateway.dual.raw_upstream import RawUpstream
+from tests.waiting import RecordingObserver, wait_until_async
+
+GROUP = "orders"
+_BY_ORDER = KeyRule(place=KeyPlace.PATH, name="order_id", entity="order")
+_IDS = IdRules(path={"order_id": "order"}, response={"/order_id": "order"})
+
+
+def _route(route_id: str, method: bytes, path: str, key: KeyRule | None, ids: IdRules) -> Route:
+    return Route(
+        route_id=route_id,
+        group=GROUP,
+        methods=(method,),
+        path=path,
+        host=None,
+        writes=method != b"GET",
+        key=key,
+        ids=ids,
+        upstreams={Side.LEGACY: "legacy-app", Side.MODERN: "modern-orders"},
+        body_bytes_max=1 << 20,
+        timeout_ms=2_000,
+    )
+
+
+ROUTES: Mapping[str, Route] = MappingProxyType(
+    {
+        route.route_id: route
+        for route in (
+            _route(
+                "order-create",
+                b"POST",
+                "/orders",
+                KeyRule(place=KeyPlace.CREATED, name="/order_id", entity="order"),
+                IdRules(response={"/order_id": "order"}),
+            ),
+            _route("order-status", b"PUT", "/orders/{order_id}/status", _BY_ORDER, _IDS),
+            _route("order-delete", b"DELETE", "/orders/{order_id}", _BY_ORDER, _IDS),
+            _route("order-read", b"GET", "/orders/{order_id}", None, _IDS),
+        )
+    }
+)
+
+
+def find_route(group: str, route_id: str) -> Route | None:
+    """Return a route of the rig, as the replayer looks it up."""
+    return ROUTES.get(route_id) if group == GROUP else None
+
+
+def decide(state: GroupState, request: HttpRequest) -> Decision:
+    """Decide a request as the route table does."""
+    parts = request.target.decode().partition("?")[0].strip("/").split("/")
+    route_id = {
+        b"POST": "order-create",
+        b"PUT": "order-status",
+        b"DELETE": "order-delete",
+        b"GET": "order-read",
+    }[request.method]
+    return Decision(
+        route=ROUTES[route_id],
+        stage=state.stage,
+        epoch=state.epoch,
+        authority=Side.MODERN if state.stage is Stage.MODERN else Side.LEGACY,
+        params={"order_id": parts[1]} if len(parts) > 1 else {},
+        journalled=True,
+    )
+
+
+class Worker:
+    """One gateway worker: it decides by the table it has until something tells it otherwise."""
+
+    def __init__(
+        self,
+        writer_of: Callable[[Callable[[HttpRequest], Decision | None]], DualWriter],
+        groups: GroupReader,
+    ) -> None:
+        self._groups = groups
+        self.table: GroupState
+        self.refresh()
+        self.writer = writer_of(self._redecide)
+
+    def refresh(self) -> None:
+        """Build the table anew."""
+        self.table = next(state for state in self._groups.groups() if state.group == GROUP)
+
+    def _redecide(self, request: HttpRequest) -> Decision | None:
+        self.refresh()
+        return decide(self.table, request)
+
+    async def send(
+        self, method: str, target: str, body: Any = None, headers: Headers = ()
+    ) -> HttpResponse:
+        """Take one request through the write path (or the read path, for a GET)."""
+        request = a_request(method, target, body, headers)
+        decision = decide(self.table, request)
+        if method == "GET":
+            return await self.writer.read(decision, request)
+        return await self.writer.write(decision, request)
+
+
+def a_request(method: str, target: str, body: Any = None, headers: Headers = ()) -> HttpRequest:
+    """Return a request with a JSON body."""
+    return HttpRequest(
+        method=method.encode(),
+        target=target.encode(),
+        headers=((b"Content-Type", b"application/json"), *headers),
+        body=b"" if body is None else json.dumps(body).encode(),
+    )
+
+
+def value_of(response: HttpResponse) -> Any:
+    """Return the JSON of an answer."""
+    return json.loads(response.body)
+
+
+class Rig:
+    """Everything that a dual write needs, in one process and on real sockets."""
+
+    def __init__(self, folder: Path, legacy: Peer, modern: Peer) -> None:
+        self.path = folder / "journal.db"
+        self.legacy = legacy
+        self.modern = modern
+        self.desk = SqliteJournalDesk(self.path)
+        self.desk.ensure_groups([GROUP])
+        self.journal = SqliteJournal(self.path)
+        self.observer = RecordingObserver()
+        self.upstreams = {
+            "legacy-app": RawUpstream(legacy.port),
+            "modern-orders": RawUpstream(modern.port),
+        }
+        self.alive: Callable[[str], bool] = lambda owner: True
+
+    def switch(self, to: Stage) -> None:
+        """Switch the group, without telling any worker."""
+        state = self.desk.group(GROUP)
+        assert state is not None
+        self.desk.switch(GROUP, to, expected_epoch=state.epoch, actor="test", reason="test")
+
+    def worker(self, name: str = "worker-a", **limits: int) -> Worker:
+        """Return a worker that shares the journal."""
+        return Worker(
+            lambda redecide: DualWriter(
+                journal=self.journal,
+                ids=self.journal,
+                upstreams=self.upstreams,
+                owner=name,
+                redecide=redecide,
+                limits=WriteLimits(**limits),
+                observer=self.observer,
+            ),
+            self.journal,
+        )
+
+    @asynccontextmanager
+    async def replaying(self, **limits: int) -> AsyncIterator[Replayer]:
+        """Run the replayer meanwhile."""
+        replayer = Replayer(
+            queue=self.journal,
+            ids=self.journal,
+            upstreams=self.upstreams,
+            route=find_route,
+            alive=lambda owner: self.alive(owner),
+            limits=ReplayLimits(**limits),
+            observer=self.observer,
+        )
+        stop = asyncio.Event()
+        task = asyncio.create_task(replayer.run(stop))
+        try:
+            yield replayer
+        finally:
+            stop.set()
+            await task
+
+    async def drained(self, timeout_s: float = 20) -> None:
+        """Wait until every lane is empty."""
+        await wait_until_async(
+            lambda: not self.desk.lane_counts(), timeout_s=timeout_s, what="empty lanes"
+        )
+
+    def pairs(self) -> dict[str, str]:
+        """Return legacy id → modern id of the orders that both sides have."""
+        found = {}
+        for legacy_id in self.legacy.orders:
+            pair = self.journal.pair(GROUP, "order", legacy_id)
+            if pair is not None and pair.modern_id is not None:
+                found[legacy_id] = pair.modern_id
+        return found
+
+    def close(self) -> None:
+        """Release everything."""
+        self.journal.close()
+        self.desk.close()
+        self.legacy.close()
+        self.modern.close()
