@@ -52,6 +52,9 @@ class PostgresPreparation:
             _ALL_KINDS: publication,
             _INSERT_KINDS: f"{publication}{INSERT_SUFFIX}",
         }
+        self.publications = tuple(self._names.values())
+        """Both always exist, even without a table: the server decodes old changes with the
+        catalog of their time, and fails for good where a publication did not exist yet."""
         self._tables = tables
 
     def prepare(self, cursor: CaptureCursor | None) -> Preparation:
@@ -61,7 +64,8 @@ class PostgresPreparation:
             slot = read_slot(connection, self._slot)
             self._check_server(facts, slot)
             tables = [self._read_table(connection, name) for name in self._tables]
-            self._publish(connection, facts, tables)
+            with connection.transaction():
+                self._publish(connection, facts, tables, slot)
             system_id, timeline, flushed = self._identify()
             if slot is not None:
                 self._check_slot(slot, facts)
@@ -78,11 +82,6 @@ class PostgresPreparation:
             start_lsn=start_lsn,
             tables=tuple(table.shape for table in tables),
         )
-
-    def publications(self) -> tuple[str, ...]:
-        """Return those of our publications that exist, for START_REPLICATION."""
-        with self._server.connect() as connection, self._server.errors("read publications of"):
-            return tuple(sorted(read_publications(connection, list(self._names.values()))))
 
     def _check_server(self, facts: ServerFacts, slot: Slot | None) -> None:
         if facts.version < VERSION_MIN:
@@ -119,9 +118,14 @@ class PostgresPreparation:
         return table
 
     def _publish(
-        self, connection: psycopg.Connection, facts: ServerFacts, tables: list[CatalogTable]
+        self,
+        connection: psycopg.Connection,
+        facts: ServerFacts,
+        tables: list[CatalogTable],
+        slot: Slot | None,
     ) -> None:
-        existing = read_publications(connection, list(self._names.values()))
+        """Give both publications exactly our tables, each table in the one that fits it."""
+        existing = read_publications(connection, self.publications)
         wanted = {
             kinds: {
                 table.shape.relation.name: table
@@ -133,12 +137,45 @@ class PostgresPreparation:
         for kinds, name in self._names.items():
             if name in existing:
                 self._check_publication(existing[name], kinds)
+            elif slot is not None:
+                raise self._unfit(
+                    f"publication {name!r} is gone but slot {self._slot!r} is not, and the server "
+                    "cannot decode changes from before a publication; drop the slot and name a "
+                    "new source to read the tables afresh"
+                )
         # Out of the wrong publication first: a table must never be in both.
         for kinds, name in self._names.items():
             if name in existing:
                 self._withdraw(connection, existing[name], wanted[kinds])
-        for kinds, name in self._names.items():
-            self._add(connection, facts, name, kinds, existing.get(name), wanted[kinds])
+        commands = [
+            command
+            for kinds, name in self._names.items()
+            if (command := _publish_command(name, kinds, existing.get(name), wanted[kinds]))
+        ]
+        self._check_rights(facts, tables, existing, commands)
+        for command in commands:
+            connection.execute(command.encode())
+
+    def _check_rights(
+        self,
+        facts: ServerFacts,
+        tables: list[CatalogTable],
+        existing: dict[str, Publication],
+        commands: list[str],
+    ) -> None:
+        if not commands:
+            return
+        strange = [table for table in tables if not table.may_publish]
+        if strange:
+            lacking = f"ownership of table {strange[0].shape.relation.name!r}"
+        elif len(existing) < len(self._names) and not facts.may_create:
+            lacking = f"CREATE on database {facts.database!r}"
+        else:
+            return
+        raise self._unfit(
+            f"role {facts.role!r} cannot publish: it lacks {lacking}; let an owner run: "
+            + "; ".join(commands)
+        )
 
     def _check_publication(self, publication: Publication, kinds: str) -> None:
         if publication.all_tables:
@@ -167,53 +204,11 @@ class PostgresPreparation:
     ) -> None:
         for name in sorted(publication.tables - set(wanted)):
             schema, _, table = name.rpartition(".")
-            self._execute(
-                connection,
-                f"ALTER PUBLICATION {quoted(publication.name)} "
-                f"DROP TABLE {quoted(schema)}.{quoted(table)}",
-            )
-
-    def _add(
-        self,
-        connection: psycopg.Connection,
-        facts: ServerFacts,
-        name: str,
-        kinds: str,
-        existing: Publication | None,
-        wanted: dict[str, CatalogTable],
-    ) -> None:
-        missing = [
-            table
-            for table_name, table in sorted(wanted.items())
-            if existing is None or table_name not in existing.tables
-        ]
-        if not missing:
-            return
-        # ONLY: children of an inheritance parent are tables of their own.
-        listed = ", ".join(
-            ("" if table.kind == "p" else "ONLY ") + quoted_table(table.shape.relation)
-            for table in missing
-        )
-        if existing is None:
             command = (
-                f"CREATE PUBLICATION {quoted(name)} FOR TABLE {listed} "
-                f"WITH (publish = '{kinds}', publish_via_partition_root = true)"
+                f"ALTER PUBLICATION {quoted(publication.name)} "
+                f"DROP TABLE {quoted(schema)}.{quoted(table)}"
             )
-        else:
-            command = f"ALTER PUBLICATION {quoted(name)} ADD TABLE {listed}"
-        owned = all(table.may_publish for table in missing)
-        if not owned or (existing is None and not facts.may_create):
-            lacking = (
-                f"CREATE on database {facts.database!r}" if owned else "ownership of its tables"
-            )
-            raise self._unfit(
-                f"role {facts.role!r} cannot publish: it lacks {lacking}; let an owner run: "
-                f"{command}"
-            )
-        self._execute(connection, command)
-
-    def _execute(self, connection: psycopg.Connection, command: str) -> None:
-        connection.execute(command.encode())
+            connection.execute(command.encode())
 
     def _identify(self) -> tuple[str, int, int]:
         """Return system id, timeline and flushed LSN."""
@@ -244,6 +239,24 @@ class PostgresPreparation:
 
     def _unfit(self, why: str) -> SourceUnfit:
         return SourceUnfit(f"cannot capture source database at {self._server.place}: {why}")
+
+
+def _publish_command(
+    name: str, kinds: str, existing: Publication | None, wanted: dict[str, CatalogTable]
+) -> str | None:
+    """Return the SQL that publishes what is `wanted` and missing, or None."""
+    published = existing.tables if existing else frozenset()
+    # ONLY: children of an inheritance parent are tables of their own.
+    listed = ", ".join(
+        ("" if table.kind == "p" else "ONLY ") + quoted_table(table.shape.relation)
+        for table_name, table in sorted(wanted.items())
+        if table_name not in published
+    )
+    if existing is None:
+        tables = f" FOR TABLE {listed}" if listed else ""
+        options = f"publish = '{kinds}', publish_via_partition_root = true"
+        return f"CREATE PUBLICATION {quoted(name)}{tables} WITH ({options})"
+    return f"ALTER PUBLICATION {quoted(name)} ADD TABLE {listed}" if listed else None
 
 
 def blocked(

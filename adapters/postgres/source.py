@@ -40,14 +40,13 @@ class PostgresSource:
 
     def stream(self, start_lsn: int) -> PostgresChangeStream:
         """Open the stream of changes that committed at or after `start_lsn`."""
-        publications = self._preparation.publications()
         connection = self._server.connect_replication()
         try:
             return PostgresChangeStream(
                 self._server,
                 connection,
                 slot=self._slot,
-                publications=publications,
+                publications=self._preparation.publications,
                 start_lsn=start_lsn,
                 silence_s_max=self._silence_s_max,
             )

@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 
-from adapters.postgres.catalog import quoted
 from adapters.postgres.source import PostgresSource
 from bridge.capture.cursor import CaptureCursor, parse_cursor
 from bridge.capture.ports import CaptureLog, ChangeSource, TableMapper
@@ -182,8 +181,13 @@ def rebuild_keyless(log: CaptureLog, table: str) -> "Counter[str]":
         if event["table"] == table and event["kind"] == "truncated":
             rows.clear()
         elif event["table"] == table:
-            rows[json.dumps(event["after"], sort_keys=True)] += 1
+            rows[row_text(event["after"])] += 1
     return rows
+
+
+def row_text(row: dict[str, Any]) -> str:
+    """Return a row as one comparable text."""
+    return json.dumps(row, sort_keys=True)
 
 
 def table_rows(database: psycopg.Connection, table: str) -> list[dict[str, Any]]:
@@ -203,14 +207,14 @@ def table_rows(database: psycopg.Connection, table: str) -> list[dict[str, Any]]
 def await_streaming(running: Running, log: CaptureLog, *tables: str) -> None:
     """Wait until the first reading of `tables` is done and the stream is followed."""
     wait_until(
-        lambda: running.failure or set(cursor_or_none(log)) >= set(tables),
+        lambda: running.failure or set(read_tables(log)) >= set(tables),
         20,
         "the first reading",
     )
     assert running.failure is None, running.failure
 
 
-def cursor_or_none(log: CaptureLog) -> tuple[str, ...]:
+def read_tables(log: CaptureLog) -> tuple[str, ...]:
     """Return the tables that were read, none before the first cursor."""
     stored = log.cursor(SOURCE)
     return parse_cursor(stored.state).snapshot.done if stored else ()
@@ -228,16 +232,3 @@ def await_position(running: Running, database: psycopg.Connection, log: CaptureL
         lambda: running.failure or cursor_of(log).end_lsn >= target, 30, "the log to catch up"
     )
     assert running.failure is None, running.failure
-
-
-def slot_exists(database: psycopg.Connection, slot: str) -> bool:
-    """Return whether the slot is there."""
-    found = database.execute(
-        "select 1 from pg_replication_slots where slot_name = %s", (slot,)
-    ).fetchone()
-    return found is not None
-
-
-def identifier(name: str) -> str:
-    """Return a quoted identifier."""
-    return quoted(name)

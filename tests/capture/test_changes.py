@@ -247,8 +247,8 @@ def test_generated_columns_and_partitions(
     events = changes_after(
         ["insert into p values (2, 15)", "update p set id = 25 where id = 15"],
         [
-            "create table p (n int, id int, twice int generated always as (n * 2) stored,"
-            " primary key (id)) partition by range (id)",
+            """create table p (n int, id int primary key,
+               twice int generated always as (n * 2) stored) partition by range (id)""",
             "create table p1 partition of p for values from (1) to (10)",
             "create table p2 partition of p for values from (10) to (30)",
             "insert into p values (1, 5)",
@@ -271,8 +271,8 @@ def test_a_breach_is_parked_and_the_stream_goes_on(
 ) -> None:
     changes_after(
         [
-            "begin; insert into t values (1); insert into t values (2, true);"
-            " insert into t values (3); commit"
+            """begin; insert into t values (1); insert into t values (2, true);
+               insert into t values (3); commit"""
         ],
         ["create table t (id int primary key, broken boolean)"],
         ("public.t",),
@@ -323,4 +323,4 @@ def test_a_table_without_a_key_never_breaks_the_application(
     if identity == "full":
         kinds = ["created", "updated", "deleted", "truncated"]
     assert [event["kind"] for event in events] == kinds
-    assert [event["kind"] for event in events_of(log)][0] == "read"
+    assert events_of(log)[0]["kind"] == "read"

@@ -1,5 +1,6 @@
 """Whatever the bytes are, decoding gives a message or a `DecodeError`, never anything else."""
 
+import contextlib
 from datetime import UTC, datetime
 
 import pytest
@@ -135,10 +136,8 @@ def test_one_byte_too_many(name: str) -> None:
 
 @given(st.binary(max_size=80))
 def test_random_frames(noise: bytes) -> None:
-    try:
+    with contextlib.suppress(DecodeError):
         primed().decode(frames.frame(noise))
-    except DecodeError:
-        pass
 
 
 @given(st.sampled_from(sorted(MESSAGES)), st.data())
@@ -146,10 +145,8 @@ def test_one_wrong_byte(name: str, data: st.DataObject) -> None:
     damaged = bytearray(MESSAGES[name])
     place = data.draw(st.integers(25, len(damaged) - 1))
     damaged[place] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(DecodeError):
         primed().decode(bytes(damaged))
-    except DecodeError:
-        pass
 
 
 CELLS = st.one_of(
