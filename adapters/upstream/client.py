@@ -1,0 +1,167 @@
+"""Whole exchanges with one upstream, for the write path and the replays."""
+
+import asyncio
+
+from adapters.upstream.pool import Pool
+from bridge.gateway.response_head import ResponseHead
+from bridge.gateway.upstream_ports import Failure, UpstreamConnection
+from bridge.model.errors import OutcomeUnknown, UpstreamUnavailable
+from bridge.model.http import Headers, HttpRequest, HttpResponse
+
+# A journalled answer is held in memory and stored; larger ones belong to streamed routes.
+ANSWER_BYTES_MAX_DEFAULT = 16 * 1024 * 1024
+
+_BODY_METHODS = frozenset((b"POST", b"PUT", b"PATCH"))
+_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+
+
+class UpstreamClient:
+    """See `bridge.gateway.ports.Upstream`: one whole request, one whole answer, sent once."""
+
+    def __init__(self, pool: Pool, *, answer_bytes_max: int = ANSWER_BYTES_MAX_DEFAULT) -> None:
+        self._pool = pool
+        self._answer_bytes_max = answer_bytes_max
+
+    async def exchange(self, request: HttpRequest, *, timeout_ms: int) -> HttpResponse:
+        """Send `request` once and return the whole answer.
+
+        Raises:
+            UpstreamUnavailable: provably no byte of the request was sent.
+            OutcomeUnknown: bytes were sent and no whole answer came.
+        """
+        exchange = _Exchange(self._pool.name, request.method, self._answer_bytes_max)
+        data = _encoded(request, self._pool.host_line)
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                connection: UpstreamConnection | None
+                connection = self._pool.take(checked=True)
+                if connection is None:
+                    self._pool.order(exchange)
+                    connection = await exchange.connection
+                else:
+                    exchange.connected(connection)
+                exchange.sent = True
+                connection.start(exchange, request.method, data, complete=True)
+                return await exchange.answer
+        except TimeoutError:
+            if exchange.sent:
+                raise OutcomeUnknown(
+                    f"outcome of {request.method.decode('ascii')} on upstream"
+                    f" {self._pool.name!r} is unknown: no whole answer within {timeout_ms} ms"
+                    " after the request was sent"
+                ) from None
+            raise UpstreamUnavailable(
+                f"cannot send to upstream {self._pool.name!r}: no connection within {timeout_ms} ms"
+            ) from None
+        finally:
+            self._pool.cancel(exchange)
+            exchange.close()
+
+
+class _Exchange:
+    """Gathers one answer."""
+
+    def __init__(self, upstream: str, method: bytes, bytes_max: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.connection: asyncio.Future[UpstreamConnection] = loop.create_future()
+        self.answer: asyncio.Future[HttpResponse] = loop.create_future()
+        self.sent = False
+        self._using: UpstreamConnection | None = None
+        self._upstream = upstream
+        self._method = method
+        self._bytes_max = bytes_max
+        self._head: ResponseHead | None = None
+        self._body: list[bytes] = []
+        self._size = 0
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        self._using = connection
+        self.connection.set_result(connection)
+
+    def interim(self, head: ResponseHead) -> None:
+        """Nobody waits for it."""
+
+    def answered(self, head: ResponseHead, body: bytes, *, ended: bool) -> None:
+        self._head = head
+        if body:
+            self.more(body)
+        if ended:
+            self.ended()
+
+    def more(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size <= self._bytes_max:
+            self._body.append(data)
+        elif not self.answer.done():
+            self._body.clear()
+            self.answer.set_exception(
+                OutcomeUnknown(
+                    f"answer of upstream {self._upstream!r} is larger than {self._bytes_max} bytes"
+                )
+            )
+
+    def ended(self) -> None:
+        self._using = None  # Its pool has it back.
+        if not self.answer.done():
+            assert self._head is not None, "ended without a head"
+            self.answer.set_result(_response(self._head, b"".join(self._body)))
+
+    def switched(self, head: ResponseHead) -> None:
+        self.failed_after_sending("switched protocols, which nobody asked for")
+
+    def failed(self, failure: Failure) -> None:
+        self._using = None
+        if self.sent:
+            self.failed_after_sending(failure.detail)
+        elif not self.connection.done():
+            self.connection.set_exception(
+                UpstreamUnavailable(f"cannot send to upstream {self._upstream!r}: {failure.detail}")
+            )
+
+    def failed_after_sending(self, why: str) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(
+                OutcomeUnknown(
+                    f"outcome of {self._method.decode('ascii')} on upstream {self._upstream!r} is"
+                    f" unknown: {why}"
+                )
+            )
+
+    def pause_sending(self) -> None:
+        """The request was written whole, and is bounded by its route."""
+
+    def resume_sending(self) -> None:
+        """Nothing waits for it."""
+
+    def close(self) -> None:
+        """Close a connection whose answer was not read to its end."""
+        if self._using is not None:
+            self._using.abort()
+            self._using = None
+        for future in (self.connection, self.answer):
+            if not future.done():
+                future.cancel()
+            elif not future.cancelled():
+                future.exception()  # Seen, even if a timeout was told in its place.
+
+
+def _encoded(request: HttpRequest, host_line: bytes) -> bytes:
+    lines = [b"%b %b HTTP/1.1" % (request.method, request.target)]
+    lines += [
+        b"%b: %b" % (name, value) for name, value in request.headers if name.lower() not in _FRAMING
+    ]
+    if request.header(b"host") is None:
+        lines.append(host_line)
+    if request.body or request.method in _BODY_METHODS:
+        lines.append(b"Content-Length: %d" % len(request.body))
+    return b"\r\n".join([*lines, b"\r\n"]) + request.body
+
+
+def _response(head: ResponseHead, body: bytes) -> HttpResponse:
+    headers: list[tuple[bytes, bytes]] = []
+    for line in head.lines[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() not in _FRAMING:
+            headers.append((name, value.strip(b" \t")))
+    answer: Headers = tuple(headers)
+    return HttpResponse(status=head.status, reason=head.lines[0][13:], headers=answer, body=body)

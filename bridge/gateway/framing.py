@@ -1,0 +1,204 @@
+"""The rules of RFC 9112 that requests and responses share, as strict as they can be read.
+
+Both ends of a proxy must agree on where a message ends. Every lenience (a bare LF, a folded line,
+two lengths) is one that some back end reads differently, so each is refused by name and section.
+The heads are scanned by our own code alone: a second parser beside it would be a second opinion
+about the same bytes, which is the very thing that smuggling lives on.
+"""
+
+import re
+from typing import Final
+
+from bridge.gateway.fields import (
+    IMITATION,
+    NOT_A_NAME,
+    UNDERSCORE,
+    is_token,
+    kind_of_line,
+    known_line,
+    may_be_nominated,
+)
+from bridge.model.errors import DecodeError
+
+# The limits of nginx and Apache (8 k line, 100 fields); 64 k is their usual sum of large cookies.
+REQUEST_LINE_BYTES_MAX: Final = 8_192
+HEAD_BYTES_MAX: Final = 65_536
+FIELDS_MAX: Final = 100
+
+CHUNKED: Final = -1
+"""As a body length: `Transfer-Encoding: chunked`."""
+UNTIL_CLOSE: Final = -2
+"""As a body length (responses only): the body ends with the connection."""
+
+# 2^53 and more is no body that anybody sends, but a number that some back end reads differently.
+_LENGTH_DIGITS_MAX: Final = 15
+
+_FIELD_BYTES: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
+_LINE_ENDS: Final = tuple(b"\r\n" * count for count in range(FIELDS_MAX + 2))
+_BROKEN_LINE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+class MessageRefused(DecodeError):
+    """A message that we do not take: `status` for a client, `section` of the RFC that says why."""
+
+    def __init__(self, status: int, detail: str, section: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.section = section
+
+
+Specials = list[tuple[int, int, bytes]]
+"""(kind, index among the lines, line) of the fields that a proxy has to look at."""
+
+
+def split_head(head: bytes) -> list[bytes]:
+    """Return start line and field lines of a head (without its final empty line).
+
+    Raises:
+        MessageRefused: a line does not end in CRLF, a control character, or too many fields.
+    """
+    lines = head.split(b"\r\n")
+    count = len(lines) - 1
+    if count > FIELDS_MAX:
+        raise MessageRefused(431, f"more than {FIELDS_MAX} header fields", "RFC 9110 5.4")
+    if head.translate(None, _FIELD_BYTES) != _LINE_ENDS[count]:
+        raise broken_line(head)
+    return lines
+
+
+def broken_line(head: bytes) -> MessageRefused:
+    """Say what is wrong with bytes that are not lines of visible characters ended by CRLF."""
+    found = _BROKEN_LINE.search(head)
+    at = found.start() if found else len(head)
+    what = {b"\n": "a bare LF", b"\r": "a bare CR"}.get(head[at : at + 1], "a control character")
+    return MessageRefused(400, f"{what} in the head, at byte {at}", "RFC 9112 2.2")
+
+
+def has_broken_line(part: bytes) -> bool:
+    """Whether a head that is still arriving can already be refused for its bytes."""
+    return _BROKEN_LINE.search(part) is not None
+
+
+def special_fields(lines: list[bytes]) -> Specials:
+    """Check every field line and return those that a proxy has to look at.
+
+    Raises:
+        MessageRefused: a name that is no token, or one that imitates another by underscores.
+    """
+    specials: Specials = []
+    for index, line in enumerate(lines):
+        if not index:
+            continue
+        kind = known_line(line)
+        if kind is None:
+            kind = kind_of_line(line)
+        if kind:
+            if kind == NOT_A_NAME:
+                raise _bad_field(line)
+            specials.append((kind, index, line))
+    return specials
+
+
+def refuse_imitations(specials: Specials, lines: list[bytes]) -> None:
+    """Refuse names with underscores that a CGI or WSGI back end reads as another field's.
+
+    Raises:
+        MessageRefused: such a name.
+    """
+    for kind, _, line in specials:
+        if kind == IMITATION:
+            raise MessageRefused(
+                400,
+                f"field {name_of(line)!r} imitates another by its underscore",
+                "RFC 3875 4.1.18",
+            )
+        if kind == UNDERSCORE:
+            twin = name_of(line).lower().replace("_", "-")
+            if any(name_of(other).lower() == twin for other in lines[1:]):
+                raise MessageRefused(
+                    400, f"both {name_of(line)!r} and {twin!r} are given", "RFC 3875 4.1.18"
+                )
+
+
+def name_of(line: bytes) -> str:
+    """Return a field's name for a message; never its value."""
+    return line.partition(b":")[0][:64].decode("latin-1")
+
+
+def value_of(line: bytes) -> bytes:
+    """Return a field line's value without the white space around it."""
+    return line.partition(b":")[2].strip(b" \t")
+
+
+def _bad_field(line: bytes) -> MessageRefused:
+    name, colon, _ = line.partition(b":")
+    if line[:1] in (b" ", b"\t"):
+        return MessageRefused(400, "a folded field line", "RFC 9112 5.2")
+    if not colon:
+        return MessageRefused(400, "a field line without a colon", "RFC 9112 5")
+    if name.rstrip(b" \t") != name:
+        return MessageRefused(400, "white space before a field's colon", "RFC 9112 5.1")
+    return MessageRefused(400, "a field name that is no token", "RFC 9110 5.1")
+
+
+def body_length(lengths: list[bytes], codings: list[bytes], minor: int) -> int | None:
+    """Return the length that the framing fields give: bytes, CHUNKED, or None without any.
+
+    Raises:
+        MessageRefused: the fields contradict each other or are not what we take.
+    """
+    if codings:
+        if lengths:
+            raise MessageRefused(
+                400, "both Content-Length and Transfer-Encoding", "RFC 9112 6.3 (3)"
+            )
+        if minor == 0:
+            raise MessageRefused(400, "Transfer-Encoding in HTTP/1.0", "RFC 9112 6.1")
+        return _coding(codings)
+    if not lengths:
+        return None
+    if len(lengths) > 1:
+        raise MessageRefused(400, "more than one Content-Length", "RFC 9112 6.3 (5)")
+    text = lengths[0]
+    # isdigit() of bytes is ASCII digits alone: no sign, no underscore, no inner space.
+    if not text.isdigit() or len(text) > _LENGTH_DIGITS_MAX:
+        raise MessageRefused(400, "Content-Length is not a number of bytes", "RFC 9110 8.6")
+    return int(text)
+
+
+def _coding(codings: list[bytes]) -> int:
+    if len(codings) > 1:
+        raise MessageRefused(400, "more than one Transfer-Encoding", "RFC 9112 6.1")
+    names = [part.strip(b" \t").lower() for part in codings[0].split(b",")]
+    if names == [b"chunked"]:
+        return CHUNKED
+    if names.count(b"chunked") > 1 or (b"chunked" in names and names[-1] != b"chunked"):
+        raise MessageRefused(400, "chunked is not the last transfer coding", "RFC 9112 6.3 (4)")
+    if not all(is_token(name.partition(b";")[0].rstrip(b" \t")) for name in names):
+        raise MessageRefused(400, "Transfer-Encoding is not a list of codings", "RFC 9112 6.1")
+    raise MessageRefused(501, "a transfer coding other than chunked", "RFC 9112 6.1")
+
+
+def connection_options(values: list[bytes]) -> frozenset[bytes]:
+    """Return the options of Connection, lower case.
+
+    Raises:
+        MessageRefused: an option that is no token, or names a field that may not be removed.
+    """
+    options = set()
+    for value in values:
+        for part in value.lower().split(b","):
+            option = part.strip(b" \t")
+            if not option:
+                continue
+            if not is_token(option):
+                raise MessageRefused(400, "a Connection option that is no token", "RFC 9110 7.6.1")
+            if not may_be_nominated(option):
+                raise MessageRefused(
+                    400,
+                    f"Connection nominates {option.decode('ascii')!r}, which is end-to-end",
+                    "RFC 9110 7.6.1",
+                )
+            options.add(option)
+    return frozenset(options)

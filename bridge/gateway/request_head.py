@@ -1,0 +1,294 @@
+"""Parse a request head into what the gateway decides on and the lines that it forwards."""
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from bridge.gateway import fields
+from bridge.gateway.framing import (
+    HEAD_BYTES_MAX,
+    REQUEST_LINE_BYTES_MAX,
+    MessageRefused,
+    body_length,
+    broken_line,
+    connection_options,
+    has_broken_line,
+    name_of,
+    refuse_imitations,
+    special_fields,
+    split_head,
+    value_of,
+)
+from bridge.gateway.target import (
+    ASTERISK,
+    Authority,
+    check_target,
+    parse_authority,
+    split_absolute,
+)
+from bridge.model.http import Headers
+
+_REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
+_FRAMING: Final = (b"content-length", b"transfer-encoding", b"expect")
+
+
+class RequestHead(NamedTuple):
+    """One request's head: strict, and every forwarded line as it was received."""
+
+    method: bytes
+    target: bytes
+    """Origin form (or `*`), byte for byte."""
+    minor: int
+    authority: Authority | None
+    """None only in HTTP/1.0."""
+    lines: list[bytes]
+    """Request line, then the end-to-end and framing fields in their order."""
+    length: int
+    """Bytes of body, 0 without one, or CHUNKED."""
+    keep_alive: bool
+    expects: bool
+    """Whether the client waits for `100 Continue` before it sends the body."""
+    upgrade: bytes | None
+    """Value of Upgrade when this is a proper WebSocket handshake."""
+    via: tuple[bytes, ...]
+    """Values of Via, for the loop check; the lines themselves are forwarded."""
+    forwarded: tuple[bytes, ...]
+    """Lines of Forwarded and X-Forwarded-*, which are not among `lines`."""
+    max_forwards: int | None
+    """Of OPTIONS alone."""
+
+
+def parse_request_head(head: bytes) -> RequestHead:
+    """Parse a head, given without its final empty line.
+
+    Raises:
+        MessageRefused: it breaks a rule; the connection cannot be used any further.
+    """
+    lines = split_head(head)
+    method, target, minor = parse_request_line(lines[0])
+    found = special_fields(lines)
+    fold = _Fold(method, minor)
+    for kind, index, line in found:
+        fold.take(kind, index, line)
+    if fold.underscored:
+        refuse_imitations(found, lines)
+    return fold.head(target, lines)
+
+
+def parse_request_line(line: bytes) -> tuple[bytes, bytes, int]:
+    """Return method, target and minor version.
+
+    Raises:
+        MessageRefused: anything but `token SP target SP HTTP/1.x`.
+    """
+    if len(line) > REQUEST_LINE_BYTES_MAX:
+        raise MessageRefused(414, f"request line over {REQUEST_LINE_BYTES_MAX} bytes", "RFC 9112 3")
+    parts = line.split(b" ")
+    if len(parts) != 3 or not parts[1]:
+        raise MessageRefused(400, "the request line has not three parts", "RFC 9112 3")
+    method, target, version = parts
+    check_target(target)
+    if not fields.is_token(method):
+        raise MessageRefused(400, "the method is no token", "RFC 9110 9.1")
+    if version == b"HTTP/1.1":
+        return method, target, 1
+    if version == b"HTTP/1.0":
+        return method, target, 0
+    number = version.removeprefix(b"HTTP/")
+    if (
+        len(version) == 8
+        and len(number) == 3
+        and number[1:2] == b"."
+        and (number[:1] + number[2:]).isdigit()
+    ):
+        raise MessageRefused(505, "neither HTTP/1.1 nor HTTP/1.0", "RFC 9110 15.6.6")
+    raise MessageRefused(400, "the request line does not end in a version", "RFC 9112 2.3")
+
+
+def refuse_partial(data: bytes) -> None:
+    """Refuse a head that is still arriving as soon as it cannot become a good one.
+
+    Raises:
+        MessageRefused: it cannot, so nobody waits for its end.
+    """
+    line_end = data.find(b"\r\n", 0, REQUEST_LINE_BYTES_MAX + 2)
+    if line_end >= 0:
+        parse_request_line(data[:line_end])
+    elif len(data) > REQUEST_LINE_BYTES_MAX + 1:
+        raise MessageRefused(414, f"request line over {REQUEST_LINE_BYTES_MAX} bytes", "RFC 9112 3")
+    if has_broken_line(data):
+        raise broken_line(data)
+    if len(data) > HEAD_BYTES_MAX:
+        raise MessageRefused(431, f"head over {HEAD_BYTES_MAX} bytes", "RFC 6585 5")
+
+
+def end_to_end(lines: list[bytes]) -> Headers:
+    """Return forwarded lines (without the start line) as pairs, without framing and Expect."""
+    pairs = []
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name.lower() not in _FRAMING:
+            pairs.append((name, value.strip(b" \t")))
+    return tuple(pairs)
+
+
+@lru_cache(maxsize=256)
+def _options(values: tuple[bytes, ...]) -> frozenset[bytes]:
+    return connection_options(list(values))
+
+
+class _Fold:
+    """Folds the fields that a proxy looks at into one head."""
+
+    __slots__ = (
+        "codings", "connection", "dropped", "expect", "forwarded", "hosts", "lengths",
+        "max_forwards", "method", "minor", "underscored", "upgrades", "via",
+    )  # fmt: skip
+
+    def __init__(self, method: bytes, minor: int) -> None:
+        self.method = method
+        self.minor = minor
+        self.hosts: list[bytes] = []
+        self.lengths: list[bytes] = []
+        self.codings: list[bytes] = []
+        self.connection: tuple[bytes, ...] = ()
+        self.upgrades: tuple[bytes, ...] = ()
+        self.via: tuple[bytes, ...] = ()
+        self.forwarded: tuple[bytes, ...] = ()
+        self.expect: bytes | None = None
+        self.max_forwards: bytes | None = None
+        self.underscored = False
+        self.dropped: list[int] = []
+
+    def take(self, kind: int, index: int, line: bytes) -> None:
+        """Take one field."""
+        if kind == fields.HOST:
+            self.hosts.append(value_of(line))
+        elif kind == fields.LENGTH:
+            self.lengths.append(value_of(line))
+        elif kind == fields.CODING:
+            self.codings.append(value_of(line))
+        elif kind == fields.VIA:
+            self.via += (value_of(line),)
+        elif kind == fields.MAX_FORWARDS:
+            self.max_forwards = value_of(line)
+        elif kind in (fields.UNDERSCORE, fields.IMITATION):
+            self.underscored = True
+        elif kind != fields.DATE:
+            self.dropped.append(index)
+            if kind == fields.CONNECTION:
+                self.connection += (value_of(line),)
+            elif kind == fields.UPGRADE:
+                self.upgrades += (value_of(line),)
+            elif kind == fields.FORWARDED:
+                self.forwarded += (line,)
+            elif kind == fields.EXPECT:
+                self._expect(index, value_of(line))
+
+    def _expect(self, index: int, value: bytes) -> None:
+        if self.minor == 0:
+            return  # HTTP/1.0 knows no interim answer: the expectation is ignored (9110 10.1.1).
+        if value.lower() != b"100-continue":
+            raise MessageRefused(417, "an expectation other than 100-continue", "RFC 9110 10.1.1")
+        self.expect = value
+        self.dropped.remove(index)
+
+    def head(self, target: bytes, lines: list[bytes]) -> RequestHead:
+        """Put the head together.
+
+        Raises:
+            MessageRefused: the fields contradict each other.
+        """
+        method, minor = self.method, self.minor
+        authority = self._authority()
+        if target[:1] != b"/":
+            if method in _REFUSED_METHODS:
+                raise MessageRefused(405, f"{method.decode()} is not served", "RFC 9110 9.3.6")
+            if target == ASTERISK:
+                if method != b"OPTIONS":
+                    raise MessageRefused(400, "target '*' without OPTIONS", "RFC 9112 3.2.4")
+            else:
+                absolute, target = split_absolute(target)
+                lines = _with_host(lines, absolute, authority)
+                authority = absolute
+        elif method in _REFUSED_METHODS:
+            raise MessageRefused(405, f"{method.decode()} is not served", "RFC 9110 9.3.8")
+        length = body_length(self.lengths, self.codings, minor) or 0
+        options = _options(self.connection) if self.connection else frozenset()
+        if options - {b"keep-alive", b"close", b"upgrade"}:
+            self._drop_nominated(lines, options)
+        for index in reversed(self.dropped):
+            del lines[index]
+        if minor == 0 or not lines[0].endswith(target + b" HTTP/1.1"):
+            lines[0] = b"%b %b HTTP/1.1" % (method, target)
+        return RequestHead(
+            method,
+            target,
+            minor,
+            authority,
+            lines,
+            length,
+            b"close" not in options and (minor == 1 or b"keep-alive" in options),
+            self.expect is not None and length != 0,
+            self._upgrade(options, length),
+            self.via,
+            self.forwarded,
+            self._forwards(),
+        )
+
+    def _authority(self) -> Authority | None:
+        hosts = self.hosts
+        if len(hosts) == 1:
+            return _authority_of(hosts[0])
+        if hosts:
+            raise MessageRefused(400, "more than one Host", "RFC 9112 3.2")
+        if self.minor:
+            raise MessageRefused(400, "no Host in HTTP/1.1", "RFC 9112 3.2")
+        return None
+
+    def _drop_nominated(self, lines: list[bytes], options: frozenset[bytes]) -> None:
+        nominated = {
+            index
+            for index, line in enumerate(lines)
+            if index and name_of(line).lower().encode("latin-1") in options
+        }
+        self.dropped = sorted(nominated.union(self.dropped))
+
+    def _upgrade(self, options: frozenset[bytes], length: int) -> bytes | None:
+        """Any other upgrade is ignored, which RFC 9110 7.8 allows: h2c past us would be blind."""
+        if (
+            self.upgrades
+            and b"upgrade" in options
+            and self.method == b"GET"
+            and self.minor
+            and length == 0
+            and len(self.upgrades) == 1
+            and self.upgrades[0].lower() == b"websocket"
+        ):
+            return self.upgrades[0]
+        return None
+
+    def _forwards(self) -> int | None:
+        text = self.max_forwards
+        if text is None or self.method != b"OPTIONS":
+            return None
+        if not text.isdigit() or len(text) > 5:
+            raise MessageRefused(400, "Max-Forwards is not a number", "RFC 9110 7.6.2")
+        return int(text)
+
+
+@lru_cache(maxsize=1024)
+def _authority_of(raw: bytes) -> Authority:
+    return parse_authority(raw)
+
+
+def _with_host(lines: list[bytes], absolute: Authority, authority: Authority | None) -> list[bytes]:
+    """An absolute target's authority replaces Host, in place (RFC 9112 3.2.2)."""
+    if authority is not None and authority.raw == absolute.raw:
+        return lines
+    host = b"Host: " + absolute.raw
+    if authority is None:
+        return [*lines, host]
+    return [
+        host if index and fields.kind_of_line(line) == fields.HOST else line
+        for index, line in enumerate(lines)
+    ]

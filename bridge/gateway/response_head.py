@@ -1,0 +1,109 @@
+"""Parse an upstream's response head by the same strict rules."""
+
+from typing import Final, NamedTuple
+
+from bridge.gateway import fields
+from bridge.gateway.framing import (
+    UNTIL_CLOSE,
+    MessageRefused,
+    body_length,
+    connection_options,
+    name_of,
+    special_fields,
+    split_head,
+    value_of,
+)
+
+_DROPPED: Final = frozenset((fields.CONNECTION, fields.HOP, fields.UPGRADE))
+
+
+class ResponseHead(NamedTuple):
+    """One response's head."""
+
+    status: int
+    lines: list[bytes]
+    """Status line, then the end-to-end and framing fields in their order."""
+    length: int
+    """Bytes of body, CHUNKED or UNTIL_CLOSE."""
+    minor: int
+    keep_alive: bool
+    dated: bool
+    upgrade: bytes | None
+    """Value of Upgrade, in a 101."""
+
+
+def parse_response_head(head: bytes, method: bytes) -> ResponseHead:
+    """Parse a head, given without its final empty line; `method` is the request's.
+
+    Raises:
+        MessageRefused: it breaks a rule; its connection must be closed.
+    """
+    lines = split_head(head)
+    status, minor = _status_line(lines[0])
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
+    connection: list[bytes] = []
+    dropped: list[int] = []
+    length_at: list[int] = []
+    upgrade = None
+    dated = False
+    for kind, index, line in special_fields(lines):
+        if kind == fields.LENGTH:
+            lengths.append(value_of(line))
+            length_at.append(index)
+        elif kind == fields.DATE:
+            dated = True
+        elif kind == fields.CODING:
+            codings.append(value_of(line))
+            length_at.append(index)
+        elif kind in _DROPPED:
+            dropped.append(index)
+            if kind == fields.CONNECTION:
+                connection.append(value_of(line))
+            elif kind == fields.UPGRADE:
+                upgrade = value_of(line)
+    length = body_length(lengths, codings, minor)
+    if status < 200 or status == 204:
+        # No length may be told where there can be no body (RFC 9110 8.6, RFC 9112 6.1).
+        dropped += length_at
+        length = 0
+    elif status == 304 or method == b"HEAD":
+        length = 0
+    elif length is None:
+        length = UNTIL_CLOSE
+    options = connection_options(connection) if connection else frozenset()
+    nominated = options - {b"keep-alive", b"close", b"upgrade", b"transfer-encoding"}
+    if nominated:
+        dropped += [
+            index
+            for index, line in enumerate(lines)
+            if index and name_of(line).lower().encode("latin-1") in nominated
+        ]
+    for index in sorted(set(dropped), reverse=True):
+        del lines[index]
+    return ResponseHead(
+        status,
+        lines,
+        length,
+        minor,
+        length != UNTIL_CLOSE
+        and b"close" not in options
+        and (minor == 1 or b"keep-alive" in options),
+        dated,
+        upgrade,
+    )
+
+
+def _status_line(line: bytes) -> tuple[int, int]:
+    version, code, rest = line[:9], line[9:12], line[12:]
+    if version == b"HTTP/1.1 ":
+        minor = 1
+    elif version == b"HTTP/1.0 ":
+        minor = 0
+    else:
+        raise MessageRefused(502, "the status line does not begin with HTTP/1.x", "RFC 9112 4")
+    if len(code) != 3 or not code.isdigit() or not b"100" <= code <= b"599":
+        raise MessageRefused(502, "the status is not a number from 100 to 599", "RFC 9110 15")
+    if rest and rest[:1] != b" ":
+        raise MessageRefused(502, "no space after the status", "RFC 9112 4")
+    return int(code), minor

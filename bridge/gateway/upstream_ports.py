@@ -1,0 +1,110 @@
+"""What the data plane asks of its pooled connections to the upstreams.
+
+Callbacks instead of coroutines: a forwarded request costs no task, and bytes go from one socket to
+the other in the call that read them.
+"""
+
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from bridge.gateway.response_head import ResponseHead
+
+
+class FailureKind(Enum):
+    """How an exchange ended without a whole answer."""
+
+    UNREACHABLE = "unreachable"  # No connection could be made: provably no byte was sent.
+    CONNECT_TIMEOUT = "connect-timeout"  # Nor within the time for connecting.
+    BUSY = "busy"  # Every connection is taken and the queue is full or too slow; no byte was sent.
+    LOST = "lost"  # The connection ended after bytes were sent.
+    MALFORMED = "malformed"  # The answer breaks a rule of RFC 9112.
+
+
+class Failure(NamedTuple):
+    """Why there is no (whole) answer."""
+
+    kind: FailureKind
+    detail: str
+    stale: bool = False
+    """LOST on a reused connection before any byte of an answer: it was closed while idle."""
+
+    @property
+    def sent(self) -> bool:
+        """Whether a byte of the request may have left."""
+        return self.kind in (FailureKind.LOST, FailureKind.MALFORMED)
+
+
+class UpstreamUser(Protocol):
+    """Whoever has ordered a connection or an exchange; called from the event loop."""
+
+    def connected(self, connection: "UpstreamConnection") -> None:
+        """Take the ordered connection; it is the user's until its exchange has ended."""
+
+    def interim(self, head: ResponseHead) -> None:
+        """Hear a 1xx answer other than 101."""
+
+    def answered(self, head: ResponseHead, body: bytes, *, ended: bool) -> None:
+        """Hear the final answer's head and the body read with it."""
+
+    def more(self, data: bytes) -> None:
+        """Hear more of the body (never empty), or of the tunnel."""
+
+    def ended(self) -> None:
+        """Hear that the body is whole, or that the tunnel's other end sends no more."""
+
+    def switched(self, head: ResponseHead) -> None:
+        """Hear 101: from now on the connection is a tunnel."""
+
+    def failed(self, failure: Failure) -> None:
+        """Hear that there will be no (whole) answer; the connection is gone."""
+
+    def pause_sending(self) -> None:
+        """Stop sending for a while: the upstream reads slower than we write."""
+
+    def resume_sending(self) -> None:
+        """Send again."""
+
+
+class UpstreamConnection(Protocol):
+    """One connection during one exchange. Every method is a no-op after the exchange's end."""
+
+    def start(self, user: UpstreamUser, method: bytes, data: bytes, *, complete: bool) -> None:
+        """Send `data`, the head and perhaps the body; `complete` when nothing follows it."""
+
+    def send(self, data: bytes) -> None:
+        """Send more of the request, or of the tunnel."""
+
+    def finish(self) -> None:
+        """Say that the request is complete; in a tunnel, that we send no more."""
+
+    def pause_reading(self) -> None:
+        """Read no more for a while: the client reads slower than the upstream writes."""
+
+    def resume_reading(self) -> None:
+        """Read again."""
+
+    def abort(self) -> None:
+        """End the exchange and close the connection, without a word to the user."""
+
+
+class UpstreamPool(Protocol):
+    """Bounded keep-alive connections to one upstream."""
+
+    @property
+    def host_line(self) -> bytes:
+        """`Host: …` of the upstream, for HTTP/1.0 clients that sent none."""
+
+    def take(self, *, checked: bool) -> UpstreamConnection | None:
+        """Return an idle connection, or None; `checked` looks at the socket once more."""
+
+    def order(self, user: UpstreamUser) -> None:
+        """Call `user.connected` or `user.failed` once, perhaps before returning."""
+
+    def cancel(self, user: UpstreamUser) -> None:
+        """Forget an order."""
+
+    def tick(self, now: float) -> None:
+        """Close what is idle too long, fail orders that waited too long; `now` is monotonic."""
+
+    def close(self) -> None:
+        """Close every connection at once."""
