@@ -73,6 +73,7 @@ class BrokerLink:
         self._pending: set[Future[None]] = set()
         self._failure: Exception | None = None
         self._closing = False
+        self._acknowledged_tag = 0
         self._connection: Any = None
         self._channel: Any = None
         self._park_channel: Any = None
@@ -118,6 +119,9 @@ class BrokerLink:
         Raises:
             SinkUnavailable: the connection was lost before.
         """
+        if through_tag <= self._acknowledged_tag:
+            return  # The broker closes the channel over a tag that it does not know any more.
+        self._acknowledged_tag = through_tag
         self._schedule(lambda: self._channel.basic_ack(through_tag, multiple=True))
 
     def park(self, delivery: Delivery, headers: Mapping[str, Any]) -> None:

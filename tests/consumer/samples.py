@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import pika
@@ -97,8 +97,8 @@ class Broker:
                 headers={"lb-leaf": leaf, "lb-key": event.key},
             )
 
-    def publish_fast(self, made: Sequence[Event], queue: str) -> None:
-        """Publish many events, and wait until `queue` has them all."""
+    def publish_fast(self, made: Sequence[Event]) -> None:
+        """Publish many events without waiting for each; all have arrived when this returns."""
         channel = self._connection.channel()
         for leaf, event in enumerate(made):
             channel.basic_publish(
@@ -138,9 +138,19 @@ class Broker:
         method, properties, body = self._channel.basic_get(queue, auto_ack=True)
         return None if method is None else (properties.headers, body)
 
+    def declare(self, queue: str, arguments: dict[str, Any]) -> None:
+        """Declare a durable queue with these arguments."""
+        self._channel.queue_declare(queue, durable=True, arguments=arguments)
+
     def drop_queue(self, queue: str) -> None:
         """Delete `queue` under its consumer."""
         self._channel.queue_delete(queue)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         if self._connection.is_open:
