@@ -93,7 +93,8 @@ def explain_declare(error: BaseException, what: str, broker: BrokerAddress) -> B
         return explain_loss(cause, broker)
     difference = _INEQUIVALENT.search(cause.reply_text)
     if difference is not None:
-        argument, asked, current = difference.group("argument", "asked", "current")
+        argument = difference["argument"]
+        asked, current = (_bare(difference[side]) for side in ("asked", "current"))
         return ConfigInvalid(
             f"cannot declare {what} on RabbitMQ at {broker}: it exists and its {argument!r} is "
             f"{current}, the configuration asks for {asked}; change the configuration, or drain "
@@ -125,6 +126,11 @@ def _explain_virtual_host(text: str, broker: BrokerAddress) -> BridgeError:
         f"cannot use virtual host {broker.virtual_host!r} of RabbitMQ at {broker}: user "
         f"{broker.user!r} has no access to it; grant it permissions there"
     )
+
+
+def _bare(value: str) -> str:
+    """Take the type off a value as the broker tells it: "the value 'quorum' of type 'longstr'"."""
+    return re.sub(r"^the value (.*) of type '\w+'$", r"\1", value)
 
 
 def _innermost(error: BaseException) -> BaseException:

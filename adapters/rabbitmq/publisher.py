@@ -106,8 +106,8 @@ class Publisher:
                 window.sent(entry.leaf_index, len(payload))
         finally:
             self._connection.uncork()
-        if len(queue) < self._limits.window_count_max:
-            self._changed()
+        if len(queue) < self._limits.window_count_max // 2:
+            self._changed()  # There is room for a batch.
 
     def on_confirm(self, frame: Any) -> None:
         """Take the broker's answer: durable, or refused."""
@@ -141,7 +141,8 @@ class Publisher:
         if waited_ms > self._limits.confirm_timeout_ms:
             self._refuse(
                 f"cannot tell whether entry {oldest} reached RabbitMQ at {self._broker}: no "
-                f"answer for {waited_ms:.0f} ms with {len(self.window)} messages outstanding"
+                f"answer for {waited_ms:.0f} ms with {len(self.window)} messages outstanding; if "
+                "it stays so, see whether each bound queue has a leader"
             )
 
     def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:

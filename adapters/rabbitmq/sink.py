@@ -121,11 +121,13 @@ class RabbitMQSink:
 def _parameters(url: str, open_timeout_ms: int) -> pika.URLParameters:
     """Read the broker's address; its errors never repeat it, because it holds a password."""
     try:
+        if not url.startswith(("amqp://", "amqps://")):
+            raise ValueError
         parameters = pika.URLParameters(url)
-    except Exception as error:
+    except Exception:
         raise ConfigInvalid(
-            "cannot read the broker's address: expected the form amqp://USER:PASSWORD@HOST:PORT/"
-            f"VHOST ({type(error).__name__})"
+            "cannot read the broker's address: expected the form "
+            "amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps:// for TLS"
         ) from None
     parameters.heartbeat = HEARTBEAT_S
     parameters.connection_attempts = 1  # The relay backs off and repeats; here it would hide.

@@ -1,0 +1,33 @@
+"""A relay as a process of its own, to be killed: LOG_FILE STATE_FILE BROKER_URL QUEUE."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from adapters.rabbitmq.sink import RabbitMQSink
+from bridge.delivery.relay import Relay
+from bridge.delivery.topology import QueueSpec, Topology
+from bridge.storage.sink_cursors import SqliteSinkCursors
+from bridge.storage.sqlite_event_log import SqliteEventLog
+
+
+def main() -> None:
+    """Relay until SIGTERM."""
+    log_file, state_file, broker_url, queue = sys.argv[1:]
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    sink = RabbitMQSink(
+        broker_url,
+        Topology(queues=(QueueSpec(name=queue, bindings=("#",)),)),
+        type_prefix="com.example",
+    )
+    log = SqliteEventLog(Path(log_file))
+    cursors = SqliteSinkCursors(Path(state_file))
+    Relay("broker", log, sink, cursors).run(stop)
+    cursors.close()
+    log.close()
+
+
+if __name__ == "__main__":
+    main()
