@@ -1,0 +1,48 @@
+"""Make traffic: `python -m bridge.demo.traffic --url http://… --journal FILE`.
+
+Prints a JSON report at the end; SIGTERM and SIGINT end it early and cleanly.
+"""
+
+import argparse
+import json
+import signal
+import threading
+from pathlib import Path
+
+from bridge.demo.legacy.population import Sizes
+from bridge.demo.traffic.generator import CLIENTS_DEFAULT, TrafficPlan, run_traffic
+
+
+def main() -> None:
+    """Run the plan of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bridge.demo.traffic", description=__doc__)
+    parser.add_argument("--url", required=True, help="where the shop, or its gateway, answers")
+    parser.add_argument("--journal", required=True, type=Path, help="file to append writes to")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--rate", type=float, default=120.0, help="requests per second")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--clients", type=int, default=CLIENTS_DEFAULT)
+    parser.add_argument("--run", default="", help="prefix of the client references")
+    sizes = Sizes()
+    parser.add_argument("--customers", type=int, default=sizes.customers, help="seeded ones")
+    parser.add_argument("--products", type=int, default=sizes.products, help="seeded ones")
+    parser.add_argument("--orders", type=int, default=sizes.orders, help="seeded ones")
+    arguments = parser.parse_args()
+    plan = TrafficPlan(
+        url=arguments.url,
+        journal=arguments.journal,
+        seed=arguments.seed,
+        rate=arguments.rate,
+        seconds=arguments.seconds,
+        clients=arguments.clients,
+        run=arguments.run,
+        sizes=Sizes(arguments.customers, arguments.products, arguments.orders),
+    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    print(json.dumps(run_traffic(plan, stop).as_dict(), indent=2))
+
+
+if __name__ == "__main__":
+    main()
