@@ -63,6 +63,8 @@ class Route:
     """Upstream name per side; a group that only passes through has legacy alone."""
     body_bytes_max: int
     timeout_ms: int
+    server_error_in_doubt: bool = False
+    """Whether the application may answer 500 after it committed: such a write is then in doubt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,16 @@
 """Call the authority between a durable intent and a durable outcome."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bridge.gateway import dual_write_answers as answers
-from bridge.gateway.decision import KeyPlace
+from bridge.gateway.decision import KeyPlace, KeyRule
 from bridge.gateway.dual_write_admission import Write, WriteLimits
 from bridge.gateway.dual_write_forward import Forwarder
 from bridge.gateway.dual_write_states import outcome_of
-from bridge.gateway.ports import KeyInUse, WriteJournal, WriteStateForbidden
-from bridge.gateway.translate import Translated, ids_of, json_id, lane_of, translate_response
+from bridge.gateway.ports import KeyInUse, MadeId, WriteJournal, WriteStateForbidden
+from bridge.gateway.translate import Translated, ids_made, json_id, lane_of, translate_response
 from bridge.model.errors import OutcomeUnknown, StorageUnavailable, UpstreamUnavailable
 from bridge.model.http import HttpResponse
 from bridge.model.observer import Observer
@@ -82,12 +83,15 @@ class AuthorityCall:
             # A fault of our own after bytes may have left leaves the same question open.
             self._observer.note("call_failed", group=route.group, error=type(exc).__name__)
             return await self._in_doubt(write, None, "the gateway failed while it waited")
-        state, release_key = outcome_of(response.status)
+        state, release_key = outcome_of(
+            response.status, server_error_in_doubt=route.server_error_in_doubt
+        )
         if state is WriteState.IN_DOUBT:
             why = f"{side.value} answered {response.status}"
             return await self._in_doubt(write, response, why)
         reason = None if state is WriteState.APPLIED else f"{side.value} answered {response.status}"
-        await self._settle(write, state, response, reason, release_key=release_key)
+        ids = ids_made(route.ids, response, sent.used) if state is WriteState.APPLIED else ()
+        await self._settle(write, state, response, reason, ids=ids, release_key=release_key)
         return translate_response(route.ids, response, sent.used)
 
     async def _in_doubt(
@@ -110,6 +114,7 @@ class AuthorityCall:
         response: HttpResponse | None,
         reason: str | None,
         *,
+        ids: Sequence[MadeId] = (),
         release_key: bool = False,
     ) -> None:
         """Record the outcome, however long it takes: only this process knows it.
@@ -119,11 +124,8 @@ class AuthorityCall:
         """
         route = write.decision.route
         lane = None
-        applied = response is not None and state is WriteState.APPLIED
-        if applied and route.key is not None and route.key.place is KeyPlace.CREATED:
-            assert response is not None, "applied says so"
-            made = json_id(response.body, route.key.name)
-            lane = None if made is None else lane_of(route.key.entity, made)
+        if state is WriteState.APPLIED and response is not None:
+            lane = _lane_made(route.key, response)
         while True:
             try:
                 await self._journal.settle(
@@ -131,7 +133,7 @@ class AuthorityCall:
                     state,
                     response=response,
                     lane=lane,
-                    ids=ids_of(route.ids, response) if applied and response is not None else (),
+                    ids=ids,
                     reason=reason,
                     release_key=release_key,
                 )
@@ -159,3 +161,11 @@ class AuthorityCall:
             write.decision.route, earlier.intent.request, earlier.intent.authority
         )
         return translate_response(write.decision.route.ids, earlier.response, sent.used)
+
+
+def _lane_made(key: KeyRule | None, response: HttpResponse) -> str | None:
+    """Return the lane of what a create made; None for other writes, or without an id."""
+    if key is None or key.place is not KeyPlace.CREATED:
+        return None
+    made = json_id(response.body, key.name)
+    return None if made is None else lane_of(key.entity, made)

@@ -2,8 +2,10 @@
 
 A write starts as INTENT, durable before the authority is called. The call ends it in one of four
 ways: APPLIED (it happened), REJECTED (the authority refused), FAILED (it provably never got it), or
-IN_DOUBT (it may have happened), which only a person's finding turns into APPLIED or FAILED. An
-APPLIED write waits in its lane; each replay that fails for a passing reason leaves it APPLIED, a
+IN_DOUBT (it may have happened). Out of doubt leads only knowledge: a person's finding, or that of a
+process which was taken for dead and saw the answer after all.
+
+An APPLIED write waits in its lane. Each replay that fails for a passing reason leaves it APPLIED, a
 success makes it DONE, a refusal PARKED, and a person may put a parked one back or go on without it.
 While a write is INTENT or IN_DOUBT no other write of its lane is opened; while one is PARKED no
 later write of its lane is replayed.
@@ -12,13 +14,14 @@ later write of its lane is replayed.
 from collections.abc import Mapping
 from typing import Final
 
+from bridge.gateway.ports import WriteStateForbidden
 from bridge.model.write import WriteState
 
 _S = WriteState
 
 TRANSITIONS: Final[Mapping[WriteState, frozenset[WriteState]]] = {
     _S.INTENT: frozenset({_S.APPLIED, _S.REJECTED, _S.FAILED, _S.IN_DOUBT}),
-    _S.IN_DOUBT: frozenset({_S.APPLIED, _S.FAILED}),
+    _S.IN_DOUBT: frozenset({_S.APPLIED, _S.REJECTED, _S.FAILED}),
     _S.APPLIED: frozenset({_S.APPLIED, _S.DONE, _S.PARKED, _S.SKIPPED}),
     _S.PARKED: frozenset({_S.APPLIED, _S.SKIPPED}),
     _S.REJECTED: frozenset(),
@@ -29,6 +32,9 @@ TRANSITIONS: Final[Mapping[WriteState, frozenset[WriteState]]] = {
 
 HOLDS_LANE: Final = frozenset({_S.INTENT, _S.IN_DOUBT})
 """States in which no other write of the lane may be opened."""
+
+RESOLUTIONS: Final = frozenset({_S.APPLIED, _S.FAILED})
+"""What a person may find about a write in doubt: it happened, or it did not."""
 
 FINAL: Final = frozenset(state for state, following in TRANSITIONS.items() if not following)
 
@@ -43,6 +49,15 @@ _OUTCOME_LOST: Final = frozenset({502, 504})
 def may_follow(current: WriteState, following: WriteState) -> bool:
     """Return whether a write in state `current` may become `following`."""
     return following in TRANSITIONS[current]
+
+
+def check_resolution(intent_id: str, outcome: WriteState) -> None:
+    """Raise `WriteStateForbidden` unless `outcome` is something a person may find."""
+    if outcome not in RESOLUTIONS:
+        allowed = " or ".join(sorted(state.value for state in RESOLUTIONS))
+        raise WriteStateForbidden(
+            f"cannot resolve write {intent_id} as {outcome.value}: it is {allowed}"
+        )
 
 
 def outcome_of(status: int, *, server_error_in_doubt: bool = False) -> tuple[WriteState, bool]:

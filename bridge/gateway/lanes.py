@@ -20,6 +20,7 @@ from bridge.gateway.dual_write_forward import Forwarder
 from bridge.gateway.lanes_breaker import Breaker
 from bridge.gateway.lanes_verdict import Ending, Verdict, judge
 from bridge.gateway.ports import IdMap, IdTaken, ReplayQueue, Upstream, WriteStateForbidden
+from bridge.gateway.translate import Translated
 from bridge.model.errors import OutcomeUnknown, StorageUnavailable, UpstreamUnavailable
 from bridge.model.http import HttpRequest
 from bridge.model.observer import Observer, SilentObserver
@@ -196,7 +197,7 @@ class Replayer:
             breaker = self._breakers.setdefault(upstream, Breaker())
             if not breaker.admits(time.monotonic()):
                 return _Rest(upstream)
-            verdict = await self._send(write, route, side, translated.request, breaker)
+            verdict = await self._send(write, route, side, translated, breaker)
             await self._record(write, verdict)
             if verdict.ending is Ending.RETRY:
                 if breaker.is_open and verdict.retry_after_s is None:
@@ -210,20 +211,20 @@ class Replayer:
         write: JournalledWrite,
         route: Route,
         side: Side,
-        request: HttpRequest,
+        sent: Translated,
         breaker: Breaker,
     ) -> Verdict:
         upstream = route.upstreams[side]
         answered = False
         try:
-            response = await self._forwarder.exchange(route, _marked(write, request), side)
+            response = await self._forwarder.exchange(route, _marked(write, sent.request), side)
             answered = response.status < 500
         except UpstreamUnavailable:
             verdict = Verdict(Ending.RETRY, "cannot be reached")
         except OutcomeUnknown:
             verdict = Verdict(Ending.RETRY, "gave no whole answer")
         else:
-            verdict = judge(route, write, response)
+            verdict = judge(route, write, sent, response)
         finally:
             if answered:
                 breaker.succeeded()

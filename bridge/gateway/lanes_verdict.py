@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from bridge.gateway.decision import KeyPlace, Route
 from bridge.gateway.ports import MadeId
-from bridge.gateway.translate import ids_of, json_id
+from bridge.gateway.translate import Translated, ids_made, json_id
 from bridge.model.http import HttpResponse
 from bridge.model.write import JournalledWrite
 
@@ -34,7 +34,9 @@ class Verdict(NamedTuple):
     retry_after_s: float | None = None
 
 
-def judge(route: Route, write: JournalledWrite, response: HttpResponse) -> Verdict:
+def judge(
+    route: Route, write: JournalledWrite, sent: Translated, response: HttpResponse
+) -> Verdict:
     """Return what the other side's answer to `write` means.
 
     "Already there" counts only where it is known to be this write: an earlier attempt may have
@@ -43,7 +45,7 @@ def judge(route: Route, write: JournalledWrite, response: HttpResponse) -> Verdi
     """
     status = response.status
     if status < 400:
-        return Verdict(Ending.DONE, ids=ids_of(route.ids, response))
+        return Verdict(Ending.DONE, ids=ids_made(route.ids, response, sent.used))
     if status in _PASSING or status >= 500:
         return Verdict(Ending.RETRY, f"answered {status}", retry_after_s=_retry_after_s(response))
     if status in _GONE and write.intent.request.method == b"DELETE":
@@ -52,7 +54,9 @@ def judge(route: Route, write: JournalledWrite, response: HttpResponse) -> Verdi
     if status == 409 and creates and write.attempts > 0:
         assert route.key is not None, "creates says so"
         if json_id(response.body, route.key.name) is not None:
-            return Verdict(Ending.DONE, "answered 409: there already", ids_of(route.ids, response))
+            return Verdict(
+                Ending.DONE, "answered 409: there already", ids_made(route.ids, response, sent.used)
+            )
     return Verdict(Ending.PARK, f"answered {status}")
 
 

@@ -246,7 +246,8 @@ class WriteDesk(Protocol):
         """Record known (legacy id, modern id) pairs; return how many were new.
 
         Raises:
-            IdTaken: a pair contradicts one that is known; nothing was recorded.
+            IdTaken: a pair contradicts one that is known; nothing of its thousand was recorded.
+                An import may be repeated: what is known already is passed over.
         """
 
     def lane_counts(self) -> Sequence[LaneCount]:

@@ -31,7 +31,7 @@ class Translated(NamedTuple):
 
     request: HttpRequest
     used: Mapping[tuple[str, str], str]
-    """(entity, id that was sent) → id that the client used."""
+    """(entity, id that was sent) → id that the client used, for every declared id."""
     unknown: tuple[str, ...]
     """Entities of ids that the side is not known to have; they were left as they are."""
 
@@ -47,7 +47,7 @@ def translate_request(path: str, rules: IdRules, request: HttpRequest, find: Fin
         found = find(entity, known_id)
         if found is None:
             unknown.append(entity)
-            return known_id
+            found = known_id
         used[entity, found] = known_id
         return found
 
@@ -74,12 +74,14 @@ def translate_response(
     return dataclasses.replace(response, headers=_true_headers(response.headers), body=body)
 
 
-def ids_of(rules: IdRules, response: HttpResponse) -> tuple[MadeId, ...]:
-    """Return the declared ids that an answer holds."""
+def ids_made(
+    rules: IdRules, response: HttpResponse, used: Mapping[tuple[str, str], str]
+) -> tuple[MadeId, ...]:
+    """Return the declared ids that an answer holds and that its request did not name."""
     found = []
     for pointer, entity in rules.response.items():
         made = json_id(response.body, pointer)
-        if made is not None:
+        if made is not None and (entity, made) not in used:
             found.append(MadeId(entity, made, pointer))
     return tuple(found)
 

@@ -46,10 +46,15 @@ def id_at(text: bytes, span: tuple[int, int]) -> str | None:
 
 
 def replace_id(text: bytes, span: tuple[int, int], new_id: str) -> bytes:
-    """Return `text` with the value at `span` replaced; a number stays one where it can."""
+    """Return `text` with the value at `span` replaced.
+
+    An integer is written as a number unless it replaces a string of digits: a side whose ids are
+    numbers shows them as numbers, and one that writes digits as a string means a string.
+    """
     start, end = span
-    was_number = text[start : start + 1] != b'"'
-    if was_number and _INTEGER.fullmatch(new_id):
+    old_id = id_at(text, span)
+    was_digits = text[start : start + 1] == b'"' and _INTEGER.fullmatch(old_id or "")
+    if _INTEGER.fullmatch(new_id) and not was_digits:
         written = new_id.encode("ascii")
     else:
         written = json.dumps(new_id).encode("ascii")

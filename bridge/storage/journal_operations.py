@@ -17,6 +17,7 @@ from bridge.gateway.ports import (
     MadeId,
     WriteStateForbidden,
 )
+from bridge.gateway.translate import lane_of
 from bridge.model.errors import LaneBusy, StaleEpoch
 from bridge.model.http import HttpResponse
 from bridge.model.stage import Side
@@ -201,27 +202,32 @@ def prune_writes(connection: sqlite3.Connection, final_before: float, count_max:
 def import_pairs(
     connection: sqlite3.Connection, group: str, entity: str, pairs: Iterable[tuple[str, str]]
 ) -> int:
-    """Insert known pairs; a pair that is known already is passed over."""
-    fresh = []
-    for legacy_id, modern_id in pairs:
-        by_legacy = connection.execute(sql.PAIR_BY["legacy"], (group, entity, legacy_id)).fetchone()
-        by_modern = connection.execute(sql.PAIR_BY["modern"], (group, entity, modern_id)).fetchone()
+    """Insert known pairs, completing half known ones; return how many were new.
+
+    Raises `IdTaken` after part of them: the caller rolls back.
+    """
+    count = 0
+    for pair in pairs:
+        by_legacy, by_modern = (
+            connection.execute(sql.HALF_BY[side.value], (group, entity, known_id)).fetchone()
+            for side, known_id in zip((Side.LEGACY, Side.MODERN), pair, strict=True)
+        )
         if by_legacy is None and by_modern is None:
-            lane = f"{entity}:{legacy_id}"
-            fresh.append((group, entity, legacy_id, modern_id, lane, None, ""))
-        elif by_legacy != by_modern:
+            lane = lane_of(entity, pair[0])
+            connection.execute(sql.INSERT_ID, (group, entity, *pair, lane, None, ""))
+        elif by_modern is None and by_legacy[1] is None:
+            connection.execute(sql.COMPLETE_PAIR["modern"], (pair[1], by_legacy[0]))
+        elif by_legacy is None and by_modern[1] is None:
+            connection.execute(sql.COMPLETE_PAIR["legacy"], (pair[0], by_modern[0]))
+        elif by_legacy is not None and by_modern is not None and by_legacy[0] == by_modern[0]:
+            continue
+        else:
             raise IdTaken(
                 f"cannot import {entity!r} ids of group {group!r}: a pair contradicts one that is "
-                f"known (after {len(fresh)} new ones); nothing was imported"
+                f"known or given; nothing of its thousand was imported"
             )
-    try:
-        connection.executemany(sql.INSERT_ID, fresh)
-    except sqlite3.IntegrityError as exc:
-        raise IdTaken(
-            f"cannot import {entity!r} ids of group {group!r}: an id stands in two of the given "
-            "pairs; nothing was imported"
-        ) from exc
-    return len(fresh)
+        count += 1
+    return count
 
 
 def _facts(connection: sqlite3.Connection, intent_id: str, following: WriteState) -> WriteFacts:
@@ -247,7 +253,7 @@ def _record_halves(
         ).fetchone()
         if known is not None:
             continue
-        own = f"{made.entity}:{made.id}"
+        own = lane_of(made.entity, made.id)
         halves = (made.id, None) if facts.authority == "legacy" else (None, made.id)
         connection.execute(
             sql.INSERT_ID,

@@ -196,6 +196,14 @@ PAIR_BY: Final = {
     "WHERE group_name = ? AND entity = ? AND modern_id = ?",
 }
 
+# The row of an id, and the id of the other side.
+HALF_BY: Final = {
+    "legacy": "SELECT number, modern_id FROM ids "
+    "WHERE group_name = ? AND entity = ? AND legacy_id = ?",
+    "modern": "SELECT number, legacy_id FROM ids "
+    "WHERE group_name = ? AND entity = ? AND modern_id = ?",
+}
+
 HALF_PAIRS: Final = """
 SELECT number, entity, place, legacy_id, modern_id FROM ids
 WHERE write_number = ? AND (legacy_id IS NULL OR modern_id IS NULL)

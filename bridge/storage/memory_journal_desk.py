@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
+from bridge.gateway.dual_write_states import check_resolution
 from bridge.gateway.ports import IdPair, IdTaken, LaneCount, MadeId
 from bridge.gateway.translate import lane_of
 from bridge.model.entry import EntryDraft
@@ -110,6 +111,7 @@ class MemoryJournalDesk:
         ids: Mapping[str, str] | None = None,
     ) -> None:
         """See `WriteDesk.resolve`."""
+        check_resolution(intent_id, outcome)
         made = [MadeId(entity, id_, "") for entity, id_ in (ids or {}).items()]
         write = self.state.may(intent_id, outcome)
         rename = bool(made) and write.intent.lane.startswith("new:")
@@ -129,30 +131,40 @@ class MemoryJournalDesk:
 
     def import_ids(self, group: str, entity: str, pairs: Sequence[tuple[str, str]]) -> int:
         """See `WriteDesk.import_ids`."""
-        fresh: list[tuple[str, IdPair, str | None, str]] = []
-        for legacy_id, modern_id in pairs:
-            new = IdPair(entity, legacy_id, modern_id, lane_of(entity, legacy_id))
-            known = {
-                self.state.pair_on(group, entity, Side.LEGACY, legacy_id),
-                self.state.pair_on(group, entity, Side.MODERN, modern_id),
-            }
-            known |= {
-                pair
-                for _, pair, _, _ in fresh
-                if pair.legacy_id == legacy_id or pair.modern_id == modern_id
-            }
-            if known == {None}:
-                fresh.append((group, new, None, ""))
-            elif len(known) > 1:
-                raise IdTaken(f"cannot import {entity!r} ids: a pair contradicts one that is known")
-        self.state.pairs += fresh
-        if fresh:
+        before = list(self.state.pairs)
+        try:
+            count = sum(self._import(group, entity, *pair) for pair in pairs)
+        except IdTaken:
+            self.state.pairs = before
+            raise
+        if count:
             self.state.nudge += 1
             at = self.state.clock()
-            self.state.wait_for_log(
-                import_entry(group, entity, self.state.nudge, count=len(fresh), at=at)
-            )
-        return len(fresh)
+            draft = import_entry(group, entity, self.state.nudge, count=count, at=at)
+            self.state.wait_for_log(draft)
+        return count
+
+    def _import(self, group: str, entity: str, legacy_id: str, modern_id: str) -> bool:
+        wanted = IdPair(entity, legacy_id, modern_id, lane_of(entity, legacy_id))
+        touching = [
+            index
+            for index, (owner, pair, _, _) in enumerate(self.state.pairs)
+            if (owner, pair.entity) == (group, entity)
+            and (pair.legacy_id == legacy_id or pair.modern_id == modern_id)
+        ]
+        if not touching:
+            self.state.pairs.append((group, wanted, None, ""))
+            return True
+        _, known, intent_id, place = self.state.pairs[touching[0]]
+        if known[:3] == wanted[:3]:
+            return False
+        completed = known._replace(
+            legacy_id=known.legacy_id or legacy_id, modern_id=known.modern_id or modern_id
+        )
+        if len(touching) > 1 or completed[:3] != wanted[:3]:
+            raise IdTaken(f"cannot import {entity!r} ids: a pair contradicts one that is known")
+        self.state.pairs[touching[0]] = (group, completed, intent_id, place)
+        return True
 
     def lane_counts(self) -> Sequence[LaneCount]:
         """See `WriteDesk.lane_counts`."""

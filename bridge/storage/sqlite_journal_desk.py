@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
+from bridge.gateway.dual_write_states import check_resolution
 from bridge.gateway.ports import LaneCount, MadeId
 from bridge.gateway.translate import lane_of
 from bridge.model.entry import EntryDraft
@@ -34,6 +35,9 @@ from bridge.storage.journal_rows import (
 )
 from bridge.storage.sqlite_journal import read_groups
 from bridge.switching.history import CHAIN_START, SwitchRecord, link
+
+# Writes of the running gateway wait while a commit is made: keep each to some 10 ms.
+_IMPORT_COUNT_MAX = 1_000
 
 
 class SqliteJournalDesk:
@@ -180,6 +184,7 @@ class SqliteJournalDesk:
         ids: Mapping[str, str] | None = None,
     ) -> None:
         """Settle a write in doubt; see `WriteDesk.resolve`."""
+        check_resolution(intent_id, outcome)
         made = [MadeId(entity, id_, "") for entity, id_ in (ids or {}).items()]
         with self._changing() as connection:
             row = connection.execute(sql.WRITE_FACTS, (intent_id,)).fetchone()
@@ -207,13 +212,17 @@ class SqliteJournalDesk:
 
     def import_ids(self, group: str, entity: str, pairs: Sequence[tuple[str, str]]) -> int:
         """Record known (legacy id, modern id) pairs; return how many were new."""
-        with self._changing() as connection:
-            count = import_pairs(connection, group, entity, pairs)
-            if count:
-                draft = import_entry(
-                    group, entity, _nudge(connection), count=count, at=self._clock()
-                )
-                connection.execute(sql.INSERT_PENDING, pending_row(draft))
+        count = 0
+        for start in range(0, len(pairs), _IMPORT_COUNT_MAX):
+            some = pairs[start : start + _IMPORT_COUNT_MAX]
+            with self._changing() as connection:
+                new = import_pairs(connection, group, entity, some)
+                count += new
+                if new:
+                    draft = import_entry(
+                        group, entity, _nudge(connection), count=new, at=self._clock()
+                    )
+                    connection.execute(sql.INSERT_PENDING, pending_row(draft))
         return count
 
     def lane_counts(self) -> Sequence[LaneCount]:

@@ -320,6 +320,16 @@ def test_imports_count_what_is_new_and_refuse_contradictions(books: Books) -> No
     assert books.journal.pair("orders", "order", "b") == IdPair("order", "2", "b", "order:2")
 
 
+def test_an_import_completes_what_is_half_known(books: Books) -> None:
+    async def check() -> None:
+        await _applied(books, an_intent(lane="new:x"), MadeId("order", "17", "/order_id"))
+        assert books.desk.import_ids("orders", "order", [("17", "m-5")]) == 1
+        pair = books.journal.pair("orders", "order", "m-5")
+        assert pair == IdPair("order", "17", "m-5", "order:17")
+
+    asyncio.run(check())
+
+
 def test_intents_of_a_dead_owner_are_in_doubt(books: Books) -> None:
     async def check() -> None:
         dead, live = an_intent(owner="dead"), an_intent(owner="live")
