@@ -14,7 +14,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(check)
 
 
-def check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
+def check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Check settings, contracts, sources, broker, routes and ports; prepares the sources."""
     findings = preflight(load_settings(config))
     if as_json:
@@ -28,4 +28,4 @@ def check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
                 for f in findings
             ],
         )
-    return 0 if all(finding.ok for finding in findings) else CONFIG
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else CONFIG)

@@ -22,6 +22,6 @@ def demo(
         int, typer.Option(help="Seconds of traffic in each stage.", min=2, max=120)
     ] = 8,
     seed: Annotated[int, typer.Option(help="Seed of data and traffic.")] = 7,
-) -> int:
+) -> None:
     """Capture, log, publish, consume; dual write, switch, roll back; export and verify."""
-    return run_demo(DemoOptions(keep=keep, seconds=seconds, seed=seed))
+    raise typer.Exit(run_demo(DemoOptions(keep=keep, seconds=seconds, seed=seed)))

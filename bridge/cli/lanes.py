@@ -24,7 +24,7 @@ IMPORT_BATCH = 5_000
 def list_lanes(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Show what still has to be replayed, per group and direction."""
     with Stores(load_settings(config)) as stores:
-        counts = stores.journal().lane_counts()
+        counts = stores.desk().lane_counts()
     if as_json:
         print_json([{**count._asdict(), "towards": count.towards.value} for count in counts])
         return
@@ -68,14 +68,14 @@ def import_ids(
     """Record known pairs of ids, for example those of a backfill."""
     new = 0
     with Stores(load_settings(config)) as stores:
-        journal = stores.journal()
+        desk = stores.desk()
         batch: list[tuple[str, str]] = []
         for pair in _pairs(file):
             batch.append(pair)
             if len(batch) == IMPORT_BATCH:
-                new += journal.import_ids(group, entity, batch)
+                new += desk.import_ids(group, entity, batch)
                 batch = []
-        new += journal.import_ids(group, entity, batch)
+        new += desk.import_ids(group, entity, batch)
     console.print(f"{new} new pairs of {entity!r} in group {group!r}")
 
 

@@ -135,9 +135,11 @@ def verify(
     key: Annotated[
         str | None, typer.Option(help="Verifier key, obtained by another way than the bundle.")
     ] = None,
-) -> int:
+) -> None:
     """Run the single-file verifier on a bundle: 0 verified, 1 tampered, 2 not provable."""
-    return verify_bundle(bundle, key)
+    verdict = verify_bundle(bundle, key)
+    typer.echo(verdict.text)
+    raise typer.Exit(verdict.exit_code)
 
 
 @parked_app.command("list")

@@ -2,7 +2,6 @@
 
 import sys
 
-import click
 import typer
 
 from bridge import __version__
@@ -39,13 +38,9 @@ def version() -> None:
 def main() -> None:
     """Run a command; tell what went wrong in one line, and by the exit code."""
     try:
-        code = app(standalone_mode=False)
+        app()
     except BridgeError as exc:
-        errors.print(f"legacy-bridge: {exc}", style="red", markup=False, highlight=False)
+        errors.print(
+            f"legacy-bridge: {exc}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
         sys.exit(exit_code(exc))
-    except click.UsageError as exc:
-        exc.show()
-        sys.exit(exc.exit_code)
-    except click.Abort:
-        sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)

@@ -31,7 +31,7 @@ def up(
     skip_preflight: Annotated[
         bool, typer.Option("--skip-preflight", help="Start without checking the outside first.")
     ] = False,
-) -> int:
+) -> None:
     """Check the outside, then run all roles under a supervisor until SIGTERM or Ctrl-C."""
     settings = load_settings(config)
     if not skip_preflight:
@@ -40,8 +40,8 @@ def up(
             for finding in failed:
                 errors.print(f"legacy-bridge: {finding.message}", style="red", markup=False)
             errors.print("nothing was started; `legacy-bridge doctor` shows the whole list")
-            return CONFIG
-    return _supervise(settings, config, all_roles(settings))
+            raise typer.Exit(CONFIG)
+    raise typer.Exit(_supervise(settings, config, all_roles(settings)))
 
 
 def run(
@@ -49,7 +49,7 @@ def run(
         str, typer.Argument(help="capture[:SOURCE], delivery, gateway, replay, control")
     ],
     config: ConfigPath = DEFAULT_CONFIG,
-) -> int:
+) -> None:
     """Run one role in this process (`gateway` runs its workers under a supervisor)."""
     settings = load_settings(config)
     if role == "gateway":
@@ -58,8 +58,8 @@ def run(
             raise ConfigInvalid(
                 f"cannot run gateway: config {str(config)!r} has no gateway section"
             )
-        return _supervise(settings, config, workers, name="gateway")
-    return run_role(settings, role)
+        raise typer.Exit(_supervise(settings, config, workers, name="gateway"))
+    raise typer.Exit(run_role(settings, role))
 
 
 def all_roles(settings: Settings) -> list[str]:

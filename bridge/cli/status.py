@@ -15,12 +15,13 @@ def add_to(app: typer.Typer) -> None:
     app.command()(status)
 
 
-def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
+def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Show roles, event log, sinks, route groups, lanes and writes that need a decision."""
     report = collect_status(load_settings(config))
+    code = 0 if report["healthy"] else 1
     if as_json:
         print_json(report)
-        return 0 if report["healthy"] else 1
+        raise typer.Exit(code)
     print_rows(
         "Roles",
         ("role", "pid", "state", "restarts", "last exit"),
@@ -42,8 +43,11 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
     )
     print_rows(
         "Sources",
-        ("source", "position", "cursor version"),
-        [(s["source"], s["position"], s["version"]) for s in report["sources"]],
+        ("source", "position", "tables read", "appends"),
+        [
+            (s["source"], s["position"], s["tables_read"], f"{s['version']:,}")
+            for s in report["sources"]
+        ],
     )
     print_rows(
         "Sinks",
@@ -59,7 +63,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
         ],
     )
     _lanes(report)
-    return 0 if report["healthy"] else 1
+    raise typer.Exit(code)
 
 
 def _lanes(report: dict[str, Any]) -> None:

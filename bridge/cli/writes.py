@@ -30,7 +30,7 @@ def list_writes(
     """Show writes that are in doubt or parked, or those in another state; newest first."""
     wanted = write_state_named(state) if state else None
     with Stores(load_settings(config)) as stores:
-        found = stores.journal().list_writes(group=group, state=wanted, count_max=limit)
+        found = stores.desk().list_writes(group=group, state=wanted, count_max=limit)
     if as_json:
         print_json([shown_write(write) for write in found])
         return
@@ -58,7 +58,7 @@ def list_writes(
 def show(intent_id: IntentId, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Show one write as JSON, without bodies and header values."""
     with Stores(load_settings(config)) as stores:
-        write = stores.journal().show(intent_id)
+        write = stores.desk().show(intent_id)
     if write is None:
         raise ConfigInvalid(f"cannot show write {intent_id!r}: the journal has no such intent")
     print_json(shown_write(write))
@@ -80,9 +80,7 @@ def resolve(
     ids = dict(_pair(text) for text in made_id or [])
     state = write_state_named(outcome)
     with Stores(load_settings(config)) as stores:
-        stores.journal().resolve(
-            intent_id, state, actor=actor_or_login(actor), reason=reason, ids=ids
-        )
+        stores.desk().resolve(intent_id, state, actor=actor_or_login(actor), reason=reason, ids=ids)
     console.print(f"write {intent_id} is resolved as {state.value}")
 
 
@@ -92,7 +90,7 @@ def replay(
 ) -> None:
     """Try a parked write once more."""
     with Stores(load_settings(config)) as stores:
-        stores.journal().replay(intent_id, actor=actor_or_login(actor), reason=reason)
+        stores.desk().replay(intent_id, actor=actor_or_login(actor), reason=reason)
     console.print(f"write {intent_id} will be replayed")
 
 
@@ -102,7 +100,7 @@ def skip(
 ) -> None:
     """Let the other side go on without a parked write."""
     with Stores(load_settings(config)) as stores:
-        stores.journal().skip(intent_id, actor=actor_or_login(actor), reason=reason)
+        stores.desk().skip(intent_id, actor=actor_or_login(actor), reason=reason)
     console.print(f"write {intent_id} is skipped")
 
 

@@ -36,14 +36,14 @@ def run_control(stores: Stores, observer: RunFileObserver, stop: threading.Event
         status=lambda: collect_status(settings),
         metrics=lambda: render_metrics(stores.run_dir),
         switchboard=stores.switchboard(observer) if has_gateway else None,
-        desk=stores.journal() if has_gateway else None,
+        desk=stores.desk() if has_gateway else None,
         token=control.token,
     )
     services: list[tuple[str, Callable[[threading.Event], None]]] = [
         ("checkpoints", CheckpointService(head_signer, log, observer=observer).run)
     ]
     if has_gateway:
-        sequencer = Sequencer(stores.journal(), log, observer=observer)
+        sequencer = Sequencer(stores.desk(), log, observer=observer)
         services.append(("sequencer", sequencer.run))
     server = uvicorn.Server(
         uvicorn.Config(

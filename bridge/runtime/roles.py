@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from bridge.model.errors import BridgeError, ConfigInvalid
 from bridge.runtime.control_role import run_control
 from bridge.runtime.exit_codes import SOFTWARE, exit_code
 from bridge.runtime.gateway_roles import run_replay, run_worker
+from bridge.runtime.parent import end_with_parent
 from bridge.runtime.settings import Settings
 from bridge.runtime.signals import stop_on_signals
 from bridge.runtime.telemetry import RunFileObserver, start_logging
@@ -23,6 +25,7 @@ def run_role(settings: Settings, role: str) -> int:
     Raises:
         ConfigInvalid: no role has this name, or the settings lack its section.
     """
+    end_with_parent()
     name, run = _role(settings, role)
     logger = start_logging(name, settings.log_level)
     stop = threading.Event()
@@ -91,7 +94,7 @@ def _delivery(stores: Stores, observer: RunFileObserver, stop: threading.Event) 
 
 
 def _async(
-    run: Callable[[Stores, RunFileObserver, asyncio.Event], "asyncio.Future[None]"],
+    run: Callable[[Stores, RunFileObserver, asyncio.Event], Coroutine[Any, Any, None]],
 ) -> RoleRun:
     """Run an asyncio role; the signal handlers of this process set its own event."""
 

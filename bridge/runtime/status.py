@@ -1,8 +1,9 @@
 """What an operator sees at one look, collected from the stores and the run files."""
 
-import json
 from typing import Any
 
+from bridge.capture.cursor import parse_cursor
+from bridge.model.entry import SourceCursor
 from bridge.model.lsn import format_lsn
 from bridge.runtime.run_files import read_roles
 from bridge.runtime.settings import Settings
@@ -53,7 +54,7 @@ def _writes(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
     if settings.gateway is None:
         return [], [], 0
-    journal = stores.journal()
+    desk = stores.desk()
     groups = [
         {
             "group": state.group,
@@ -63,18 +64,17 @@ def _writes(
         }
         for state in stores.group_states()
     ]
-    lanes = [{**count._asdict(), "towards": count.towards.value} for count in journal.lane_counts()]
-    return groups, lanes, len(journal.list_writes(count_max=1_000))
+    lanes = [{**count._asdict(), "towards": count.towards.value} for count in desk.lane_counts()]
+    return groups, lanes, len(desk.list_writes(count_max=1_000))
 
 
-def _source(name: str, cursor: Any) -> dict[str, Any]:
+def _source(name: str, cursor: SourceCursor | None) -> dict[str, Any]:
     if cursor is None:
-        return {"source": name, "version": 0, "position": None, "snapshot": None}
-    state = json.loads(cursor.state)
-    end_lsn = state.get("end_lsn")
+        return {"source": name, "version": 0, "position": None, "tables_read": 0}
+    state = parse_cursor(cursor.state)
     return {
         "source": name,
         "version": cursor.version,
-        "position": format_lsn(end_lsn) if end_lsn is not None else None,
-        "snapshot": "running" if state.get("snapshot") else None,
+        "position": format_lsn(state.end_lsn),
+        "tables_read": len(state.snapshot.done),
     }

@@ -4,7 +4,6 @@ A role that dies is restarted with exponential backoff; one that ends with the c
 configuration before it ever was ready takes the others down with it, because a retry cannot help.
 """
 
-import ctypes
 import fcntl
 import json
 import os
@@ -20,6 +19,7 @@ from typing import IO
 from bridge.model.errors import ConfigInvalid
 from bridge.model.observer import Observer, SilentObserver
 from bridge.runtime.exit_codes import CONFIG
+from bridge.runtime.parent import PARENT_VARIABLE
 
 BACKOFF_MIN_S = 0.2
 # A role that cannot start is tried twice a minute: often enough to heal, rare enough to read.
@@ -28,10 +28,6 @@ BACKOFF_MAX_S = 30.0
 STEADY_AFTER_S = 10.0
 # Roles drain within 10 s of their own (gateway connections, broker confirms); then they are killed.
 STOP_GRACE_S = 15.0
-
-_PR_SET_PDEATHSIG = 1
-# Loaded before any fork: the child must not allocate or take locks between fork and exec.
-_LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,14 +111,12 @@ class Supervisor:
         return 0
 
     def _start(self, child: _Child) -> None:
-        parent = os.getpid()
         child.process = subprocess.Popen(
             child.spec.argv,
             stdin=subprocess.DEVNULL,
-            # A role ends with us even when we are killed with -9; its own session keeps a
-            # terminal's ^C from reaching it before we have told it to stop.
+            # Its own session keeps a terminal's ^C from reaching it before we tell it to stop.
             start_new_session=True,
-            preexec_fn=lambda: _die_with(parent),
+            env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
         )
         child.started_at = time.monotonic()
         self._observer.note("role_started", role_name=child.spec.role, pid=child.process.pid)
@@ -176,10 +170,3 @@ def _take(lock: IO[str], run_dir: Path) -> None:
 def _signal(process: subprocess.Popen[bytes] | None, number: int) -> None:
     if process is not None and process.poll() is None:
         process.send_signal(number)
-
-
-def _die_with(parent: int) -> None:
-    """In the child: ask the kernel for SIGTERM when the parent ends; end now if it already has."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        os._exit(1)

@@ -25,6 +25,7 @@ from bridge.storage.postgres_event_log import PostgresEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
 from bridge.storage.sqlite_event_log import SqliteEventLog
 from bridge.storage.sqlite_journal import SqliteJournal
+from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
 from bridge.switching.switchboard import Switchboard
 
 SINK = "rabbitmq"
@@ -38,6 +39,7 @@ class Stores:
         self.settings = settings
         self._stack = ExitStack()
         self._event_log: EventLogStore | None = None
+        self._desk: SqliteJournalDesk | None = None
         self._journal: SqliteJournal | None = None
         self._generation: Generation | None = None
         self._sink_cursors: SqliteSinkCursors | None = None
@@ -65,14 +67,25 @@ class Stores:
             self._stack.callback(self._event_log.close)
         return self._event_log
 
+    def desk(self) -> SqliteJournalDesk:
+        """Return the write journal as a person, the switchboard and the sequencer use it."""
+        if self._desk is None:
+            self._desk = SqliteJournalDesk(self._journal_path)
+            self._stack.callback(self._desk.close)
+            self._desk.ensure_groups(sorted({route.group for route in self.routes()}))
+        return self._desk
+
     def journal(self) -> SqliteJournal:
-        """Return the write journal (also groups, id map, and the desk of a person)."""
+        """Return the write journal as a gateway worker and the replayer use it."""
         if self._journal is None:
-            self._journal = SqliteJournal(_made(self.settings.data_dir) / "journal.db")
+            self.desk()  # Makes the groups known before a write asks for theirs.
+            self._journal = SqliteJournal(self._journal_path)
             self._stack.callback(self._journal.close)
-            if self.settings.gateway is not None:
-                self._journal.ensure_groups(sorted({route.group for route in self.routes()}))
         return self._journal
+
+    @property
+    def _journal_path(self) -> Path:
+        return _made(self.settings.data_dir) / "journal.db"
 
     def generation(self) -> Generation:
         """Return the shared generation counter."""
@@ -113,13 +126,13 @@ class Stores:
     def group_states(self) -> Sequence[GroupState]:
         """Return where the groups of the route files stand."""
         known = {route.group for route in self.routes()}
-        return [state for state in self.journal().groups() if state.group in known]
+        return [state for state in self.desk().groups() if state.group in known]
 
     def switchboard(self, observer: Observer | None = None) -> Switchboard:
         """Return the one path by which stages change."""
         two_sided = {route.group for route in self.routes() if Side.MODERN in route.upstreams}
         return Switchboard(
-            store=self.journal(),
+            store=self.desk(),
             board=self.generation(),
             two_sided=two_sided,
             observer=observer,

@@ -18,7 +18,10 @@ from bridge.runtime.run_files import read_roles
 from bridge.runtime.supervisor import RoleProcess, Supervisor
 from tests.waiting import wait_until
 
-WAITER = "import signal; signal.pause()"
+WAITER = (
+    "import signal; from bridge.runtime.parent import end_with_parent;"
+    "end_with_parent(); signal.pause()"
+)
 
 
 def role(name: str, code: str) -> RoleProcess:
@@ -80,5 +83,6 @@ def test_roles_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     )
     with subprocess.Popen([sys.executable, "-c", code]) as supervisor:
         worker = psutil.Process(pid_of(tmp_path, "worker"))
+        wait_until(lambda: worker.status() == psutil.STATUS_SLEEPING)
         supervisor.kill()
     wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)

@@ -1,0 +1,149 @@
+"""The two asyncio roles of the gateway: a worker of the data plane, and the replayer."""
+
+import asyncio
+import os
+import secrets
+import socket
+from contextlib import ExitStack, closing
+from urllib.parse import urlsplit
+
+from adapters.upstream.client import UpstreamClient
+from adapters.upstream.pool import Pool, PoolLimits
+from bridge.gateway.decision import Decision, Route
+from bridge.gateway.dual_write import DualWriter
+from bridge.gateway.dual_write_admission import WriteLimits
+from bridge.gateway.lanes import Replayer
+from bridge.gateway.table import RoutingTable
+from bridge.gateway.worker import serve
+from bridge.model.errors import ConfigInvalid, StorageUnavailable
+from bridge.model.http import HttpRequest
+from bridge.model.observer import Observer
+from bridge.runtime.settings import GatewaySettings
+from bridge.runtime.telemetry import RunFileObserver
+from bridge.runtime.wiring import Stores
+from bridge.storage.journal_owner import FileLock, OwnerLocks
+
+# Clients that wait to be accepted while a worker restarts; the kernel's own limit caps it.
+BACKLOG = 1_024
+# The replayer that waits for another one to end looks this often; it takes over within this time.
+TAKE_OVER_S = 0.2
+
+
+async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Event) -> None:
+    """Serve HTTP on the shared port until `stop`."""
+    gateway = stores.gateway_settings()
+    routes = stores.routes()
+    journal = stores.journal()
+    generation = stores.generation()
+    owner = f"worker-{os.getpid()}-{secrets.token_hex(4)}"
+
+    def load_table(number: int) -> RoutingTable:
+        return RoutingTable.build(routes, journal.groups(), number)
+
+    def redecide(request: HttpRequest) -> Decision | None:
+        table = load_table(generation.current())
+        decision = table.decide(request.method, request.header(b"host"), request.target)
+        return decision if isinstance(decision, Decision) else None
+
+    with ExitStack() as stack:
+        stack.enter_context(closing(OwnerLocks(stores.run_dir).take(owner)))
+        pools = open_pools(gateway, observer, stack)
+        writer = DualWriter(
+            journal=journal,
+            ids=journal,
+            upstreams={name: UpstreamClient(pool) for name, pool in pools.items()},
+            owner=owner,
+            redecide=redecide,
+            limits=WriteLimits(drain_wait_ms=gateway.lane_wait_ms),
+            observer=observer,
+        )
+        await serve(
+            listen(gateway.host, gateway.port),
+            load_table=load_table,
+            generation=generation,
+            slot=generation.claim_slot(owner),
+            write_path=writer,
+            pools=pools,
+            stop=stop,
+            observer=observer,
+            ready=lambda: observer.note("listening", port=gateway.port),
+        )
+        await writer.drain()
+
+
+async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Event) -> None:
+    """Bring journalled writes to the other side until `stop`; waits while another one does."""
+    gateway = stores.gateway_settings()
+    by_id = {(route.group, route.route_id): route for route in stores.routes()}
+    journal = stores.journal()
+    owners = OwnerLocks(stores.run_dir)
+
+    def route(group: str, route_id: str) -> Route | None:
+        return by_id.get((group, route_id))
+
+    lock = await _sole_replayer(stores, stop)
+    if lock is None:
+        return
+    with ExitStack() as stack:
+        stack.enter_context(closing(lock))
+        pools = open_pools(gateway, observer, stack)
+        replayer = Replayer(
+            queue=journal,
+            ids=journal,
+            upstreams={name: UpstreamClient(pool) for name, pool in pools.items()},
+            route=route,
+            alive=owners.alive,
+            observer=observer,
+        )
+        observer.note("replayer_started")
+        await replayer.run(stop)
+
+
+async def _sole_replayer(stores: Stores, stop: asyncio.Event) -> FileLock | None:
+    while not stop.is_set():
+        try:
+            return FileLock.take(stores.run_dir / "replay.lock")
+        except StorageUnavailable:
+            await asyncio.sleep(TAKE_OVER_S)  # Another one replays; we are its stand-in.
+    return None
+
+
+def open_pools(gateway: GatewaySettings, observer: Observer, stack: ExitStack) -> dict[str, Pool]:
+    """Return a pool per upstream, closed with `stack`."""
+    pools = {}
+    for name, upstream in gateway.upstreams.items():
+        parts = urlsplit(upstream.url)
+        assert parts.hostname is not None, "the settings' pattern demands a host"
+        pool = Pool(
+            name,
+            parts.hostname,
+            parts.port or 80,
+            limits=PoolLimits(connections_max=upstream.connections_max),
+            observer=observer,
+        )
+        stack.callback(pool.close)
+        pools[name] = pool
+    return pools
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket on the port that all workers share (SO_REUSEPORT)."""
+    try:
+        family, kind, protocol, _name, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+    except OSError as exc:
+        raise ConfigInvalid(
+            f"cannot listen on {host}:{port}: {exc.strerror or exc}; stop what listens there, or "
+            "change gateway.port"
+        ) from exc
+    return listener
