@@ -62,6 +62,8 @@ class Appender:
         # Runs ahead of the durable cursor only by positions that no entry belongs to.
         self._ahead = self._durable
         self._stored_at = 0.0
+        self.moves = 0
+        """How often this object moved the durable cursor."""
         # Set until the transaction that the last run left half appended has come again.
         self._resuming = self._durable.part if self._durable else None
 
@@ -95,6 +97,7 @@ class Appender:
             ) from exc
         self._durable = self._ahead = cursor
         self._version += 1
+        self.moves += 1
         assert appended.cursor_version == self._version, "the log moved our cursor by one"
         self._stored_at = time.monotonic()
         if drafts:

@@ -8,7 +8,6 @@ the cursor that the log keeps beside the entries.
 
 import random
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -36,7 +35,6 @@ BATCH_CHANGES_MAX_DEFAULT: Final = 1_000
 # finds a repaired database within ten. Half of each is random: sources do not retry in step.
 _BACKOFF_S_MIN: Final = 0.2
 _BACKOFF_S_MAX: Final = 10.0
-_STEADY_S: Final = 30.0
 
 _TAKE_TIMEOUT_S: Final = 0.2
 
@@ -70,6 +68,7 @@ class CaptureService:
         self._reads_ahead_max = reads_ahead_max
         self._snapshot_rows_max = snapshot_rows_max
         self._idle_interval_s = idle_interval_s
+        self._moves = 0
 
     def check(self) -> None:
         """Prepare the source and check its contracts once, so that a start can fail at once.
@@ -86,14 +85,14 @@ class CaptureService:
         """
         attempt = 0
         while not stop.is_set():
-            started = time.monotonic()
+            moves = self._moves
             try:
                 self._session(stop)
             except BridgeError as exc:
                 if exc.remedy is not Remedy.RETRY:
                     raise
-                if time.monotonic() - started > _STEADY_S:
-                    attempt = 0
+                if self._moves > moves:
+                    attempt = 0  # It worked for a while: this is a new failure.
                 pause_s = backoff_s(attempt, random.random())
                 attempt += 1
                 self._observer.note(
@@ -109,6 +108,12 @@ class CaptureService:
         """Follow the source from the durable cursor until something breaks or `stop` is set."""
         mapper = self._mapper()
         appender = self._appender(mapper)
+        try:
+            self._capture(appender, mapper, stop)
+        finally:
+            self._moves += appender.moves
+
+    def _capture(self, appender: Appender, mapper: ChangeMapper, stop: threading.Event) -> None:
         prepared = self._prepare(appender, mapper)
         self._adopt(appender, prepared)
         snapshot = SnapshotRun(

@@ -117,22 +117,24 @@ def make_source(dsn: str, slot: str, *tables: str, **options: Any) -> PostgresSo
     return PostgresSource(dsn, slot=slot, publication=slot, tables=tables, **options)
 
 
+def start(
+    source: ChangeSource, log: CaptureLog, folder: Path, *tables: str, **options: Any
+) -> Running:
+    """Start capture; the caller ends it."""
+    observer = RecordingObserver()
+    contracts = PlainContracts(*tables)
+    service = CaptureService(
+        SOURCE, source, log, contracts, spool_folder=folder, observer=observer, **options
+    )
+    return Running(service, observer)
+
+
 @contextmanager
 def capturing(
     source: ChangeSource, log: CaptureLog, folder: Path, *tables: str, **options: Any
 ) -> Iterator[Running]:
     """Run capture for the duration of the block; what ended it early is raised after it."""
-    observer = RecordingObserver()
-    service = CaptureService(
-        SOURCE,
-        source,
-        log,
-        PlainContracts(*tables),
-        spool_folder=folder,
-        observer=observer,
-        **options,
-    )
-    running = Running(service, observer)
+    running = start(source, log, folder, *tables, **options)
     try:
         yield running
     finally:
