@@ -16,6 +16,7 @@ from bridge.consumer.postgres_inbox import PostgresInbox
 from bridge.contracts import ContractSet
 from bridge.demo.modern.database import create_schema
 from bridge.demo.modern.importer import BINDINGS, GROUP, QUEUE, apply, position
+from bridge.demo.places import data_root
 from bridge.model.observer import Observer
 
 _LOOK_INTERVAL_S = 0.1
@@ -61,7 +62,7 @@ def main() -> None:
     )
     parser.add_argument("--broker", required=True, help="AMQP URL")
     parser.add_argument("--dsn", required=True, help="libpq URI of the modern database")
-    parser.add_argument("--contracts", type=Path, default=Path("contracts"))
+    parser.add_argument("--contracts", type=Path, default=data_root() / "contracts")
     parser.add_argument("--type-prefix", default="com.example")
     parser.add_argument("--until", type=int, metavar="LEAF", help="end after this log entry")
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """Make traffic: `python -m bridge.demo.traffic --url http://… --journal FILE`.
 
-Prints a JSON report at the end; SIGTERM and SIGINT end it early and cleanly.
+Prints a report at the end, one line of JSON; SIGTERM and SIGINT end it early and cleanly.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    print(json.dumps(run_traffic(plan, stop).as_dict(), indent=2))
+    print(json.dumps(run_traffic(plan, stop).as_dict()))
 
 
 if __name__ == "__main__":
