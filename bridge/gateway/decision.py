@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import Side, Stage
@@ -67,8 +67,7 @@ class Route:
     """Whether the application may answer 500 after it committed: such a write is then in doubt."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """Route, stage and side for one request, from one immutable table."""
 
     route: Route

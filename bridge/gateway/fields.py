@@ -5,6 +5,7 @@ come again and again, so a hit saves splitting the line and checking its name. L
 credentials and long lines are never kept.
 """
 
+from functools import lru_cache
 from typing import Final
 
 PLAIN: Final = 0
@@ -111,12 +112,21 @@ def kind_of_line(line: bytes) -> int:
     NOT_A_NAME also stands for a line without a colon, with white space before it, or folded.
     """
     name, colon, _ = line.partition(b":")
-    kind = kind_of_name(name) if colon else NOT_A_NAME
-    if kind >= 0 and len(line) <= _LINE_KEPT_BYTES_MAX and name.lower() not in _CREDENTIALS:
+    if not colon:
+        return NOT_A_NAME
+    kind, keep = _named(name)
+    if keep and len(line) <= _LINE_KEPT_BYTES_MAX:
         if len(_lines) >= _LINES_KEPT_MAX:
             _lines.clear()
         _lines[line] = kind
     return kind
+
+
+@lru_cache(maxsize=4096)
+def _named(name: bytes) -> tuple[int, bool]:
+    """Return a name's kind, and whether its lines may be kept."""
+    kind = kind_of_name(name)
+    return kind, kind >= 0 and name.lower() not in _CREDENTIALS
 
 
 def may_be_nominated(option: bytes) -> bool:

@@ -7,11 +7,13 @@ about the same bytes, which is the very thing that smuggling lives on.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from bridge.gateway.fields import (
     IMITATION,
     NOT_A_NAME,
+    PLAIN,
     UNDERSCORE,
     is_token,
     kind_of_line,
@@ -87,16 +89,17 @@ def special_fields(lines: list[bytes]) -> Specials:
         MessageRefused: a name that is no token, or one that imitates another by underscores.
     """
     specials: Specials = []
-    for index, line in enumerate(lines):
-        if not index:
+    kinds = list(map(known_line, lines))
+    kinds[0] = PLAIN  # The start line.
+    for index, kind in enumerate(kinds):
+        if kind == PLAIN:
             continue
-        kind = known_line(line)
-        if kind is None:
-            kind = kind_of_line(line)
-        if kind:
-            if kind == NOT_A_NAME:
-                raise _bad_field(line)
-            specials.append((kind, index, line))
+        line = lines[index]
+        found = kind_of_line(line) if kind is None else kind
+        if found == NOT_A_NAME:
+            raise _bad_field(line)
+        if found:
+            specials.append((found, index, line))
     return specials
 
 
@@ -180,7 +183,8 @@ def _coding(codings: list[bytes]) -> int:
     raise MessageRefused(501, "a transfer coding other than chunked", "RFC 9112 6.1")
 
 
-def connection_options(values: list[bytes]) -> frozenset[bytes]:
+@lru_cache(maxsize=256)
+def connection_options(values: tuple[bytes, ...]) -> frozenset[bytes]:
     """Return the options of Connection, lower case.
 
     Raises:

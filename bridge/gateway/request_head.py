@@ -66,6 +66,12 @@ def parse_request_head(head: bytes) -> RequestHead:
     lines = split_head(head)
     method, target, minor = parse_request_line(lines[0])
     found = special_fields(lines)
+    if len(found) == 1 and minor and found[0][0] == fields.HOST and target[:1] == b"/":
+        # The most usual head of all: nothing but Host means anything to a proxy.
+        if method in _REFUSED_METHODS:
+            raise _not_served(method)
+        authority = _authority_of(value_of(found[0][2]))
+        return RequestHead(method, target, 1, authority, lines, 0, True, False, None, (), (), None)
     fold = _Fold(method, minor)
     for kind, index, line in found:
         fold.take(kind, index, line)
@@ -104,6 +110,10 @@ def parse_request_line(line: bytes) -> tuple[bytes, bytes, int]:
     raise MessageRefused(400, "the request line does not end in a version", "RFC 9112 2.3")
 
 
+def _not_served(method: bytes) -> MessageRefused:
+    return MessageRefused(405, f"{method.decode('ascii')} is not served", "RFC 9110 9.3")
+
+
 def refuse_partial(data: bytes) -> None:
     """Refuse a head that is still arriving as soon as it cannot become a good one.
 
@@ -129,11 +139,6 @@ def end_to_end(lines: list[bytes]) -> Headers:
         if name.lower() not in _FRAMING:
             pairs.append((name, value.strip(b" \t")))
     return tuple(pairs)
-
-
-@lru_cache(maxsize=256)
-def _options(values: tuple[bytes, ...]) -> frozenset[bytes]:
-    return connection_options(list(values))
 
 
 class _Fold:
@@ -202,7 +207,7 @@ class _Fold:
         authority = self._authority()
         if target[:1] != b"/":
             if method in _REFUSED_METHODS:
-                raise MessageRefused(405, f"{method.decode()} is not served", "RFC 9110 9.3.6")
+                raise _not_served(method)
             if target == ASTERISK:
                 if method != b"OPTIONS":
                     raise MessageRefused(400, "target '*' without OPTIONS", "RFC 9112 3.2.4")
@@ -211,9 +216,9 @@ class _Fold:
                 lines = _with_host(lines, absolute, authority)
                 authority = absolute
         elif method in _REFUSED_METHODS:
-            raise MessageRefused(405, f"{method.decode()} is not served", "RFC 9110 9.3.8")
+            raise _not_served(method)
         length = body_length(self.lengths, self.codings, minor) or 0
-        options = _options(self.connection) if self.connection else frozenset()
+        options = connection_options(self.connection) if self.connection else frozenset()
         if options - {b"keep-alive", b"close", b"upgrade"}:
             self._drop_nominated(lines, options)
         for index in reversed(self.dropped):

@@ -1,8 +1,9 @@
 """Parse an upstream's response head by the same strict rules."""
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
-from bridge.gateway import fields
+from bridge.gateway.fields import CODING, CONNECTION, DATE, HOP, LENGTH, UPGRADE
 from bridge.gateway.framing import (
     UNTIL_CLOSE,
     MessageRefused,
@@ -14,7 +15,8 @@ from bridge.gateway.framing import (
     value_of,
 )
 
-_DROPPED: Final = frozenset((fields.CONNECTION, fields.HOP, fields.UPGRADE))
+_NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
+_KNOWN_OPTIONS: Final = frozenset((b"keep-alive", b"close", b"upgrade", b"transfer-encoding"))
 
 
 class ResponseHead(NamedTuple):
@@ -42,58 +44,58 @@ def parse_response_head(head: bytes, method: bytes) -> ResponseHead:
     status, minor = _status_line(lines[0])
     lengths: list[bytes] = []
     codings: list[bytes] = []
-    connection: list[bytes] = []
+    connection: tuple[bytes, ...] = ()
     dropped: list[int] = []
-    length_at: list[int] = []
+    framing: list[int] = []
     upgrade = None
     dated = False
     for kind, index, line in special_fields(lines):
-        if kind == fields.LENGTH:
+        if kind == LENGTH:
             lengths.append(value_of(line))
-            length_at.append(index)
-        elif kind == fields.DATE:
+            framing.append(index)
+        elif kind == DATE:
             dated = True
-        elif kind == fields.CODING:
-            codings.append(value_of(line))
-            length_at.append(index)
-        elif kind in _DROPPED:
+        elif kind == CONNECTION:
+            connection += (value_of(line),)
             dropped.append(index)
-            if kind == fields.CONNECTION:
-                connection.append(value_of(line))
-            elif kind == fields.UPGRADE:
-                upgrade = value_of(line)
+        elif kind == CODING:
+            codings.append(value_of(line))
+            framing.append(index)
+        elif kind == HOP:
+            dropped.append(index)
+        elif kind == UPGRADE:
+            upgrade = value_of(line)
+            dropped.append(index)
     length = body_length(lengths, codings, minor)
     if status < 200 or status == 204:
         # No length may be told where there can be no body (RFC 9110 8.6, RFC 9112 6.1).
-        dropped += length_at
+        dropped += framing
         length = 0
     elif status == 304 or method == b"HEAD":
         length = 0
     elif length is None:
         length = UNTIL_CLOSE
-    options = connection_options(connection) if connection else frozenset()
-    nominated = options - {b"keep-alive", b"close", b"upgrade", b"transfer-encoding"}
-    if nominated:
-        dropped += [
-            index
-            for index, line in enumerate(lines)
-            if index and name_of(line).lower().encode("latin-1") in nominated
-        ]
-    for index in sorted(set(dropped), reverse=True):
+    options = connection_options(connection) if connection else _NO_OPTIONS
+    if options and not _KNOWN_OPTIONS.issuperset(options):
+        dropped += _nominated(lines, options - _KNOWN_OPTIONS)
+    if len(dropped) > 1:
+        dropped = sorted(set(dropped), reverse=True)
+    for index in dropped:
         del lines[index]
-    return ResponseHead(
-        status,
-        lines,
-        length,
-        minor,
-        length != UNTIL_CLOSE
-        and b"close" not in options
-        and (minor == 1 or b"keep-alive" in options),
-        dated,
-        upgrade,
-    )
+    persistent = minor == 1 or b"keep-alive" in options
+    keep_alive = persistent and length != UNTIL_CLOSE and b"close" not in options
+    return ResponseHead(status, lines, length, minor, keep_alive, dated, upgrade)
 
 
+def _nominated(lines: list[bytes], options: frozenset[bytes]) -> list[int]:
+    return [
+        index
+        for index, line in enumerate(lines)
+        if index and name_of(line).lower().encode("latin-1") in options
+    ]
+
+
+@lru_cache(maxsize=256)
 def _status_line(line: bytes) -> tuple[int, int]:
     version, code, rest = line[:9], line[9:12], line[12:]
     if version == b"HTTP/1.1 ":

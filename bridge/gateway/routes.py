@@ -1,10 +1,10 @@
 """Load `routes/*.yaml`: one route group per file, strictly."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -22,6 +22,7 @@ _SAFE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 _FILE_KEYS: Final = ("group", "sides", "routes")
 _ROUTE_KEYS: Final = (
     "id", "methods", "path", "host", "writes", "key", "ids", "body_bytes_max", "timeout_ms",
+    "server_error_in_doubt",
 )  # fmt: skip
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,=:@-]*|\{[A-Za-z_][A-Za-z0-9_]*(\.\.\.)?\}")
@@ -55,9 +56,26 @@ def load_routes(folder: Path, upstreams: Collection[str]) -> tuple[Route, ...]:
     return tuple(routes)
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's own rule is that the last of two equal keys wins, without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Refuse a repeated key."""
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> object:
     try:
-        parsed: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        parsed: object = yaml.load(text, _StrictLoader)  # noqa: S506 - it is a SafeLoader.
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
         reason = " ".join(str(exc).split())
         raise ConfigInvalid(f"cannot load routes {path.name!r}: {reason}") from exc
@@ -112,7 +130,9 @@ class _Reader:
         where = f"route {route_id!r}"
         path = self._path(given, where)
         methods = self._methods(given.get("methods"), where)
-        writes = self._writes(given.get("writes"), methods, where, two_sides=len(sides) > 1)
+        writes = self._writes(
+            self._flag(given, "writes", where), methods, where, two_sides=len(sides) > 1
+        )
         key = self._key(given.get("key"), path, where)
         if writes and len(sides) > 1 and key is None:
             raise self._wrong(
@@ -131,6 +151,7 @@ class _Reader:
             upstreams=sides,
             body_bytes_max=self._count(given, "body_bytes_max", BODY_BYTES_MAX_DEFAULT, where),
             timeout_ms=self._count(given, "timeout_ms", TIMEOUT_MS_DEFAULT, where),
+            server_error_in_doubt=self._flag(given, "server_error_in_doubt", where) or False,
         )
 
     def _path(self, given: Mapping[str, object], where: str) -> str:
@@ -166,10 +187,8 @@ class _Reader:
         return tuple(methods)
 
     def _writes(
-        self, given: object, methods: tuple[bytes, ...], where: str, *, two_sides: bool
+        self, given: bool | None, methods: tuple[bytes, ...], where: str, *, two_sides: bool
     ) -> bool:
-        if given is not None and not isinstance(given, bool):
-            raise self._wrong(f"'writes' of {where} is not true or false")
         unsafe = not methods or not _SAFE.issuperset(methods)
         if two_sides and unsafe and given is None:
             raise self._wrong(
@@ -246,6 +265,12 @@ class _Reader:
                 f"{where} has {key} {text!r}, which is not of the form {form.pattern}"
             )
         return text
+
+    def _flag(self, given: Mapping[str, object], key: str, where: str) -> bool | None:
+        flag = given.get(key)
+        if flag is not None and not isinstance(flag, bool):
+            raise self._wrong(f"{key!r} of {where} is not true or false")
+        return flag
 
     def _count(self, given: Mapping[str, object], key: str, default: int, where: str) -> int:
         count = given.get(key, default)

@@ -100,8 +100,9 @@ class RoutingTable:
 
     def decide(self, method: bytes, host: bytes | None, target: bytes) -> Decision | Refusal:
         """Decide one request; `host` is its authority's name in lower case, without the port."""
+        path = target.partition(b"?")[0]
         try:
-            parts = segments(target)
+            parts = segments(path)
         except MessageRefused as refused:
             return Refusal(refused.status, "ambiguous-path", refused.detail)
         named = self._hosts.get(host) if host is not None and self._hosts else None
@@ -111,7 +112,7 @@ class RoutingTable:
             leaf = _find(root, parts, 0, method, params, allowed)
             if leaf is None:
                 continue
-            if len(parts) > 1 and _loose(parts):
+            if b"//" in path or b";" in path or path[-1:] == b"/":
                 other = _find(root, _loosened(parts), 0, method, [], [])
                 if other is not None and other is not leaf and other.route.writes:
                     return Refusal(
@@ -122,7 +123,7 @@ class RoutingTable:
                     )
             if not params:
                 return leaf.plain
-            return _decision(leaf, dict(zip(leaf.names, params, strict=True)))
+            return _decision(leaf, params)
         if allowed:
             methods = tuple(sorted(set(allowed)))
             return Refusal(405, "method-not-routed", "no route of this path takes it", methods)
@@ -152,15 +153,10 @@ def _leaf(route: Route, state: GroupState | None) -> _Leaf:
     return _Leaf(route, parameters(route.path), stage, epoch, authority, journalled, plain)
 
 
-def _decision(leaf: _Leaf, params: Mapping[str, str]) -> Decision:
-    return Decision(
-        route=leaf.route,
-        stage=leaf.stage,
-        epoch=leaf.epoch,
-        authority=leaf.authority,
-        params=params,
-        journalled=leaf.journalled,
-    )
+def _decision(leaf: _Leaf, params: list[str]) -> Decision:
+    route, names, stage, epoch, authority, journalled, _ = leaf
+    found = dict(zip(names, params, strict=True))
+    return Decision(route, stage, epoch, authority, found, journalled)
 
 
 def parameters(path: str) -> tuple[str, ...]:
@@ -204,27 +200,32 @@ def _find(
 ) -> _Leaf | None:
     """Literal before parameter before rest; `allowed` gathers the methods of matching paths."""
     size = len(parts)
-    if at == size:
-        return _of(node.methods, method, allowed)
-    part = parts[at]
-    below = node.literal.get(part)
-    if below is not None:
-        leaf = _find(below, parts, at + 1, method, params, allowed)
-        if leaf is not None:
-            return leaf
-    # An empty segment is no value: `/orders//status` has no order.
-    if node.parameter is not None and part:
-        params.append(part)
-        leaf = _find(node.parameter, parts, at + 1, method, params, allowed)
-        if leaf is not None:
-            return leaf
-        params.pop()
-    if node.rest:
-        leaf = _of(node.rest, method, allowed)
+    while at < size:
+        part = parts[at]
+        below = node.literal.get(part)
+        parameter = node.parameter
+        if parameter is None and not node.rest:
+            if below is None:
+                return None
+            node = below
+            at += 1
+            continue
+        if below is not None:
+            leaf = _find(below, parts, at + 1, method, params, allowed)
+            if leaf is not None:
+                return leaf
+        # An empty segment is no value: `/orders//status` has no order.
+        if parameter is not None and part:
+            params.append(part)
+            leaf = _find(parameter, parts, at + 1, method, params, allowed)
+            if leaf is not None:
+                return leaf
+            params.pop()
+        leaf = _of(node.rest, method, allowed) if node.rest else None
         if leaf is not None:
             params.append("/".join(parts[at:]))
         return leaf
-    return None
+    return _of(node.methods, method, allowed)
 
 
 def _of(methods: Mapping[bytes, _Leaf], method: bytes, allowed: list[bytes]) -> _Leaf | None:
@@ -236,10 +237,6 @@ def _of(methods: Mapping[bytes, _Leaf], method: bytes, allowed: list[bytes]) -> 
     if leaf is None:
         allowed.extend(methods)
     return leaf
-
-
-def _loose(parts: list[str]) -> bool:
-    return "" in parts or any(";" in part for part in parts)
 
 
 def _loosened(parts: list[str]) -> list[str]:

@@ -66,23 +66,19 @@ def split_absolute(target: bytes) -> tuple[Authority, bytes]:
     return parse_authority(found[1]), rest if rest.startswith(b"/") else b"/" + rest
 
 
-def segments(target: bytes) -> list[str]:
-    """Return the segments of the target's path as routes are matched on them.
+def segments(path: bytes) -> list[str]:
+    """Return the segments of a target's path as routes are matched on them.
 
     Percent-decoded once, dot segments removed; `//` and a last `/` leave empty segments.
 
     Raises:
         MessageRefused: the path could be read differently by a back end.
     """
-    path = target.partition(b"?")[0]
     if b"\\" in path:
         raise _ambiguous("a backslash")
-    parts = path[1:].split(b"/")
-    if b"/." in path:
-        parts = _without_dots(parts)
-    if b"%" in path:
-        return [_decoded(part) for part in parts]
-    return [part.decode("ascii") for part in parts]
+    if b"/." not in path and b"%" not in path:
+        return path[1:].decode("ascii").split("/")
+    return [_decoded(part) for part in _without_dots(path[1:].split(b"/"))]
 
 
 def _without_dots(parts: list[bytes]) -> list[bytes]:

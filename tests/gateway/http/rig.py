@@ -353,7 +353,7 @@ class Gateway:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as exc:  # noqa: BLE001 - handed to the test's thread.
+        except BaseException as exc:
             self._failed = exc
         self._ready.set()
 
