@@ -96,17 +96,20 @@ class Replayer:
         self._ready: dict[Side, deque[LaneKey]] = {side: deque() for side in Side}
         self._free = dict.fromkeys(Side, self._limits.concurrency_per_side)
         self._failures: dict[LaneKey, int] = {}
-        self._working: set[asyncio.Task[None]] = set()
+        self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Replay until `stop` is set; then let what was sent end."""
-        keeper = asyncio.create_task(self._keep_house(stop))
-        try:
-            await self._follow(stop)
-        finally:
-            self._stopping = True
-            keeper.cancel()
-            await asyncio.gather(keeper, *self._working, return_exceptions=True)
+        """Replay until `stop` is set, then let what was sent end; once per replayer.
+
+        A fault of our own ends it at once, as an `ExceptionGroup`: what it knew can be read again.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            tasks.create_task(self._keep_house(stop))
+            try:
+                await self._follow(stop)
+            finally:
+                self._stopping = True
 
     async def _follow(self, stop: asyncio.Event) -> None:
         through, nudge, scanned_at = 0, -1, time.monotonic()
@@ -141,9 +144,8 @@ class Replayer:
     def _fill(self, side: Side) -> None:
         while not self._stopping and self._free[side] and self._ready[side]:
             self._free[side] -= 1
-            task = asyncio.create_task(self._work(self._ready[side].popleft(), side))
-            self._working.add(task)
-            task.add_done_callback(self._working.discard)
+            assert self._tasks is not None, "lanes are woken only while running"
+            self._tasks.create_task(self._work(self._ready[side].popleft(), side))
 
     async def _work(self, key: LaneKey, side: Side) -> None:
         """Replay one lane as far as it goes, then leave the place to the next."""

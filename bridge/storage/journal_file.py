@@ -3,6 +3,7 @@
 import os
 import random
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -31,8 +32,11 @@ def connect(path: Path) -> sqlite3.Connection:
         StorageUnavailable: it cannot be opened, or was made by another version.
     """
     with storage_errors("open the write journal"):
-        # Requests stand in it as they came, credentials included.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # Requests stand in it as they came, credentials included: nobody else may read it. The file
+        # must not be opened by anything but SQLite: closing it would drop the locks of every other
+        # connection of this process, and other processes would then write over the log.
+        with suppress(FileExistsError):
+            os.mknod(path, 0o600 | stat.S_IFREG)
         connection = sqlite3.connect(
             path, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False
         )

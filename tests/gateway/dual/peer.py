@@ -7,7 +7,7 @@ which it applied it, so that a test can ask afterwards what each side really did
 import asyncio
 import json
 import threading
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -72,9 +72,12 @@ class Peer:
         self.faults: deque[Fault] = deque()
         """One for each coming write, first come first served."""
         self.always: Fault | None = None
+        self.in_flight_max = 0
+        """Most writes of one order that were here at once."""
+        self._in_flight: Counter[str] = Counter()
         self.port = 0
         self._id_format = id_format
-        self._next = 1
+        self.next_id = 1
         self._answers: dict[str, tuple[int, Any]] = {}
         """By Idempotency-Key: a repeated request is answered, not done again."""
         self._loop = asyncio.new_event_loop()
@@ -126,7 +129,7 @@ class Peer:
         try:
             while request := await _read_request(reader):
                 self.seen.append(request)
-                answer = await self._answer(request)
+                answer = await self._counted(request)
                 if answer is None:
                     break
                 writer.write(answer)
@@ -136,6 +139,17 @@ class Peer:
         finally:
             self._connections.discard(writer)
             writer.close()
+
+    async def _counted(self, request: Seen) -> bytes | None:
+        entity = f"{request.method} {request.target}"
+        self._in_flight[entity] += 1
+        if request.method == "PUT":
+            self.in_flight_max = max(self.in_flight_max, self._in_flight[entity])
+        try:
+            await asyncio.sleep(0)  # Whoever is here too may show it.
+            return await self._answer(request)
+        finally:
+            self._in_flight[entity] -= 1
 
     async def _answer(self, request: Seen) -> bytes | None:
         fault = None
@@ -167,8 +181,8 @@ class Peer:
     def _do(self, request: Seen) -> tuple[int, Any]:
         parts = request.target.partition("?")[0].strip("/").split("/")
         if request.method == "POST":
-            order_id = self._id_format.format(self._next)
-            self._next += 1
+            order_id = self._id_format.format(self.next_id)
+            self.next_id += 1
             self.orders[order_id] = [request.body["status"]]
             return 201, self._shown(order_id)
         order_id = parts[1]
