@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bridge.runtime.run_files import RoleStatus, read_roles
 
 # No command but an export takes longer than a few seconds.
 COMMAND_WITHIN_S = 120.0
+API_WITHIN_S = 10.0
 
 
 class CommandFailed(BridgeError):
@@ -25,11 +27,22 @@ class BridgeProcess:
     """One deployment: settings file, environment over it, data folder."""
 
     def __init__(
-        self, *, config: Path, data_dir: Path, folder: Path, env: Mapping[str, str]
+        self,
+        *,
+        config: Path,
+        data_dir: Path,
+        folder: Path,
+        control_port: int,
+        env: Mapping[str, str],
     ) -> None:
         self.config = config
         self.data_dir = data_dir
-        self._env = {**env, "BRIDGE_DATA_DIR": str(data_dir)}
+        self._status_url = f"http://127.0.0.1:{control_port}/api/status"
+        self._env = {
+            **env,
+            "BRIDGE_DATA_DIR": str(data_dir),
+            "BRIDGE_CONTROL__PORT": str(control_port),
+        }
         self.process = DemoProcess(
             "bridge", ("bridge.cli", "up", "--config", str(config)), folder=folder, env=self._env
         )
@@ -82,6 +95,20 @@ class BridgeProcess:
     def query(self, *arguments: str, expect: int = 0) -> Any:
         """Run a command with `--json` and return what it said."""
         return json.loads(self.command(*arguments, "--json", expect=expect))
+
+    def status(self) -> dict[str, Any]:
+        """Return the status as the control API tells it, quicker than a command starts.
+
+        Raises:
+            CommandFailed: the control role does not answer.
+        """
+        try:
+            with urllib.request.urlopen(self._status_url, timeout=API_WITHIN_S) as answer:
+                found = json.load(answer)
+        except (OSError, ValueError) as exc:
+            raise CommandFailed(f"the control API does not answer: {exc}") from exc
+        assert isinstance(found, dict)
+        return found
 
     def stop(self) -> int | None:
         """Stop all roles cleanly; return the supervisor's exit code."""

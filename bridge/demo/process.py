@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bridge.demo.servers.process import ServerNotStarted, ServerProcess
 
@@ -81,14 +82,12 @@ class DemoProcess:
         """Crash it with everything below it."""
         self._running().kill()
 
-    def last_json(self) -> dict[str, object]:
-        """Return the last line of its output that is a JSON object."""
-        for line in reversed(self.log.read_text(encoding="utf-8").splitlines()):
-            if line.startswith("{"):
-                found = json.loads(line)
-                assert isinstance(found, dict)
-                return found
-        raise LookupError(f"{self.name} printed no JSON\n{self._tail()}")
+    def report(self) -> dict[str, Any]:
+        """Return the JSON document that it printed at its end."""
+        text = self.log.read_text(encoding="utf-8")
+        found = json.loads(text[text.index("{") :])
+        assert isinstance(found, dict)
+        return found
 
     def _running(self) -> ServerProcess:
         if self._process is None:

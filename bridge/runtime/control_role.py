@@ -7,7 +7,7 @@ import uvicorn
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from bridge.control.app import ControlParts, create_app
-from bridge.control.auth import check_exposure
+from bridge.control.exposure import check_exposure
 from bridge.eventlog.checkpoint import CheckpointService, HeadSigner
 from bridge.eventlog.sequencer import Sequencer
 from bridge.model.errors import ConfigInvalid

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bridge.control.auth import check_exposure
+from bridge.control.exposure import check_exposure
 from bridge.model.errors import BridgeError, ConfigInvalid
 from bridge.model.observer import SilentObserver
 from bridge.runtime.settings import Settings

@@ -7,9 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bridge.model.errors import BridgeError, ConfigInvalid
-from bridge.runtime.control_role import run_control
 from bridge.runtime.exit_codes import SOFTWARE, exit_code
-from bridge.runtime.gateway_roles import run_replay, run_worker
 from bridge.runtime.parent import end_with_parent
 from bridge.runtime.settings import Settings
 from bridge.runtime.signals import stop_on_signals
@@ -50,17 +48,20 @@ def run_role(settings: Settings, role: str) -> int:
 
 
 def _role(settings: Settings, role: str) -> tuple[str, RoleRun]:
+    # Imported where they are needed: a worker does without FastAPI, the API without the data plane.
     kind, _, part = role.partition(":")
     if kind == "capture":
         source = _source_name(settings, part)
         return f"capture:{source}", _capture(source)
     if role == "delivery":
         return role, _delivery
-    if kind == "gateway" and part.isdigit():
-        return role, _async(run_worker)
-    if role == "replay":
-        return role, _async(run_replay)
+    if (kind == "gateway" and part.isdigit()) or role == "replay":
+        from bridge.runtime.gateway_roles import run_replay, run_worker
+
+        return role, _async(run_replay if role == "replay" else run_worker)
     if role == "control":
+        from bridge.runtime.control_role import run_control
+
         return role, run_control
     raise ConfigInvalid(
         f"cannot run role {role!r}: known roles are capture[:SOURCE], delivery, gateway, replay, "
