@@ -1,11 +1,11 @@
 """Legacy Bridge itself as the demo and the tests run it: `up` in a process, and the CLI."""
 
+import http.client
 import json
 import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class BridgeProcess:
     ) -> None:
         self.config = config
         self.data_dir = data_dir
-        self._status_url = f"http://127.0.0.1:{control_port}/api/status"
+        self._control_port = control_port
         self._env = {
             **env,
             "BRIDGE_DATA_DIR": str(data_dir),
@@ -102,11 +102,16 @@ class BridgeProcess:
         Raises:
             CommandFailed: the control role does not answer.
         """
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self._control_port, timeout=API_WITHIN_S
+        )
         try:
-            with urllib.request.urlopen(self._status_url, timeout=API_WITHIN_S) as answer:
-                found = json.load(answer)
-        except (OSError, ValueError) as exc:
+            connection.request("GET", "/api/status")
+            found = json.load(connection.getresponse())
+        except (OSError, ValueError, http.client.HTTPException) as exc:
             raise CommandFailed(f"the control API does not answer: {exc}") from exc
+        finally:
+            connection.close()
         assert isinstance(found, dict)
         return found
 
