@@ -2,11 +2,16 @@
 
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
+from bridge.gateway.ports import MadeId
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import Side
-from bridge.model.write import WriteIntent
+from bridge.model.write import WriteIntent, WriteState
+from bridge.storage.memory_journal import MemoryJournal
+from bridge.storage.memory_journal_desk import MemoryJournalDesk
+from bridge.storage.sqlite_journal import SqliteJournal
+from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
 
 _numbers = count(1)
 
@@ -39,3 +44,16 @@ def an_answer(status: int = 200, body: bytes = b"{}") -> HttpResponse:
     return HttpResponse(
         status=status, reason=b"OK", headers=((b"Content-Type", b"application/json"),), body=body
     )
+
+
+class Books(NamedTuple):
+    """One journal from both ends."""
+
+    journal: SqliteJournal | MemoryJournal
+    desk: SqliteJournalDesk | MemoryJournalDesk
+
+
+async def apply_write(books: Books, intent: WriteIntent, *ids: MadeId) -> None:
+    """Open a write and settle it as applied."""
+    await books.journal.open(intent)
+    await books.journal.settle(intent.intent_id, WriteState.APPLIED, response=an_answer(), ids=ids)

@@ -159,7 +159,9 @@ class Peer:
             extra = f"Retry-After: {fault.retry_after}\r\n" if fault.retry_after else ""
             return _encode(fault.status, fault.body, extra)
         if isinstance(fault, Slow):
-            await asyncio.sleep(fault.seconds)
+            late = self._loop.create_future()
+            self._loop.call_later(fault.seconds, late.set_result, None)
+            await late
         if isinstance(fault, Hold):
             fault.arrived.set()
             await asyncio.to_thread(fault.released.wait, 20)

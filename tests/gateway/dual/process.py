@@ -19,6 +19,7 @@ from bridge.storage.journal_owner import FileLock, OwnerLocks
 from bridge.storage.sqlite_journal import SqliteJournal
 from tests.gateway.dual.raw_upstream import RawUpstream
 from tests.gateway.dual.rig import Worker, find_route, value_of
+from tests.waiting import wait_until_async
 
 _CLIENTS = 4
 
@@ -66,7 +67,7 @@ async def write(name: str, place: Place, orders: list[str]) -> None:
             current = generation.current()
             worker.refresh()
             generation.adopted(slot, current)
-            await asyncio.sleep(0.001)
+            await wait_until_async(lambda: generation.current() != current, timeout_s=3600)  # noqa: B023  # awaited at once
 
     async def client(number: int) -> None:
         chance = random.Random(f"{name}/{number}")

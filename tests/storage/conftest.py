@@ -1,0 +1,27 @@
+"""One journal from both ends, in each of its implementations."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.storage.memory_journal import MemoryJournal
+from bridge.storage.memory_journal_desk import MemoryJournalDesk
+from bridge.storage.sqlite_journal import SqliteJournal
+from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
+from tests.storage.journal_kit import Books
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
+    made: Books
+    if request.param == "sqlite":
+        path = tmp_path / "journal.db"
+        made = Books(SqliteJournal(path), SqliteJournalDesk(path))
+    else:
+        journal = MemoryJournal()
+        made = Books(journal, MemoryJournalDesk(journal.state))
+    made.desk.ensure_groups(["orders"])
+    yield made
+    made.journal.close()
+    made.desk.close()

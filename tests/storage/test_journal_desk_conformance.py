@@ -1,0 +1,200 @@
+"""What every journal promises about ids, decisions, switches and entries; SQLite and its twin."""
+
+import asyncio
+
+import pytest
+
+from bridge.gateway.ports import (
+    IdPair,
+    IdTaken,
+    MadeId,
+    WriteStateForbidden,
+)
+from bridge.model.errors import LogCorrupt, StaleEpoch
+from bridge.model.stage import Side, Stage
+from bridge.model.write import WriteState
+from bridge.switching.history import check_chain
+from tests.storage.journal_kit import Books, an_answer, an_intent, apply_write
+
+
+def test_a_parked_write_holds_its_lane_until_somebody_decides(books: Books) -> None:
+    async def check() -> None:
+        first, second = an_intent(lane="order:1"), an_intent(lane="order:1")
+        await apply_write(books, first)
+        await apply_write(books, second)
+        await books.journal.finish(first.intent_id, WriteState.PARKED, reason="modern answered 422")
+        assert books.journal.head("orders", "order:1") is None
+        assert books.journal.lane_state("orders", "order:1").parked
+        parked = books.desk.list_writes()
+        assert [write.intent.intent_id for write in parked] == [first.intent_id]
+        before = books.journal.news(0, 1).nudge
+        books.desk.replay(first.intent_id, actor="ana", reason="fixed over there")
+        assert books.journal.news(0, 1).nudge > before
+        head = books.journal.head("orders", "order:1")
+        assert head is not None
+        assert head.intent.intent_id == first.intent_id
+        await books.journal.finish(first.intent_id, WriteState.PARKED, reason="again")
+        books.desk.skip(first.intent_id, actor="ana", reason="entered by hand")
+        head = books.journal.head("orders", "order:1")
+        assert head is not None
+        assert head.intent.intent_id == second.intent_id
+
+    asyncio.run(check())
+
+
+def test_a_create_gets_its_lane_and_its_pair(books: Books) -> None:
+    async def check() -> None:
+        intent = an_intent(lane="new:x")
+        await books.journal.open(intent)
+        made = MadeId("order", "17", "/order_id")
+        await books.journal.settle(
+            intent.intent_id, WriteState.APPLIED, response=an_answer(), lane="order:17", ids=[made]
+        )
+        assert books.journal.lane_state("orders", "order:17").unreplayed_to is Side.MODERN
+        half = IdPair("order", "17", None, "order:17")
+        assert books.journal.pair("orders", "order", "17") == half
+        await books.journal.finish(
+            intent.intent_id, WriteState.DONE, ids=[MadeId("order", "m-5", "/order_id")]
+        )
+        whole = IdPair("order", "17", "m-5", "order:17")
+        assert books.journal.pair("orders", "order", "17") == whole
+        assert books.journal.pair("orders", "order", "m-5") == whole
+        assert books.journal.pair_on("orders", "order", Side.LEGACY, "m-5") is None
+        assert books.journal.pair("orders", "customer", "17") is None
+
+    asyncio.run(check())
+
+
+def test_an_id_of_another_entity_is_not_paired_twice(books: Books) -> None:
+    async def check() -> None:
+        assert books.desk.import_ids("orders", "order", [("1", "m-1")]) == 1
+        intent = an_intent(lane="new:x")
+        await apply_write(books, intent, MadeId("order", "17", "/order_id"))
+        with pytest.raises(IdTaken):
+            await books.journal.finish(
+                intent.intent_id, WriteState.DONE, ids=[MadeId("order", "m-1", "/order_id")]
+            )
+        write = books.desk.show(intent.intent_id)
+        assert write is not None
+        assert write.state is WriteState.APPLIED
+        await books.journal.finish(intent.intent_id, WriteState.PARKED, reason="id is taken")
+
+    asyncio.run(check())
+
+
+def test_imports_count_what_is_new_and_refuse_contradictions(books: Books) -> None:
+    desk = books.desk
+    assert desk.import_ids("orders", "order", [("1", "a"), ("2", "b")]) == 2
+    assert desk.import_ids("orders", "order", [("2", "b"), ("3", "c")]) == 1
+    for wrong in ([("4", "d"), ("1", "c")], [("1", "x")], [("5", "e"), ("5", "f")]):
+        with pytest.raises(IdTaken):
+            desk.import_ids("orders", "order", wrong)
+    assert books.journal.pair("orders", "order", "4") is None
+    assert books.journal.pair("orders", "order", "b") == IdPair("order", "2", "b", "order:2")
+
+
+def test_an_import_completes_what_is_half_known(books: Books) -> None:
+    async def check() -> None:
+        await apply_write(books, an_intent(lane="new:x"), MadeId("order", "17", "/order_id"))
+        assert books.desk.import_ids("orders", "order", [("17", "m-5")]) == 1
+        pair = books.journal.pair("orders", "order", "m-5")
+        assert pair == IdPair("order", "17", "m-5", "order:17")
+
+    asyncio.run(check())
+
+
+def test_a_write_in_doubt_is_resolved_with_its_new_id(books: Books) -> None:
+    async def check() -> None:
+        intent = an_intent(lane="new:x", client_key="k")
+        await books.journal.open(intent)
+        await books.journal.settle(intent.intent_id, WriteState.IN_DOUBT, reason="lost")
+        with pytest.raises(WriteStateForbidden):
+            books.desk.resolve(intent.intent_id, WriteState.DONE, actor="ana", reason="?")
+        books.desk.resolve(
+            intent.intent_id,
+            WriteState.APPLIED,
+            actor="ana",
+            reason="order 17 is there",
+            ids={"order": "17"},
+        )
+        head = books.journal.head("orders", "order:17")
+        assert head is not None
+        assert head.intent.intent_id == intent.intent_id
+        await books.journal.finish(
+            intent.intent_id, WriteState.DONE, ids=[MadeId("order", "m-5", "/order_id")]
+        )
+        assert books.journal.pair("orders", "order", "m-5") is not None
+
+    asyncio.run(check())
+
+
+def test_lane_counts_tell_the_backlog(books: Books) -> None:
+    async def check() -> None:
+        first = an_intent(lane="order:1")
+        await apply_write(books, first)
+        await apply_write(books, an_intent(lane="order:1"))
+        await apply_write(books, an_intent(lane="order:2"))
+        await books.journal.finish(first.intent_id, WriteState.PARKED, reason="no")
+        (found,) = books.desk.lane_counts()
+        assert (found.group, found.towards) == ("orders", Side.MODERN)
+        assert (found.lanes, found.writes, found.parked) == (2, 3, 1)
+        assert 0 <= found.oldest_age_s < 60
+
+    asyncio.run(check())
+
+
+def test_switches_grow_the_epoch_and_chain_their_history(books: Books) -> None:
+    desk = books.desk
+    desk.ensure_groups(["orders", "customers"])
+    desk.switch("orders", Stage.DUAL, expected_epoch=0, actor="ana", reason="begin")
+    desk.switch("customers", Stage.DUAL, expected_epoch=0, actor="ben", reason="begin")
+    with pytest.raises(StaleEpoch):
+        desk.switch("orders", Stage.MODERN, expected_epoch=0, actor="ana", reason="late")
+    back = desk.switch("orders", Stage.LEGACY, expected_epoch=1, actor="ana", reason="errors")
+    assert (back.epoch, back.from_stage, back.to_stage) == (2, Stage.DUAL, Stage.LEGACY)
+    state = desk.group("orders")
+    assert state is not None
+    assert (state.stage, state.epoch) == (Stage.LEGACY, 2)
+    assert {found.group for found in desk.groups()} == {"orders", "customers"}
+    assert {found.group for found in books.journal.groups()} == {"orders", "customers"}
+    history = desk.history()
+    check_chain(history)
+    assert [record.switch.reason for record in history] == ["begin", "begin", "errors"]
+    with pytest.raises(LogCorrupt):
+        check_chain([history[0], *history[2:]])
+
+
+def test_entries_wait_for_the_event_log_and_name_nobody(books: Books) -> None:
+    async def check() -> None:
+        desk = books.desk
+        desk.switch("orders", Stage.DUAL, expected_epoch=0, actor="ana", reason="begin")
+        secret = an_intent(lane="customer:canary-4711", epoch=1)
+        await apply_write(books, secret)
+        await books.journal.finish(secret.intent_id, WriteState.PARKED, reason="modern said no")
+        desk.skip(secret.intent_id, actor="ana", reason="by hand")
+        lost = an_intent(lane="customer:canary-4712", epoch=1)
+        await books.journal.open(lost)
+        await books.journal.settle(lost.intent_id, WriteState.IN_DOUBT, reason="lost")
+        desk.resolve(lost.intent_id, WriteState.FAILED, actor="ana", reason="not there")
+        desk.import_ids("orders", "customer", [("canary-4713", "m")])
+        pending = desk.pending(100)
+        told = [
+            (draft.kind.value, draft.fields.get("outcome", draft.fields["action"]))
+            for _, draft in pending
+        ]
+        assert told == [
+            ("route", "switch"),
+            ("dualwrite", "parked"),
+            ("dualwrite", "skipped"),
+            ("dualwrite", "in_doubt"),
+            ("dualwrite", "failed"),
+            ("dualwrite", "import_ids"),
+        ]
+        assert len({draft.entry_id for _, draft in pending}) == len(pending)
+        assert "canary" not in repr(pending)
+        skipped = pending[2][1].fields
+        assert (skipped["actor"], skipped["reason"]) == ("ana", "by hand")
+        desk.discard(pending[2][0])
+        assert desk.pending(100) == pending[3:]
+
+    asyncio.run(check())
