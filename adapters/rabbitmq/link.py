@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from adapters.rabbitmq.errors import BrokerAddress, explain_connect, explain_loss
-from adapters.rabbitmq.message import MessageTypes
+from adapters.rabbitmq.message import MessageEncoder
 from adapters.rabbitmq.publisher import Publisher, PublishLimits
 from adapters.rabbitmq.session import Session
 from adapters.rabbitmq.topology import declare
@@ -37,7 +37,7 @@ class BrokerLink:
         broker: BrokerAddress,
         open_timeout_ms: int,
         topology: Topology,
-        types: MessageTypes,
+        type_prefix: str,
         limits: PublishLimits,
         observer: Observer,
     ) -> None:
@@ -45,7 +45,7 @@ class BrokerLink:
         self._broker = broker
         self._open_timeout_ms = open_timeout_ms
         self._topology = topology
-        self._types = types
+        self._type_prefix = type_prefix
         self._limits = limits
         self._observer = observer
 
@@ -91,9 +91,13 @@ class BrokerLink:
         return -1 if self._publisher is None else self._publisher.window.through
 
     def close(self) -> None:
-        """Hang up and end the thread."""
+        """Hang up and end the thread; from then on the link says that it is not connected."""
         self._call(self._end.set)
         self._thread.join()
+        if self._failure is None:
+            self._failure = SinkUnavailable(
+                f"cannot publish to RabbitMQ at {self._broker}: the connection is closed"
+            )
 
     def _call(self, action: Callable[[], None]) -> None:
         """Have `action` run in the link's thread, unless that has ended."""
@@ -139,7 +143,12 @@ class BrokerLink:
                     channel,
                     self._queue,
                     topology=self._topology,
-                    types=self._types,
+                    encoder=MessageEncoder(
+                        exchange=self._topology.exchange,
+                        type_prefix=self._type_prefix,
+                        channel_number=channel.channel_number,
+                        frame_bytes_max=session.connection.params.frame_max,
+                    ),
                     limits=self._limits,
                     broker=self._broker,
                     observer=self._observer,
@@ -185,11 +194,12 @@ class BrokerLink:
     def _on_bug(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Turn an exception of a callback, which asyncio would only log, into a failure."""
         error = context.get("exception")
-        self._fail(
-            error
-            if isinstance(error, BridgeError)
-            else SinkUnavailable(
-                f"lost the connection to RabbitMQ at {self._broker}: {context['message']}: "
-                f"{type(error).__name__}"
+        if not isinstance(error, BridgeError):
+            cause, error = (
+                error,
+                SinkUnavailable(
+                    f"lost the connection to RabbitMQ at {self._broker}: {context['message']}"
+                ),
             )
-        )
+            error.__cause__ = cause
+        self._fail(error)

@@ -1,4 +1,9 @@
-"""How an entry of the event log looks as an AMQP message."""
+"""How an entry of the event log looks as an AMQP 0-9-1 message on the wire.
+
+pika's `basic_publish` makes three frame objects, tests fourteen optional properties and walks the
+header table, 9 us for each message; ours always have the same five properties, and encoding them
+directly takes 2 us. A test holds the result against pika's own encoder, byte for byte.
+"""
 
 import struct
 
@@ -10,7 +15,24 @@ CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 HEADER_KEY = "lb-key"
 HEADER_LEAF = "lb-leaf"
 
-_PERSISTENT = b"\x02"
+# type, channel, size of the payload; the payload and one end byte follow.
+_FRAME = struct.Struct(">BHI")
+# A header frame up to the properties: class, weight (unused), size of the body.
+_HEADER_FRAME = struct.Struct(">BHIHHQ")
+_HEADER_FIXED_BYTES = 12
+_END = bytes([spec.FRAME_END])
+_FRAME_OVERHEAD_BYTES = spec.FRAME_HEADER_SIZE + spec.FRAME_END_SIZE
+
+_INT64 = struct.Struct(">q")
+_UINT32 = struct.Struct(">I")
+
+
+def _short(text: str) -> bytes:
+    """Encode an AMQP short string: one byte of length, then UTF-8."""
+    raw = text.encode()
+    return bytes((len(raw),)) + raw
+
+
 _FLAGS = (
     spec.BasicProperties.FLAG_CONTENT_TYPE
     | spec.BasicProperties.FLAG_HEADERS
@@ -18,78 +40,94 @@ _FLAGS = (
     | spec.BasicProperties.FLAG_MESSAGE_ID
     | spec.BasicProperties.FLAG_TYPE
 )
-
-
-def _short(text: str) -> bytes:
-    """Encode an AMQP short string."""
-    raw = text.encode()
-    return struct.pack("B", len(raw)) + raw
-
-
-_HEAD = struct.pack(">H", _FLAGS) + _short(CONTENT_TYPE)
-_LEAF_FIELD = _short(HEADER_LEAF) + b"l"
+_FLAGS_AND_CONTENT_TYPE = struct.pack(">H", _FLAGS) + _short(CONTENT_TYPE)
 _KEY_FIELD = _short(HEADER_KEY) + b"S"
-_INT64 = struct.Struct(">q")
-_UINT32 = struct.Struct(">I")
+_LEAF_FIELD = _short(HEADER_LEAF) + b"l"
 _LEAF_BYTES = len(_LEAF_FIELD) + _INT64.size
-_LEAF_ONLY = _UINT32.pack(_LEAF_BYTES) + _LEAF_FIELD
+_LEAF_ONLY_TABLE = _UINT32.pack(_LEAF_BYTES) + _LEAF_FIELD
+_PERSISTENT = b"\x02"
 
 
-class EventProperties(spec.BasicProperties):  # type: ignore[misc]  # pika ships no types.
-    """The properties of one event's message, encoded by hand.
+class MessageEncoder:
+    """Encodes entries for one channel and one exchange.
 
-    pika's own encoder tests fourteen fields and walks the header table for each message, 9 µs;
-    our five fields are always the same, which makes it 1 µs. A test holds both encodings equal.
+    Routing keys are few (one per contract, kind and major version), so what depends on them alone
+    is encoded once for each.
     """
 
-    # The base class's constructor would set the fourteen fields that `encode` does not read.
-    def __init__(self, entry: StoredEntry, type_field: bytes) -> None:
-        self._entry = entry
-        self._type_field = type_field
+    # A deployment has tens of contracts with five kinds each; beyond this something is wrong with
+    # the routing keys, and starting over costs one encoding per key.
+    ROUTING_KEYS_MAX = 10_000
 
-    def encode(self) -> list[bytes]:
-        """Return flags and fields in the order of AMQP 0-9-1, section 4.2.6.1."""
-        entry = self._entry
+    def __init__(
+        self, *, exchange: str, type_prefix: str, channel_number: int, frame_bytes_max: int
+    ) -> None:
+        self._exchange = exchange
+        self._type_prefix = type_prefix
+        self._channel = channel_number
+        self._body_bytes_max = frame_bytes_max - _FRAME_OVERHEAD_BYTES
+        self._by_routing_key: dict[str, tuple[bytes, bytes]] = {}
+
+    def encode(self, entry: StoredEntry) -> bytes:
+        """Return the frames that publish `entry`: method, header, body."""
+        routing_key = entry.routing_key
+        assert routing_key is not None, "the relay offers only events"
+        known = self._by_routing_key.get(routing_key)
+        if known is None:
+            known = self._learn(routing_key)
+        method_frame, type_field = known
         if entry.partition_key is None:
-            table = _LEAF_ONLY
+            table = _LEAF_ONLY_TABLE
         else:
             key = entry.partition_key.encode()
+            size = len(_KEY_FIELD) + _UINT32.size + len(key) + _LEAF_BYTES
             table = b"%b%b%b%b%b" % (
-                _UINT32.pack(len(_KEY_FIELD) + 4 + len(key) + _LEAF_BYTES),
+                _UINT32.pack(size),
                 _KEY_FIELD,
                 _UINT32.pack(len(key)),
                 key,
                 _LEAF_FIELD,
             )
-        return [
-            _HEAD,
+        properties = b"%b%b%b%b%b%b" % (
+            _FLAGS_AND_CONTENT_TYPE,
             table,
             _INT64.pack(entry.leaf_index),
             _PERSISTENT,
             _short(entry.entry_id),
-            self._type_field,
-        ]
+            type_field,
+        )
+        payload = entry.payload
+        header = _HEADER_FRAME.pack(
+            spec.FRAME_HEADER,
+            self._channel,
+            _HEADER_FIXED_BYTES + len(properties),
+            spec.BasicProperties.INDEX,
+            0,
+            len(payload),
+        )
+        if len(payload) <= self._body_bytes_max:
+            body_start = _FRAME.pack(spec.FRAME_BODY, self._channel, len(payload))
+            return b"".join((method_frame, header, properties, _END, body_start, payload, _END))
+        return b"".join((method_frame, header, properties, _END, *self._body_frames(payload)))
 
+    def _body_frames(self, payload: bytes) -> list[bytes]:
+        """Split a large payload as the connection's frame size demands."""
+        frames = []
+        for start in range(0, len(payload), self._body_bytes_max):
+            part = payload[start : start + self._body_bytes_max]
+            frames += [_FRAME.pack(spec.FRAME_BODY, self._channel, len(part)), part, _END]
+        return frames
 
-class MessageTypes:
-    """The `type` property of each routing key: the CloudEvents type, prefix included.
-
-    Routing keys are few (one per contract, kind and major version), so each is encoded once.
-    """
-
-    # A deployment has tens of contracts with five kinds each; beyond this something is wrong with
-    # the routing keys, and starting over costs one encoding per key.
-    TYPES_MAX = 10_000
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._known: dict[str, bytes] = {}
-
-    def field(self, routing_key: str) -> bytes:
-        """Return the encoded field for `routing_key`."""
-        known = self._known.get(routing_key)
-        if known is None:
-            if len(self._known) >= self.TYPES_MAX:
-                self._known.clear()
-            known = self._known[routing_key] = _short(f"{self._prefix}.{routing_key}")
+    def _learn(self, routing_key: str) -> tuple[bytes, bytes]:
+        if len(self._by_routing_key) >= self.ROUTING_KEYS_MAX:
+            self._by_routing_key.clear()
+        publish = spec.Basic.Publish(
+            exchange=self._exchange, routing_key=routing_key, mandatory=True
+        )
+        payload = _UINT32.pack(publish.INDEX) + b"".join(publish.encode())
+        method_frame = b"".join(
+            (_FRAME.pack(spec.FRAME_METHOD, self._channel, len(payload)), payload, _END)
+        )
+        known = (method_frame, _short(f"{self._type_prefix}.{routing_key}"))
+        self._by_routing_key[routing_key] = known
         return known

@@ -15,8 +15,8 @@ from pika import spec
 
 from adapters.rabbitmq.confirm_window import ConfirmWindow
 from adapters.rabbitmq.errors import BrokerAddress
-from adapters.rabbitmq.message import HEADER_LEAF, EventProperties, MessageTypes
-from adapters.rabbitmq.session import CorkedConnection
+from adapters.rabbitmq.message import HEADER_LEAF, MessageEncoder
+from adapters.rabbitmq.session import BulkConnection
 from bridge.delivery.topology import Topology
 from bridge.model.entry import StoredEntry
 from bridge.model.errors import BridgeError, SinkUnavailable
@@ -39,12 +39,12 @@ class Publisher:
 
     def __init__(
         self,
-        connection: CorkedConnection,
+        connection: BulkConnection,
         channel: Any,
         queue: deque[StoredEntry],
         *,
         topology: Topology,
-        types: MessageTypes,
+        encoder: MessageEncoder,
         limits: PublishLimits,
         broker: BrokerAddress,
         observer: Observer,
@@ -55,7 +55,7 @@ class Publisher:
         self._channel = channel
         self._queue = queue
         self._topology = topology
-        self._types = types
+        self._encoder = encoder
         self._limits = limits
         self._broker = broker
         self._observer = observer
@@ -88,24 +88,20 @@ class Publisher:
         """Send what waits, as far as the window is open."""
         self._pump_due = False
         queue, window = self._queue, self.window
-        if self._stopped or not queue or len(window) >= self._window_count_max:
+        if self._stopped or not self._channel.is_open or not queue:
             return
         if not window:
             self._answered_at = time.monotonic()
-        exchange = self._topology.exchange
-        publish, type_field = self._channel.basic_publish, self._types.field
         bytes_max = self._limits.window_bytes_max
-        self._connection.cork()
-        try:
-            while queue and len(window) < self._window_count_max and window.bytes < bytes_max:
-                entry = queue.popleft()
-                assert entry.routing_key is not None, "the relay offers only events"
-                routing_key, payload = entry.routing_key, entry.payload
-                properties = EventProperties(entry, type_field(routing_key))
-                publish(exchange, routing_key, payload, properties, mandatory=True)
-                window.sent(entry.leaf_index, len(payload))
-        finally:
-            self._connection.uncork()
+        encode = self._encoder.encode
+        frames = []
+        while queue and len(window) < self._window_count_max and window.bytes < bytes_max:
+            entry = queue.popleft()
+            frames.append(encode(entry))
+            window.sent(entry.leaf_index, len(entry.payload))
+        if not frames:
+            return
+        self._connection.write_frames(b"".join(frames))
         if len(queue) < self._limits.window_count_max // 2:
             self._changed()  # There is room for a batch.
 

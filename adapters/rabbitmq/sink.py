@@ -8,7 +8,6 @@ import pika
 
 from adapters.rabbitmq.errors import BrokerAddress
 from adapters.rabbitmq.link import BrokerLink
-from adapters.rabbitmq.message import MessageTypes
 from adapters.rabbitmq.publisher import PublishLimits
 from bridge.delivery.ports import Progress
 from bridge.delivery.topology import Topology
@@ -69,7 +68,7 @@ class RabbitMQSink:
             self._parameters.credentials.username,
         )
         self._topology = topology
-        self._types = MessageTypes(type_prefix)
+        self._type_prefix = type_prefix
         self._open_timeout_ms = open_timeout_ms
         self._limits = PublishLimits(
             window_count_max=window_count_max,
@@ -88,7 +87,7 @@ class RabbitMQSink:
             broker=self._broker,
             open_timeout_ms=self._open_timeout_ms,
             topology=self._topology,
-            types=self._types,
+            type_prefix=self._type_prefix,
             limits=self._limits,
             observer=self._observer,
         )

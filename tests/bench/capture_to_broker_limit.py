@@ -29,6 +29,7 @@ from bridge.model.entry import EntryKind
 from bridge.storage.sink_cursors import SqliteSinkCursors
 from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.bench.capture_role import PUBLICATION, QUEUE, SINK, TABLE
+from tests.waiting import wait_until
 
 NAME = "capture_to_broker_limit"
 RUNS = 3
@@ -40,7 +41,6 @@ RUN_TIMEOUT_S = 120
 
 _LIMIT_SLOT = "bench_limit"
 _CONTRACTS = Path(__file__).parents[2] / "contracts"
-_POLL_S = 0.01
 _READ_MAX = 10_000
 _SETTINGS = {"max_wal_size": "4GB"}  # No checkpoint of the server's own during a run.
 
@@ -128,13 +128,14 @@ class Pipeline:
             _start(relay)
             began = time.perf_counter()
             _start(capture)
-            while cursors.load(SINK) < self._written:
-                assert time.perf_counter() - began < RUN_TIMEOUT_S, "the pipeline is stuck"
-                assert capture.poll() is None, "capture has ended"
-                assert relay.poll() is None, "the relay has ended"
-                time.sleep(_POLL_S)
+            wait_until(
+                lambda: cursors.load(SINK) == self._written or capture.poll() or relay.poll(),
+                RUN_TIMEOUT_S,
+                "the broker to have everything",
+            )
             took_s = time.perf_counter() - began
             self.cpu_s = usage.taken_s()
+        assert cursors.load(SINK) == self._written, "capture or relay has ended"
         cursors.close()
         self._check_and_purge()
         return took_s

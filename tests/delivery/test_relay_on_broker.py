@@ -34,7 +34,7 @@ from tests.wire import Wire
 QUEUE = "c.orders"
 TOPOLOGY = Topology(queues=(QueueSpec(name=QUEUE, bindings=("shop.order.#",)),))
 # Enough to be in the middle of for some tenths of a second on a quick machine.
-EVENTS = 8_000
+EVENTS = 5_000
 
 
 class Stand:

@@ -219,8 +219,15 @@ def test_closing_is_harmless(stand: Stand) -> None:
     with pytest.raises(SinkUnavailable):
         stand.sink.offer([stored_event(0)])
     stand.sink.connect()
+    stand.sink.offer([stored_event(1)])
+    await_through(stand.sink, 1)
     stand.sink.close()
     stand.sink.close()
+    assert stand.sink.through == 1
+    with pytest.raises(SinkUnavailable):
+        stand.sink.offer([stored_event(2)])
+    with pytest.raises(SinkUnavailable):
+        stand.sink.progress()
 
 
 def test_the_twin_passes_calls_before_its_fault() -> None:
