@@ -63,7 +63,7 @@ class PostgresPreparation:
             facts = read_server(connection)
             slot = read_slot(connection, self._slot)
             self._check_server(facts, slot)
-            tables = [self._read_table(connection, name) for name in self._tables]
+            tables = [self._read_table(connection, name, facts.role) for name in self._tables]
             with connection.transaction():
                 self._publish(connection, facts, tables, slot)
             system_id, timeline, flushed = self._identify()
@@ -102,7 +102,7 @@ class PostgresPreparation:
                 f"more are needed; raise max_replication_slots or drop an unused slot"
             )
 
-    def _read_table(self, connection: psycopg.Connection, name: str) -> CatalogTable:
+    def _read_table(self, connection: psycopg.Connection, name: str, role: str) -> CatalogTable:
         table = read_table(connection, name)
         if table is None:
             raise self._unfit(f"table {name!r} does not exist; correct its contract's mapping")
@@ -113,7 +113,7 @@ class PostgresPreparation:
         if not table.may_select:
             raise self._unfit(
                 f"no SELECT right on table {name!r}; run: "
-                f"GRANT SELECT ON {quoted_table(table.shape.relation)} TO CURRENT_USER's role"
+                f"GRANT SELECT ON {quoted_table(table.shape.relation)} TO {quoted(role)}"
             )
         return table
 

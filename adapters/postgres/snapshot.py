@@ -7,6 +7,7 @@ SELECT: commit order in the WAL is not visibility order.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Final
 
 import psycopg
 
@@ -15,6 +16,7 @@ from adapters.postgres.preparation import blocked
 from adapters.postgres.server import PostgresServer
 from bridge.capture.ports import SnapshotChunk, TableShape
 from bridge.model.change import Row
+from bridge.model.errors import DecodeError
 from bridge.model.lsn import parse_lsn
 
 _KIND_AND_TYPES = """
@@ -24,11 +26,15 @@ select c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod)
 """
 
 
+# Of the 63 bytes that a name may have, a process id and an underscore need up to 11.
+_SLOT_NAME_MAX: Final = 52
+
+
 class PostgresSnapshot:
     """Implements `Snapshot` on one connection in one read-only transaction."""
 
     def __init__(self, server: PostgresServer, *, slot: str) -> None:
-        """Takes the snapshot; `slot` names the temporary slot that exports it."""
+        """Takes the snapshot; the name of the temporary slot that exports it begins with `slot`."""
         self._server = server
         self._connection = server.connect()
         try:
@@ -40,9 +46,11 @@ class PostgresSnapshot:
 
     def _take(self, slot: str) -> tuple[int, datetime]:
         with self._server.connect_replication() as exporter:
+            # Not a fixed name: the backend of a process that was killed may still hold that one.
+            name = f"{slot[:_SLOT_NAME_MAX]}_{exporter.info.backend_pid}"
             try:
                 row = exporter.execute(
-                    f"CREATE_REPLICATION_SLOT {quoted(slot)} TEMPORARY LOGICAL pgoutput "
+                    f"CREATE_REPLICATION_SLOT {quoted(name)} TEMPORARY LOGICAL pgoutput "
                     "EXPORT_SNAPSHOT".encode()
                 ).fetchone()
             except psycopg.errors.LockNotAvailable as exc:
@@ -112,7 +120,7 @@ class PostgresSnapshot:
         columns = range(result.nfields)
         return [
             tuple(
-                None if (value := get_value(row, column)) is None else value.decode()
+                None if (value := get_value(row, column)) is None else _text(value)
                 for column in columns
             )
             for row in range(result.ntuples)
@@ -125,6 +133,14 @@ class PostgresSnapshot:
     def close(self) -> None:
         """End the transaction."""
         self._connection.close()
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        # No cause attached: its message would carry a piece of the value.
+        raise DecodeError("cannot decode a cell of a snapshot: it is not UTF-8") from None
 
 
 def _name(name: str) -> str:

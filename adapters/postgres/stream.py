@@ -105,9 +105,9 @@ class PostgresChangeStream:
                     if count >= changes_max or size >= _BATCH_BYTES_MAX:
                         break
                 elif length == 0:
-                    if parts or position is not None:
-                        break
-                    if not self._wait(deadline):
+                    # With something to return, look for more but do not wait for it.
+                    something = parts or position is not None
+                    if not self._wait(0.0 if something else deadline):
                         break
                 else:
                     self._raise_end()
@@ -170,9 +170,11 @@ class PostgresChangeStream:
             ACK_INTERVAL_S_MIN if self._acknowledged > self._reported else self._status_interval_s
         )
         timeout_s = max(min(deadline, due) - now, 0)
-        if _ready(self._pgconn.socket, select.POLLIN, timeout_s):
+        ready = _ready(self._pgconn.socket, select.POLLIN, timeout_s)
+        # Even if the socket is silent: TLS may hold bytes that were read from it before.
+        self._pgconn.consume_input()
+        if ready:
             self._heard_at = time.monotonic()
-            self._pgconn.consume_input()
             return True
         self._tend()
         return time.monotonic() < deadline
@@ -218,12 +220,18 @@ class PostgresChangeStream:
             _ready(self._pgconn.socket, select.POLLOUT, left)
 
     def _drain(self, deadline: float) -> None:
-        """Read to the end of the copy, so that the server ends its session in order."""
+        """Read to the end of the command: the server has then let go of the slot."""
+        copying = True
         while (left := deadline - time.monotonic()) > 0:
-            length, _ = self._pgconn.get_copy_data(1)
-            if length < 0:
-                return
-            if length == 0 and _ready(self._pgconn.socket, select.POLLIN, left):
+            if copying:
+                length, _ = self._pgconn.get_copy_data(1)
+                copying = length >= 0
+                waiting = length == 0
+            else:
+                waiting = bool(self._pgconn.is_busy())
+                if not waiting and self._pgconn.get_result() is None:
+                    return
+            if waiting and _ready(self._pgconn.socket, select.POLLIN, left):
                 self._pgconn.consume_input()
 
     def _raise_end(self) -> None:

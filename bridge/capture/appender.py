@@ -8,8 +8,8 @@ from typing import Final, Protocol
 
 from bridge.capture.cursor import CaptureCursor, PartMark, SnapshotMark, format_cursor, parse_cursor
 from bridge.capture.mapping import ChangeMapper, rfc3339
-from bridge.capture.ports import CaptureLog, Received, TableShape
-from bridge.model.change import Row, TransactionPart
+from bridge.capture.ports import CaptureLog, Received
+from bridge.model.change import Relation, Row, TransactionPart
 from bridge.model.entry import CursorMove, EntryDraft
 from bridge.model.errors import SourceUnfit, StaleCursor
 from bridge.model.lsn import format_lsn
@@ -143,12 +143,12 @@ class Appender:
             self.settle()
 
     def append_rows(
-        self, table: TableShape, rows: Sequence[Row], snapshot: TakenSnapshot, mark: SnapshotMark
+        self, relation: Relation, rows: Sequence[Row], snapshot: TakenSnapshot, mark: SnapshotMark
     ) -> None:
         """Append a chunk of a snapshot's rows and move the snapshot's mark to `mark`."""
         first_ordinal = self.cursor.snapshot.next_ordinal
         drafts = self._mapper.read_drafts(
-            table.relation,
+            relation,
             rows,
             position=snapshot.position,
             first_ordinal=first_ordinal,

@@ -10,6 +10,7 @@ its LSN and the offset in the message.
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from bridge.capture.walsender import (
@@ -275,6 +276,7 @@ _ROW_TAIL = """
 """
 
 
+@cache
 def row_decoder(column_count: int) -> RowDecoder:
     """Return a decoder for tuples of `column_count` columns.
 

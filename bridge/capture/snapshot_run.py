@@ -115,7 +115,7 @@ class SnapshotRun:
             reader.check()
             assert chunk.after is not None, "rows of a table with a key have one"
             mark = TableMark(table=name, after=chunk.after)
-            self._appender.append_rows(table, chunk.rows, snapshot, self._mark(table=mark))
+            self._appender.append_rows(table.relation, chunk.rows, snapshot, self._mark(table=mark))
             reader.confirm(self._appender.durable_lsn)
         if not stop.is_set():
             self._finish(name)
@@ -125,7 +125,7 @@ class SnapshotRun:
     ) -> None:
         name = table.relation.name
         spool = self._spool(name)
-        spool.write(self._keyless_rows(table, snapshot, reader, stop))
+        spool.write(table.relation, self._keyless_rows(table, snapshot, reader, stop))
         if stop.is_set():
             spool.remove()  # Not all rows may be in it.
             return
@@ -146,13 +146,13 @@ class SnapshotRun:
 
     def _append_spool(self, mark: SpoolMark, stop: threading.Event) -> None:
         spool = self._spool(mark.table)
-        table = self._tables.get(mark.table)
-        if table is not None:
+        if mark.table in self._tables:
+            relation = spool.relation()
             for rows, offset in spool.read(mark.offset, self._rows_max):
                 if stop.is_set():
                     return
                 moved = self._mark(spool=replace(mark, offset=offset))
-                self._appender.append_rows(table, rows, mark, moved)
+                self._appender.append_rows(relation, rows, mark, moved)
         self._finish(mark.table)
         spool.remove()
 

@@ -9,15 +9,21 @@ holds row values: it is readable by its owner only and removed once the log has 
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, BinaryIO
 
-from bridge.model.change import Row
+from bridge.model.change import Column, Relation, Row
 from bridge.model.errors import LogCorrupt, StorageUnavailable
 
 
 class RowSpool:
-    """The spool of one table: written whole, then read from any byte offset between two rows."""
+    """The spool of one table: written whole, then read from any byte offset between two rows.
+
+    Its first line is the table's shape: the table may be altered before the last row is in the log.
+    """
 
     def __init__(self, folder: Path, source: str, table: str) -> None:
         # Table names may hold anything, file names may not.
@@ -25,13 +31,14 @@ class RowSpool:
         self._path = folder / f"snapshot-{name}.rows"
         self._table = table
 
-    def write(self, chunks: Iterable[list[Row]]) -> None:
+    def write(self, relation: Relation, chunks: Iterable[list[Row]]) -> None:
         """Keep all rows, durably; a spool that was there before is replaced."""
         draft = self._path.with_suffix(".part")
         try:
             draft.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
+                file.write(_line(asdict(relation)))
                 for rows in chunks:
                     file.writelines(_line(row) for row in rows)
                 file.flush()
@@ -45,18 +52,31 @@ class RowSpool:
 
     def read(self, offset: int, rows_max: int) -> Iterator[tuple[list[Row], int]]:
         """Yield up to `rows_max` rows from byte `offset` on, with the offset after them."""
+        with self._open() as file:
+            offset = max(offset, len(file.readline()))
+            file.seek(offset)
+            rows: list[Row] = []
+            for line in file:
+                rows.append(tuple(json.loads(line)))
+                offset += len(line)
+                if len(rows) == rows_max:
+                    yield rows, offset
+                    rows = []
+            if rows:
+                yield rows, offset
+
+    def relation(self) -> Relation:
+        """Return the shape in which the rows were read."""
+        with self._open() as file:
+            shape = json.loads(file.readline())
+        columns = tuple(Column(**column) for column in shape.pop("columns"))
+        return Relation(**shape, columns=columns)
+
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
         try:
             with self._path.open("rb") as file:
-                file.seek(offset)
-                rows: list[Row] = []
-                for line in file:
-                    rows.append(tuple(json.loads(line)))
-                    offset += len(line)
-                    if len(rows) == rows_max:
-                        yield rows, offset
-                        rows = []
-                if rows:
-                    yield rows, offset
+                yield file
         except FileNotFoundError as exc:
             raise LogCorrupt(
                 f"cannot go on reading table {self._table!r}: its spool {self._path} is gone; "
@@ -72,8 +92,8 @@ class RowSpool:
         self._path.unlink(missing_ok=True)
 
 
-def _line(row: Row) -> bytes:
-    return json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+def _line(value: Row | dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -118,18 +118,18 @@ def test_a_log_that_fails_and_one_whose_answer_is_lost(
     tmp_path: Path,
 ) -> None:
     def fault(number: int, moment: str) -> None:
-        if number % 4 == 2 and moment == "before":
+        if number % 6 == 2 and moment == "before":
             raise StorageUnavailable("disk full")
-        if number % 4 == 0 and moment == "after":
+        if number % 6 == 5 and moment == "after":
             raise StorageUnavailable("the answer was lost")
 
     source = CheckedSource(make_source(database.dsn, database.name, T), log)
     faulty = FaultyLog(log, fault)
     with capturing(source, faulty, tmp_path, T, batch_changes_max=10) as running:
+        await_streaming(running, log, T)
         for number in range(8):
             insert(sql, number * 100, 100)
         insert(sql, 1_000, 12_000)
-        await_streaming(running, log, T)
         await_position(running, sql, log)
     assert len(running.observer.notes("capture_interrupted")) >= 2
     streamed = [entry_id for entry_id in ids_of(log) if ":R" not in entry_id]
@@ -143,7 +143,7 @@ def test_the_source_is_answered_while_the_log_blocks(
     log: MemoryEventLog,
     tmp_path: Path,
 ) -> None:
-    sql.execute(f"alter database {database.name} set wal_sender_timeout = '1s'".encode())
+    sql.execute(f"alter database {database.name} set wal_sender_timeout = '2s'".encode())
     gate = Gate()
     source = CheckedSource(make_source(database.dsn, database.name, T), log)
     with capturing(source, FaultyLog(log, gate), tmp_path, T, reads_ahead_max=2) as running:
@@ -155,7 +155,7 @@ def test_the_source_is_answered_while_the_log_blocks(
             insert(sql, number * 1_000, 1_000)
         assert gate.held.wait(10)
         walsender = _active_pid(sql, database.name)
-        until = sql.execute("select clock_timestamp() + interval '4 s'").fetchone()
+        until = sql.execute("select clock_timestamp() + interval '6 s'").fetchone()
         wait_until(
             lambda: sql.execute("select clock_timestamp() > %s", until).fetchone() == (True,), 20
         )

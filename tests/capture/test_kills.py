@@ -51,7 +51,9 @@ def write(sql: psycopg.Connection, chance: random.Random, first_id: int) -> int:
                 "insert into t select x, 'new' from generate_series(%s::int, %s::int) x",
                 (first_id, first_id + count - 1),
             )
-            sql.execute("update t set note = note || '!' where id %% 7 = %s and id < 2000", (count % 7,))
+            sql.execute(
+                "update t set note = note || '!' where id %% 7 = %s and id < 2000", (count % 7,)
+            )
             sql.execute("delete from t where id = %s", (first_id,))
             sql.execute("insert into h values (%s)", (count,))
         first_id += count
