@@ -76,6 +76,8 @@ class DualWriter:
 
     def translates(self, decision: Decision) -> bool:
         """Whether the fast path would ask by the wrong id or the wrong side (no wait)."""
+        if decision.epoch == 0:
+            return False  # Modern never answered, so that no client can know an id of its.
         try:
             return (
                 self._forwarder.translates(decision)

@@ -12,6 +12,15 @@ from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.stage import Switch
 from bridge.model.write import WriteState
 
+GATEWAY: Final = "gateway"
+"""The actor of what no person decided."""
+
+TOLD: Final = frozenset(
+    {WriteState.DONE, WriteState.PARKED, WriteState.SKIPPED, WriteState.IN_DOUBT}
+)
+"""States that the event log is told of: it happened on both sides, or needs somebody. What a person
+decides is told whatever it leads to."""
+
 # A leaf has at most 65,535 bytes; a reason is a sentence. One that is too long for the log must not
 # block the entries behind it.
 _TEXT_CHARACTERS_MAX: Final = 2_000

@@ -23,7 +23,7 @@ from bridge.model.http import HttpResponse
 from bridge.model.stage import Side
 from bridge.model.write import WriteIntent, WriteState
 from bridge.storage import journal_sql as sql
-from bridge.storage.journal_entries import write_entry
+from bridge.storage.journal_entries import GATEWAY, TOLD, write_entry
 from bridge.storage.journal_rows import (
     STATES,
     answer_row,
@@ -32,12 +32,6 @@ from bridge.storage.journal_rows import (
     request_row,
     write_of,
 )
-
-GATEWAY = "gateway"
-"""The actor of what no person decided."""
-
-# Outcomes that the event log tells: what happened on both sides, or needs somebody.
-_TOLD = frozenset({WriteState.DONE, WriteState.PARKED, WriteState.SKIPPED, WriteState.IN_DOUBT})
 
 
 class WriteFacts(NamedTuple):
@@ -135,7 +129,7 @@ def settle_write(
     if response is not None:
         connection.execute(sql.INSERT_ANSWER, answer_row(facts.number, response))
     status = None if response is None else response.status
-    if state in _TOLD or actor != GATEWAY:
+    if state in TOLD or actor != GATEWAY:
         _tell(connection, intent_id, facts, state, status, actor, reason, at)
     return sequence
 
@@ -162,7 +156,7 @@ def move_write(
     elif state is not facts.state:
         parked = int(state is WriteState.PARKED)
         connection.execute(sql.PARK_LANE_ENTRY, (parked, facts.number))
-    if state in _TOLD or actor != GATEWAY:
+    if state in TOLD or actor != GATEWAY:
         _tell(connection, intent_id, facts, state, None, actor, reason, at)
 
 

@@ -11,8 +11,9 @@ from bridge.model.errors import LaneBusy, StaleEpoch
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
 from bridge.model.write import JournalledWrite, WriteIntent, WriteState
+from bridge.storage.journal_entries import GATEWAY
 from bridge.storage.journal_rows import Clock, utc_now
-from bridge.storage.memory_journal_state import GATEWAY, JournalState
+from bridge.storage.memory_journal_state import JournalState
 
 _S = WriteState
 

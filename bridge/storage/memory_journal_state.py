@@ -10,13 +10,11 @@ from bridge.model.entry import EntryDraft
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
 from bridge.model.write import JournalledWrite, WriteIntent, WriteState
-from bridge.storage.journal_entries import write_entry
+from bridge.storage.journal_entries import GATEWAY, TOLD, write_entry
 from bridge.storage.journal_rows import Clock
 from bridge.switching.history import SwitchRecord
 
-GATEWAY = "gateway"
 _S = WriteState
-_TOLD = (_S.DONE, _S.PARKED, _S.SKIPPED, _S.IN_DOUBT)
 
 
 class JournalState:
@@ -113,7 +111,7 @@ class JournalState:
         self.writes[intent.intent_id] = after
         revision = self._revisions.get(intent.intent_id, 0) + 1
         self._revisions[intent.intent_id] = revision
-        if after.state not in _TOLD and actor == GATEWAY:
+        if after.state not in TOLD and actor == GATEWAY:
             return
         self.wait_for_log(
             write_entry(

@@ -7,6 +7,7 @@ look-ups on a connection of their own, which the write-ahead log lets run beside
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from bridge.gateway.ports import IdPair, LaneNews, LaneState, MadeId
 from bridge.model.http import HttpResponse
@@ -23,6 +24,9 @@ from bridge.storage.journal_operations import (
     settle_write,
 )
 from bridge.storage.journal_rows import SIDES, Clock, group_of, pair_of, utc_now, write_of
+
+# Some 20 MB; every read of a route with ids asks for one.
+_PAIRS_KEPT_MAX: Final = 50_000
 
 
 class SqliteJournal:
@@ -41,6 +45,7 @@ class SqliteJournal:
         self._commits = GroupCommit(path, waiting_count_max=waiting_count_max)
         self._reading = connect(path)
         self._clock = clock
+        self._whole_pairs: dict[tuple[str, str, str], IdPair] = {}
 
     def close(self) -> None:
         """Write what waits and release the file."""
@@ -165,9 +170,19 @@ class SqliteJournal:
 
     def pair(self, group: str, entity: str, known_id: str) -> IdPair | None:
         """Return the pair that `known_id` belongs to, looked up as a legacy id first."""
-        return self.pair_on(group, entity, Side.LEGACY, known_id) or self.pair_on(
-            group, entity, Side.MODERN, known_id
-        )
+        key = group, entity, known_id
+        found = self._whole_pairs.get(key)
+        if found is not None:
+            return found
+        found = self.pair_on(group, entity, Side.LEGACY, known_id)
+        if found is None:
+            return self.pair_on(group, entity, Side.MODERN, known_id)
+        if found.modern_id is not None:
+            # A whole pair never changes.
+            if len(self._whole_pairs) >= _PAIRS_KEPT_MAX:
+                self._whole_pairs.clear()
+            self._whole_pairs[key] = found
+        return found
 
     def pair_on(self, group: str, entity: str, side: Side, known_id: str) -> IdPair | None:
         """Return the pair whose id on `side` is `known_id`."""
