@@ -112,6 +112,19 @@ def explain_declare(error: BaseException, what: str, broker: BrokerAddress) -> B
     )
 
 
+def is_richer(refusal: BaseException) -> bool:
+    """Tell whether a queue was refused for having an argument that we do not ask for.
+
+    The broker tells only the first difference that it finds.
+    """
+    if not isinstance(refusal, exceptions.ChannelClosedByBroker):
+        return False
+    difference = _INEQUIVALENT.search(refusal.reply_text)
+    return (
+        difference is not None and difference["kind"] == "queue" and difference["asked"] == "none"
+    )
+
+
 def _explain_virtual_host(text: str, broker: BrokerAddress) -> BridgeError:
     if "not found" in text:
         return ConfigInvalid(

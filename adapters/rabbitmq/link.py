@@ -134,32 +134,11 @@ class BrokerLink:
         try:
             async with asyncio.timeout(self._open_timeout_ms / 1000):
                 try:
-                    channel = await session.open_channel()
+                    await session.open()
                 except Exception as error:
                     raise explain_connect(error, self._broker) from error
-                await declare(session, channel, self._topology, self._broker)
-                publisher = Publisher(
-                    session.connection,
-                    channel,
-                    self._queue,
-                    topology=self._topology,
-                    encoder=MessageEncoder(
-                        exchange=self._topology.exchange,
-                        type_prefix=self._type_prefix,
-                        channel_number=channel.channel_number,
-                        frame_bytes_max=session.connection.params.frame_max,
-                    ),
-                    limits=self._limits,
-                    broker=self._broker,
-                    observer=self._observer,
-                    fail=self._fail,
-                    changed=self._changed.set,
-                )
-                publisher.start()
-                await session.ask(
-                    lambda done: channel.confirm_delivery(publisher.on_confirm, callback=done)
-                )
-                return publisher
+                await declare(session, self._topology, self._broker)
+                return await self._publisher_on(session)
         except TimeoutError as error:
             raise SinkUnavailable(
                 f"cannot open a connection to RabbitMQ at {self._broker}: no answer within "
@@ -169,6 +148,32 @@ class BrokerLink:
             raise
         except Exception as error:
             raise explain_loss(error, self._broker) from error
+
+    async def _publisher_on(self, session: Session) -> Publisher:
+        """Open the channel to publish on, and put it into confirm mode."""
+        channel = await session.open_channel()
+        publisher = Publisher(
+            session.connection,
+            channel,
+            self._queue,
+            topology=self._topology,
+            encoder=MessageEncoder(
+                exchange=self._topology.exchange,
+                type_prefix=self._type_prefix,
+                channel_number=channel.channel_number,
+                frame_bytes_max=session.connection.params.frame_max,
+            ),
+            limits=self._limits,
+            broker=self._broker,
+            observer=self._observer,
+            fail=self._fail,
+            changed=self._changed.set,
+        )
+        publisher.start()
+        await session.ask(
+            lambda done: channel.confirm_delivery(publisher.on_confirm, callback=done)
+        )
+        return publisher
 
     async def _watch(self, session: Session, publisher: Publisher) -> None:
         """Let the loop work until somebody ends the link or the broker does."""

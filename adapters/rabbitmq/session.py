@@ -52,12 +52,30 @@ class Session:
             custom_ioloop=loop,
         )
 
-    async def open_channel(self) -> Any:
-        """Return the channel once connection and channel are open; raises pika's reason."""
+    async def open(self) -> None:
+        """Return once the connection is open; raises pika's reason."""
         await self._unless_lost(self._opened)
+
+    async def open_channel(self) -> Any:
+        """Return a channel whose end is the session's; raises pika's reason."""
         channel = await self.ask(lambda done: self.connection.channel(on_open_callback=done))
         channel.add_on_close_callback(lambda _, reason: self._on_lost(reason))
         return channel
+
+    async def attempt(self, call: Callable[[Any], Call]) -> None:
+        """Make one request on a channel of its own, which the broker may close in refusal.
+
+        Raises pika's reason, be it the refusal or the loss of the connection.
+        """
+        channel = await self.ask(lambda done: self.connection.channel(on_open_callback=done))
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        refused: asyncio.Future[BaseException] = self._loop.create_future()
+        channel.add_on_close_callback(lambda _, reason: refused.set_result(reason))
+        call(channel)(answer.set_result)
+        await asyncio.wait({answer, refused}, return_when=asyncio.FIRST_COMPLETED)
+        if refused.done():
+            raise refused.result()
+        channel.close()
 
     async def ask(self, call: Call) -> Any:
         """Start a request and return the broker's answer; raises pika's reason instead."""

@@ -1,45 +1,49 @@
 """Declare the exchange, queues and bindings; the same again changes nothing."""
 
+from collections.abc import Callable
 from typing import Any
 
-from adapters.rabbitmq.errors import BrokerAddress, explain_declare
+from adapters.rabbitmq.errors import BrokerAddress, explain_declare, is_richer
 from adapters.rabbitmq.session import Call, Session
 from bridge.delivery.topology import QueueSpec, Topology
 
 
-async def declare(
-    session: Session, channel: Any, topology: Topology, broker: BrokerAddress
-) -> None:
+async def declare(session: Session, topology: Topology, broker: BrokerAddress) -> None:
     """Make the broker hold `topology`.
+
+    A queue that exists with arguments of its own beside ours is taken as it is: its consumer, who
+    may come first, adds what it needs (dead-lettering, a delivery limit).
 
     Raises:
         ConfigInvalid: something of that name exists and differs, or we lack the right.
         SinkUnavailable: the broker went away.
     """
 
-    async def step(what: str, call: Call) -> None:
+    async def step(what: str, call: Callable[[Any], Call]) -> None:
         try:
-            await session.ask(call)
+            await session.attempt(call)
         except Exception as error:
-            raise explain_declare(error, what, broker) from error
+            if not is_richer(error):
+                raise explain_declare(error, what, broker) from error
 
     exchange = topology.exchange
-    await step(
-        f"exchange {exchange!r}",
-        lambda done: channel.exchange_declare(
-            exchange, exchange_type="topic", durable=True, callback=done
-        ),
-    )
+    await step(f"exchange {exchange!r}", lambda channel: _exchange(channel, exchange))
     for queue in topology.queues:
-        await step(f"queue {queue.name!r}", _declare_queue(channel, queue))
+        await step(f"queue {queue.name!r}", _queue(queue))
         for pattern in queue.bindings:
             await step(
                 f"binding {pattern!r} of queue {queue.name!r}",
-                _bind_queue(channel, queue.name, exchange, pattern),
+                _binding(queue.name, exchange, pattern),
             )
 
 
-def _declare_queue(channel: Any, queue: QueueSpec) -> Call:
+def _exchange(channel: Any, name: str) -> Call:
+    return lambda done: channel.exchange_declare(
+        name, exchange_type="topic", durable=True, callback=done
+    )
+
+
+def _queue(queue: QueueSpec) -> Callable[[Any], Call]:
     arguments: dict[str, str | bool] = {
         "x-queue-type": "quorum",
         # Inert until a policy sets a length; then a full queue answers "no" and we send again,
@@ -48,10 +52,14 @@ def _declare_queue(channel: Any, queue: QueueSpec) -> Call:
     }
     if queue.single_active_consumer:
         arguments["x-single-active-consumer"] = True
-    return lambda done: channel.queue_declare(
-        queue.name, durable=True, arguments=arguments, callback=done
+    return lambda channel: (
+        lambda done: channel.queue_declare(
+            queue.name, durable=True, arguments=arguments, callback=done
+        )
     )
 
 
-def _bind_queue(channel: Any, queue: str, exchange: str, pattern: str) -> Call:
-    return lambda done: channel.queue_bind(queue, exchange, routing_key=pattern, callback=done)
+def _binding(queue: str, exchange: str, pattern: str) -> Callable[[Any], Call]:
+    return lambda channel: (
+        lambda done: channel.queue_bind(queue, exchange, routing_key=pattern, callback=done)
+    )

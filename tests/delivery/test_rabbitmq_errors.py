@@ -80,6 +80,23 @@ def test_queue_of_another_type(broker_url: str) -> None:
     assert "its 'x-queue-type' is 'classic', the configuration asks for 'quorum'" in message
 
 
+def test_queue_that_its_consumer_declared_with_more(broker_url: str) -> None:
+    with channel_of(broker_url) as channel:
+        more = {
+            "x-queue-type": "quorum",
+            "x-overflow": "reject-publish",
+            "x-single-active-consumer": True,
+            "x-dead-letter-exchange": "",
+            "x-delivery-limit": 5,
+        }
+        channel.queue_declare("q", durable=True, arguments=more)
+    sink = RabbitMQSink(broker_url, TOPOLOGY, type_prefix="com.example")
+    sink.connect()
+    sink.offer([stored_event(1)])
+    wait_until(lambda: sink.progress(100).through == 1)
+    sink.close()
+
+
 def test_exchange_with_an_alternate(broker_url: str) -> None:
     with channel_of(broker_url) as channel:
         channel.exchange_declare(
