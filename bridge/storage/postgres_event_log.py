@@ -139,8 +139,12 @@ class PostgresEventLog:
         self._reader: psycopg.Connection[Any] | None = None
         # The tree as of our last append; valid while the stored frontier is the same.
         self._tree: LogTree = EMPTY_TREE
-        with self._writing("open event log") as writer:
-            _create_schema(writer)
+        try:
+            with self._writing("open event log") as writer:
+                _create_schema(writer)
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, drafts: Sequence[EntryDraft], *, cursor: CursorMove | None = None) -> Appended:
         """Append in one durable commit; see `EventLogWriter.append`."""

@@ -12,7 +12,7 @@ SCHEMA = """
 CREATE TABLE sink_cursors (
     sink TEXT PRIMARY KEY,
     next_index INTEGER NOT NULL
-)
+) STRICT
 """
 
 LOAD = "SELECT next_index FROM sink_cursors WHERE sink = ?"

@@ -47,29 +47,29 @@ CREATE TABLE entries (
     partition_key TEXT,
     leaf BLOB NOT NULL,
     payload BLOB NOT NULL
-);
+) STRICT;
 CREATE UNIQUE INDEX entries_by_id ON entries (entry_id);
 CREATE TABLE head (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     frontier BLOB NOT NULL,
     root BLOB NOT NULL
-);
+) STRICT;
 CREATE TABLE tiles (
     level INTEGER NOT NULL,
     tile_index INTEGER NOT NULL,
     root BLOB NOT NULL,
     hashes BLOB,
     PRIMARY KEY (level, tile_index)
-);
+) STRICT;
 CREATE TABLE cursors (
     source TEXT PRIMARY KEY,
     version INTEGER NOT NULL,
     state BLOB NOT NULL
-);
+) STRICT;
 CREATE TABLE checkpoints (
     size INTEGER PRIMARY KEY,
     note BLOB NOT NULL
-)
+) STRICT
 """
 
 INSERT_ENTRY = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)"

@@ -1,8 +1,10 @@
 """Open the gateway's SQLite files durably, and say in our words what SQLite refuses."""
 
+import os
 import sqlite3
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bridge.model.errors import BridgeError, ConfigInvalid, LogCorrupt, StorageUnavailable
@@ -27,6 +29,10 @@ def connect(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS_DEFAULT) -> sq
 
     The connection may be used by any thread, one at a time: its owner holds a lock.
     """
+    # Payloads hold what the legacy rows hold, so nobody else may read them. Made empty here, as
+    # SQLite would give the file the mode of the umask; its log files get the mode of the file.
+    with suppress(FileExistsError):
+        os.mknod(path, 0o600 | stat.S_IFREG)
     connection = sqlite3.connect(
         path, timeout=busy_timeout_ms / 1000, isolation_level=None, check_same_thread=False
     )
@@ -73,7 +79,8 @@ def create_schema(
 def roll_back(connection: sqlite3.Connection) -> None:
     """End the transaction without a trace, whether SQLite has already done so or not."""
     if connection.in_transaction:
-        connection.execute("ROLLBACK")
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
 
 
 @contextmanager
@@ -83,6 +90,11 @@ def explained(what: str, path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as exc:
         raise _explain(what, path, exc) from exc
+    except OSError as exc:
+        raise StorageUnavailable(
+            f"cannot {what} {str(path)!r}: {exc.strerror}; check that its folder exists and that "
+            "the gateway's user may write it"
+        ) from exc
 
 
 def _explain(what: str, path: Path, exc: sqlite3.Error) -> BridgeError:

@@ -11,12 +11,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from bridge.eventlog.tree import EntryRow
+from bridge.model.errors import StorageUnavailable
 from bridge.storage.sqlite_event_log_file import connect
 
 # Large enough that a copy writes many pages in one go, small enough to reread quickly at a start.
 WAL_BYTES = 16 * 1024 * 1024
 
+# SQLite starts its log afresh only at a moment when no reader uses it. Where readers never leave
+# such a moment, it grows; past this size appends wait until the readers of that moment are done.
+WAL_BYTES_MAX = 8 * WAL_BYTES
+RESTART_WAIT_MS = 500
+
 _COPY_BACK = "PRAGMA wal_checkpoint(PASSIVE)"
+_COPY_BACK_AND_RESTART = "PRAGMA wal_checkpoint(RESTART)"
 
 
 class WalKeeper:
@@ -46,6 +53,7 @@ class WalKeeper:
 
     def _run(self) -> None:
         connection: sqlite3.Connection | None = None
+        page_bytes = 0
         try:
             while True:
                 self._wake.wait()
@@ -54,14 +62,19 @@ class WalKeeper:
                     return
                 # A copy that fails (disk full) loses nothing: the next one does its work too, and
                 # appends report the full disk themselves.
-                with suppress(sqlite3.Error):
-                    connection = connection or connect(self._path)
+                with suppress(sqlite3.Error, StorageUnavailable):
+                    if connection is None:
+                        connection = connect(self._path, busy_timeout_ms=RESTART_WAIT_MS)
+                        page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
                     # The bulk first, while appends go on; then the little that they added, with
                     # appends held back, because SQLite starts its log afresh only after all of it
                     # was copied.
-                    connection.execute(_COPY_BACK).close()
+                    _, wal_pages, _ = connection.execute(_COPY_BACK).fetchone()
+                    grown = wal_pages * page_bytes > WAL_BYTES_MAX
                     with self._append_lock:
-                        connection.execute(_COPY_BACK).close()
+                        connection.execute(
+                            _COPY_BACK_AND_RESTART if grown else _COPY_BACK
+                        ).fetchone()
         finally:
             if connection is not None:
                 connection.close()

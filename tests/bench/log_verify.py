@@ -1,0 +1,68 @@
+"""Offline verification of an export, against hashing the same bytes and doing nothing else.
+
+The verifier runs as an auditor runs it, as a process of its own, start-up and signatures included.
+The limit is one SHA-256 over the bundle's files. The target of the project is absolute, 200,000
+leaves/s; as a ratio it is `value / 200,000`, and the limit is told beside it.
+"""
+
+import statistics
+import tempfile
+import time
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from bridge.eventlog.checkpoint import HeadSigner
+from bridge.eventlog.export import export
+from bridge.eventlog.signer import Signer
+from bridge.eventlog.verify_bundle import VERIFIED, verify_bundle
+from bridge.storage.memory_event_log import MemoryEventLog
+from tests.bench.log_append import make_drafts
+
+NAME = "log_verify"
+RUNS = 5
+LEAVES_PER_S_WANTED = 200_000
+
+
+def run() -> dict[str, Any]:
+    """Measure, and return the row for the table."""
+    with tempfile.TemporaryDirectory(prefix="lb-bench-") as name:
+        folder = Path(name)
+        log = MemoryEventLog()
+        drafts = make_drafts()
+        for copy in range(4):
+            log.append([draft._replace(entry_id=f"{copy}:{draft.entry_id}") for draft in drafts])
+        signer = Signer.load_or_create(folder / "log.key", origin="bench.example/log")
+        report = export(
+            log, HeadSigner(signer, log), folder / "bundle", actor="bench", reason="bench"
+        )
+        rates, limits = [], []
+        for _ in range(RUNS):
+            started = time.perf_counter()
+            verdict = verify_bundle(report.folder, report.vkey)
+            rates.append(report.head.size / (time.perf_counter() - started))
+            assert verdict.exit_code == VERIFIED, verdict.text
+            started = time.perf_counter()
+            for path in report.folder.iterdir():
+                with path.open("rb") as file:
+                    file_digest(file, "sha256")
+            limits.append(report.head.size / (time.perf_counter() - started))
+    rate = statistics.median(rates)
+    ratios = [each / LEAVES_PER_S_WANTED for each in rates]
+    return {
+        "name": NAME,
+        "value": round(rate),
+        "unit": "leaves/s",
+        "against": "the 200,000 leaves/s wanted",
+        "against_value": LEAVES_PER_S_WANTED,
+        "ratio": round(rate / LEAVES_PER_S_WANTED, 3),
+        "target": 1.0,
+        "moonshot": 2.0,
+        "runs": RUNS,
+        "spread": f"{min(ratios):.3f}-{max(ratios):.3f}",
+        "leaves_per_s_of_bare_sha256": round(statistics.median(limits)),
+    }
+
+
+if __name__ == "__main__":
+    print(run())
