@@ -1,15 +1,13 @@
 """One client's connection: requests in, one at a time and in order, answers out."""
 
 import asyncio
-from typing import Final, cast
+from typing import Final
 
 from bridge.gateway.buffered import Buffered
+from bridge.gateway.client_transport import ClientTransport
 from bridge.gateway.edge import Edge, is_loop
 from bridge.gateway.forward import Forward
-from bridge.gateway.framing import (
-    HEAD_BYTES_MAX,
-    MessageRefused,
-)
+from bridge.gateway.framing import HEAD_BYTES_MAX, MessageRefused
 from bridge.gateway.handling import SAFE, Handling, Step
 from bridge.gateway.plane import Plane
 from bridge.gateway.problems import CODES, problem
@@ -23,28 +21,18 @@ from bridge.model.stage import Side
 
 # Requests sent ahead wait here; beyond it the client is not read until it has its answer.
 _AHEAD_BYTES_MAX: Final = 65_536
-# What a slow client has not taken yet; beyond it the upstream is not read.
-_SEND_BUFFER_BYTES_MAX: Final = 262_144
-# A refused client may still be sending; closing at once would reset the answer away under it.
-_LINGER_S: Final = 2.0
-_LINGER_BYTES_MAX: Final = 1 << 20
-
 _NOBODY: Final = Client(b"GET", 1, keep_alive=False)
 
 
-class ClientConnection(asyncio.Protocol):
-    """See the module. `deadline` (monotonic seconds) is looked at by the worker's tick."""
+class ClientConnection(ClientTransport):
+    """See the module."""
 
     __slots__ = (
-        "_ahead", "_body", "_choked", "_handling", "_head_began",
-        "_left", "_paused", "_pumping", "client", "deadline", "edge", "plane", "step", "transport",
+        "_ahead", "_body", "_handling", "_head_began", "_pumping", "client", "edge",
     )  # fmt: skip
 
     def __init__(self, plane: Plane) -> None:
-        self.plane = plane
-        self.transport: asyncio.Transport
-        self.step = Step.HEAD
-        self.deadline = 0.0
+        super().__init__(plane)
         self.client = _NOBODY
         self.edge: Edge
         self._handling: Handling | None = None
@@ -52,18 +40,13 @@ class ClientConnection(asyncio.Protocol):
         self._ahead = b""
         self._head_began = False
         self._pumping = False
-        self._paused = False
-        self._choked = False
-        self._left = 0
 
     # -- the event loop's side ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport, unless there are too many already."""
+        super().connection_made(transport)
         plane = self.plane
-        self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=_SEND_BUFFER_BYTES_MAX)
-        self.deadline = plane.now + plane.settings.head_ms / 1000
         plane.connections.add(self)
         address = transport.get_extra_info("peername")
         if not address:
@@ -90,9 +73,7 @@ class ClientConnection(asyncio.Protocol):
             assert self._handling is not None
             self._handling.body(data, complete=False)
         elif step is Step.LINGER:
-            self._left -= len(data)
-            if self._left < 0:
-                self.transport.abort()
+            self.throw_away(data)
 
     def eof_received(self) -> bool:
         """Take the end of what the client sends.
@@ -132,19 +113,6 @@ class ClientConnection(asyncio.Protocol):
         if self._handling is not None:
             self._handling.resume_reading()
         self._pump()
-
-    def pause_receiving(self) -> None:
-        """Read no more from the client for a while."""
-        if not self._paused and self.step is not Step.GONE:
-            self._paused = True
-            self.transport.pause_reading()
-
-    def resume_receiving(self) -> None:
-        """Read again, unless the client itself must catch up first."""
-        if self._paused and not self._choked:
-            self._paused = False
-            if self.step is not Step.GONE and not self.transport.is_closing():
-                self.transport.resume_reading()
 
     # -- time -----------------------------------------------------------------------------------
 
@@ -288,11 +256,6 @@ class ClientConnection(asyncio.Protocol):
 
     # -- answers --------------------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
-        """Send to the client, if it is still there."""
-        if self.step is not Step.GONE:
-            self.transport.write(data)
-
     def answer(
         self, response: HttpResponse, *, route_id: str = "-", side: Side | None = None
     ) -> None:
@@ -329,7 +292,8 @@ class ClientConnection(asyncio.Protocol):
         if self.step is Step.GONE:
             self.plane.connections.discard(self)
         elif close:
-            self._linger()
+            self._ahead = b""
+            self.linger()
         else:
             self.step = Step.HEAD
             self.deadline = self.plane.now + self.plane.settings.keep_alive_ms / 1000
@@ -339,13 +303,3 @@ class ClientConnection(asyncio.Protocol):
                 self._pump()
             elif self.plane.draining:
                 self.transport.close()
-
-    def _linger(self) -> None:
-        self.step = Step.LINGER
-        self._ahead = b""
-        self._left = _LINGER_BYTES_MAX
-        self.deadline = self.plane.now + _LINGER_S
-        if not self.transport.is_closing():
-            self._choked = False
-            self.resume_receiving()
-            self.transport.write_eof()

@@ -138,7 +138,7 @@ class Forward:
         elif conn.step is Step.GONE:
             conn.finished(close=True)
         else:
-            conn.transport.abort()
+            conn.cut()
 
     def pause_reading(self) -> None:
         """The client takes the answer slower than it comes."""
@@ -236,7 +236,7 @@ class Forward:
             if conn.step is Step.GONE:
                 conn.finished(close=True)
             else:
-                conn.transport.abort()
+                conn.cut()
             return
         if failure.stale and self._replay is not None:
             self._pending, self._replay = self._replay, None

@@ -215,6 +215,7 @@ class _Fold:
                 absolute, target = split_absolute(target)
                 lines = _with_host(lines, absolute, authority)
                 authority = absolute
+                lines[0] = b"%b %b HTTP/1.1" % (method, target)
         elif method in _REFUSED_METHODS:
             raise _not_served(method)
         length = body_length(self.lengths, self.codings, minor) or 0
@@ -223,7 +224,7 @@ class _Fold:
             self._drop_nominated(lines, options)
         for index in reversed(self.dropped):
             del lines[index]
-        if minor == 0 or not lines[0].endswith(target + b" HTTP/1.1"):
+        if minor == 0:
             lines[0] = b"%b %b HTTP/1.1" % (method, target)
         return RequestHead(
             method,

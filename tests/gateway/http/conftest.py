@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.gateway.http.rig import Gateway, Upstream, Wire
+from tests.gateway.http.rig import Gateway
+from tests.gateway.http.upstream import Upstream
+from tests.gateway.http.wire import Wire
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,10 @@
-"""A real worker and an upstream that behaves as badly as a test wants, over raw sockets."""
+"""A real worker in a thread, its write path recorded, its generation in a test's hand."""
 
 import asyncio
 import socket
-import struct
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import NamedTuple, Self
+from collections.abc import Sequence
+from typing import Self
 
 from adapters.upstream.pool import Pool, PoolLimits
 from bridge.gateway.decision import Decision, IdRules, KeyPlace, KeyRule, Route, WritePath
@@ -16,222 +14,14 @@ from bridge.gateway.table import RoutingTable
 from bridge.gateway.worker import serve
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage
+from tests.gateway.http.upstream import Upstream
+from tests.gateway.http.wire import DEADLINE_S, Wire
 from tests.waiting import RecordingObserver
 
-DEADLINE_S = 10.0
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-
-class Ended(Exception):
-    """The other end closed the connection before a whole message."""
-
-
-class Message(NamedTuple):
-    """One message as it was on the wire."""
-
-    start: bytes
-    fields: list[tuple[bytes, bytes]]
-    """Names and values as sent, but for the white space around values."""
-    body: bytes
-    raw_body: bytes
-    raw_head: bytes
-
-    @property
-    def status(self) -> int:
-        """Of a response."""
-        return int(self.start.split(b" ")[1])
-
-    @property
-    def target(self) -> bytes:
-        """Of a request."""
-        return self.start.split(b" ")[1]
-
-    def all(self, name: bytes) -> list[bytes]:
-        """Return every value of a field."""
-        return [value for field, value in self.fields if field.lower() == name.lower()]
-
-    def one(self, name: bytes) -> bytes | None:
-        """Return the only value of a field, or None."""
-        values = self.all(name)
-        assert len(values) < 2, (name, values)
-        return values[0] if values else None
-
-
-class Wire:
-    """A raw socket that can read HTTP messages leniently and do everything else on purpose."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.sock.settimeout(DEADLINE_S)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffer = b""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def send(self, data: bytes) -> None:
-        """Send everything, unless the other end has gone."""
-        with suppress(ConnectionError):
-            self.sock.sendall(data)
-
-    def dribble(self, data: bytes, size: int) -> None:
-        """Send in pieces, each a packet of its own."""
-        for at in range(0, len(data), size):
-            self.send(data[at : at + size])
-
-    def close(self) -> None:
-        """Close in the ordinary way."""
-        self.sock.close()
-
-    def reset(self) -> None:
-        """Close with a reset."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
-
-    def more(self) -> bytes:
-        """Read once; b"" at the end."""
-        try:
-            data = self.sock.recv(65_536)
-        except ConnectionError:
-            data = b""
-        self.buffer += data
-        return data
-
-    def rest(self) -> bytes:
-        """Read until the other end closes."""
-        while self.more():
-            pass
-        data, self.buffer = self.buffer, b""
-        return data
-
-    def exactly(self, size: int) -> bytes:
-        """Read `size` bytes."""
-        while len(self.buffer) < size:
-            if not self.more():
-                raise Ended(self.buffer)
-        data, self.buffer = self.buffer[:size], self.buffer[size:]
-        return data
-
-    def until(self, mark: bytes) -> bytes:
-        """Read up to and with `mark`."""
-        while mark not in self.buffer:
-            if not self.more():
-                raise Ended(self.buffer)
-        end = self.buffer.index(mark) + len(mark)
-        return self.exactly(end)
-
-    def message(self, *, bodiless: bool = False, until_close: bool = False) -> Message:
-        """Read one message, its body as its fields say.
-
-        Raises:
-            Ended: the connection ended within it.
-        """
-        raw_head = self.until(b"\r\n\r\n")
-        start, *lines = raw_head[:-4].split(b"\r\n")
-        fields = []
-        for line in lines:
-            name, _, value = line.partition(b":")
-            fields.append((name, value.strip(b" \t")))
-        message = Message(start, fields, b"", b"", raw_head)
-        if bodiless:
-            return message
-        if message.all(b"transfer-encoding"):
-            body, raw_body = self._chunks()
-        elif until_close:
-            body = raw_body = self.rest()
-        else:
-            body = raw_body = self.exactly(int(message.one(b"content-length") or 0))
-        return message._replace(body=body, raw_body=raw_body)
-
-    def _chunks(self) -> tuple[bytes, bytes]:
-        body = raw = b""
-        while True:
-            line = self.until(b"\r\n")
-            size = int(line.split(b";")[0], 16)
-            data = self.exactly(size + 2) if size else self.until(b"\r\n")
-            raw += line + data
-            body += data[:-2] if size else b""
-            if not size:
-                return body, raw
-
-
-Behaviour = Callable[[Wire, Message], None]
-
-
-def replies(raw: bytes) -> Behaviour:
-    """Answer with these bytes and go on."""
-    return lambda wire, _: wire.send(raw)
-
-
-def replies_and_closes(raw: bytes) -> Behaviour:
-    """Answer with these bytes and close."""
-
-    def behave(wire: Wire, _: Message) -> None:
-        wire.send(raw)
-        wire.close()
-
-    return behave
-
-
-class Upstream:
-    """Answers `OK`, or behaves as `at[path]` says. A thread per connection."""
-
-    def __init__(self) -> None:
-        self.at: dict[bytes, Behaviour] = {}
-        self.received: list[Message] = []
-        self.connections = 0
-        self._wires: list[Wire] = []
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._start(self._accept)
-
-    def _start(self, target: Callable[..., None], *args: Wire) -> None:
-        thread = threading.Thread(target=target, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            wire = Wire(sock)
-            wire.sock.settimeout(None)
-            self._wires.append(wire)
-            self._start(self._serve, wire)
-
-    def _serve(self, wire: Wire) -> None:
-        with wire, suppress(Ended, OSError):
-            while True:
-                if b"100-continue" in (request := self._read(wire)).raw_head:
-                    pass
-                self.received.append(request)
-                behave = self.at.get(request.target.partition(b"?")[0], replies(OK))
-                behave(wire, request)
-
-    def _read(self, wire: Wire) -> Message:
-        return wire.message(bodiless=False)
-
-    def requests_to(self, target: bytes) -> list[Message]:
-        """Return what was received for one target."""
-        return [message for message in self.received if message.target == target]
-
-    def close(self) -> None:
-        """Stop listening and close every connection."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for wire in self._wires:
-            with suppress(OSError):
-                wire.sock.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(DEADLINE_S)
+def ports(upstream: Upstream) -> dict[str, int]:
+    """Both sides on one upstream."""
+    return {"legacy": upstream.port, "modern": upstream.port}
 
 
 class RecordingWritePath:
@@ -408,10 +198,3 @@ class Gateway:
         """Put a group at a stage, under the next generation."""
         self.groups = (GroupState(group=group, stage=stage, epoch=epoch, lanes_held=False),)
         self.generation.value += 1
-
-
-@contextmanager
-def running(gateway: Gateway) -> Iterator[Gateway]:
-    """Run a worker for a while."""
-    with gateway:
-        yield gateway

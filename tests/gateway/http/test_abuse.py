@@ -3,7 +3,9 @@
 import pytest
 
 from tests.gateway.http.abuse import CASES, PATHS, Case
-from tests.gateway.http.rig import Gateway, Message, Upstream, Wire
+from tests.gateway.http.rig import Gateway
+from tests.gateway.http.upstream import Upstream
+from tests.gateway.http.wire import Message, Wire
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
