@@ -24,9 +24,9 @@ def verify_bundle(bundle: Path, vkey: str | None) -> Verdict:
 
     Without `vkey` the verdict is `INCOMPLETE` at best: the bundle then vouches for itself.
     """
-    key = [] if vkey is None else ["--key", vkey]
+    key = [] if vkey is None else [f"--key={vkey}"]
     # -I: nothing of the caller's environment or folder is imported.
-    command = [sys.executable, "-I", str(VERIFIER), str(bundle), *key]
+    command = [sys.executable, "-I", str(VERIFIER), *key, "--", str(bundle)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     # A verifier that itself breaks down has verified nothing.
     code = done.returncode if done.returncode in (VERIFIED, TAMPERED) else INCOMPLETE

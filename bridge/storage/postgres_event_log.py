@@ -28,90 +28,32 @@ from bridge.eventlog.tree import (
 )
 from bridge.model.entry import Appended, CursorMove, EntryDraft, SourceCursor, StoredEntry, TreeHead
 from bridge.model.errors import ConfigInvalid, LogCorrupt, StorageUnavailable
-
-SCHEMA_VERSION = 1
-
-# Any number that nothing else uses: makers of the schema wait for one another.
-SCHEMA_LOCK = 0x4C42_4C47
-
-SCHEMA: LiteralString = """
-CREATE SCHEMA IF NOT EXISTS bridge_log;
-CREATE TABLE IF NOT EXISTS bridge_log.entries (
-    leaf_index bigint PRIMARY KEY,
-    kind text NOT NULL,
-    entry_id text COLLATE "C" NOT NULL UNIQUE,
-    routing_key text,
-    partition_key text,
-    leaf bytea NOT NULL,
-    payload bytea NOT NULL
-);
-CREATE TABLE IF NOT EXISTS bridge_log.head (
-    one integer PRIMARY KEY CHECK (one = 1),
-    schema_version integer NOT NULL,
-    size bigint NOT NULL,
-    frontier bytea NOT NULL,
-    root bytea NOT NULL
-);
-CREATE TABLE IF NOT EXISTS bridge_log.tiles (
-    level integer NOT NULL,
-    tile_index bigint NOT NULL,
-    root bytea NOT NULL,
-    hashes bytea,
-    PRIMARY KEY (level, tile_index)
-);
-CREATE TABLE IF NOT EXISTS bridge_log.cursors (
-    source text PRIMARY KEY,
-    version bigint NOT NULL,
-    state bytea NOT NULL
-);
-CREATE TABLE IF NOT EXISTS bridge_log.checkpoints (
-    size bigint PRIMARY KEY,
-    note bytea NOT NULL
-);
-"""
-# The head row always exists, so that there is something to lock before the first append.
-START_HEAD: LiteralString = """
-INSERT INTO bridge_log.head VALUES (1, %s, 0, %s, %s) ON CONFLICT DO NOTHING
-"""
-SCHEMA_FOUND: LiteralString = "SELECT to_regclass('bridge_log.head') IS NOT NULL"
-VERSION_FOUND: LiteralString = "SELECT schema_version FROM bridge_log.head"
-LOAD_HEAD: LiteralString = "SELECT frontier, root FROM bridge_log.head"
-LOCK_HEAD: LiteralString = "SELECT frontier, root FROM bridge_log.head FOR UPDATE"
-STORE_HEAD: LiteralString = "UPDATE bridge_log.head SET size = %s, frontier = %s, root = %s"
-LOAD_TAIL: LiteralString = """
-SELECT leaf FROM bridge_log.entries WHERE leaf_index >= %s ORDER BY leaf_index
-"""
-COPY_ENTRIES: LiteralString = "COPY bridge_log.entries FROM STDIN (FORMAT BINARY)"
-ENTRY_TYPES = ("int8", "text", "text", "text", "text", "bytea", "bytea")
-INSERT_TILE: LiteralString = "INSERT INTO bridge_log.tiles VALUES (%s, %s, %s, %s)"
-MOVE_CURSOR: LiteralString = """
-UPDATE bridge_log.cursors SET version = version + 1, state = %s WHERE source = %s AND version = %s
-"""
-START_CURSOR: LiteralString = """
-INSERT INTO bridge_log.cursors VALUES (%s, 1, %s) ON CONFLICT DO NOTHING
-"""
-LOAD_CURSOR: LiteralString = "SELECT version, state FROM bridge_log.cursors WHERE source = %s"
-KNOWN_IDS: LiteralString = "SELECT entry_id FROM bridge_log.entries WHERE entry_id = ANY(%s)"
-READ_ENTRIES: LiteralString = """
-SELECT * FROM bridge_log.entries WHERE leaf_index >= %s ORDER BY leaf_index LIMIT %s
-"""
-FIND_ENTRY: LiteralString = "SELECT * FROM bridge_log.entries WHERE entry_id = %s"
-READ_TILES: LiteralString = """
-SELECT hashes FROM bridge_log.tiles
-WHERE level = 0 AND tile_index BETWEEN %s AND %s ORDER BY tile_index
-"""
-READ_ROOTS: LiteralString = """
-SELECT root FROM bridge_log.tiles
-WHERE level = %s AND tile_index >= %s AND tile_index < %s ORDER BY tile_index
-"""
-READ_SIZE: LiteralString = "SELECT size FROM bridge_log.head"
-STORE_CHECKPOINT: LiteralString = """
-INSERT INTO bridge_log.checkpoints VALUES (%s, %s)
-ON CONFLICT (size) DO UPDATE SET note = excluded.note
-"""
-LATEST_CHECKPOINT: LiteralString = """
-SELECT size, note FROM bridge_log.checkpoints ORDER BY size DESC LIMIT 1
-"""
+from bridge.storage.postgres_event_log_sql import (
+    COPY_ENTRIES,
+    ENTRY_TYPES,
+    FIND_ENTRY,
+    INSERT_TILE,
+    KNOWN_IDS,
+    LATEST_CHECKPOINT,
+    LOAD_CURSOR,
+    LOAD_HEAD,
+    LOAD_TAIL,
+    LOCK_HEAD,
+    MOVE_CURSOR,
+    READ_ENTRIES,
+    READ_ROOTS,
+    READ_SIZE,
+    READ_TILES,
+    SCHEMA,
+    SCHEMA_FOUND,
+    SCHEMA_LOCK,
+    SCHEMA_VERSION,
+    START_CURSOR,
+    START_HEAD,
+    STORE_CHECKPOINT,
+    STORE_HEAD,
+    VERSION_FOUND,
+)
 
 # Long enough for a busy server's checkpoint, short enough that a capture role notices a lost one.
 LOCK_TIMEOUT_MS_DEFAULT = 5_000

@@ -13,6 +13,7 @@ from bridge.eventlog.leaf import LEAF_BYTES_MAX, make_leaf, payload_hash
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.errors import LimitExceeded
 from tests.eventlog.drafts import draft
+from tests.eventlog.examples import EXAMPLES
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 json_values = st.recursive(
@@ -22,6 +23,7 @@ json_values = st.recursive(
 )
 
 
+@EXAMPLES
 @given(
     kind=st.sampled_from(EntryKind),
     entry_id=texts,

@@ -21,6 +21,7 @@ from bridge.eventlog.stored_hashes import StoredHashes
 from bridge.model.errors import LogCorrupt
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.eventlog.drafts import drafts
+from tests.eventlog.examples import EXAMPLES
 from tests.eventlog.naive_merkle import naive_consistency, naive_inclusion, naive_root
 
 # The reference leaves, roots and proofs of the Certificate Transparency implementations.
@@ -129,6 +130,7 @@ def test_the_empty_tree() -> None:
 trees = st.integers(1, 70).map(lambda size: [b"leaf %d" % at for at in range(size)])
 
 
+@EXAMPLES
 @given(leaves=trees, data=st.data())
 def test_a_tree_grows_alike_in_any_batches(leaves: list[bytes], data: st.DataObject) -> None:
     frontier, rest = EMPTY_FRONTIER, leaves
@@ -140,6 +142,7 @@ def test_a_tree_grows_alike_in_any_batches(leaves: list[bytes], data: st.DataObj
     assert frontier.size == len(leaves)
 
 
+@EXAMPLES
 @given(leaves=trees, data=st.data())
 def test_inclusion_proofs_prove_and_nothing_else_does(
     leaves: list[bytes], data: st.DataObject
@@ -161,6 +164,7 @@ def test_inclusion_proofs_prove_and_nothing_else_does(
         assert not check_inclusion(leaf, index, size, root, changed)
 
 
+@EXAMPLES
 @given(leaves=trees, data=st.data())
 def test_consistency_proofs_prove_and_nothing_else_does(
     leaves: list[bytes], data: st.DataObject

@@ -16,6 +16,7 @@ from bridge.eventlog.note import (
 )
 from bridge.model.entry import TreeHead
 from bridge.model.errors import DecodeError, LogCorrupt
+from tests.eventlog.examples import EXAMPLES
 
 # golang.org/x/mod/sumdb/note, note_test.go.
 VKEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
@@ -54,6 +55,7 @@ def test_signatures_by_others_are_passed_over() -> None:
         open_note(other, key)
 
 
+@EXAMPLES
 @given(at=st.integers(0, len(NOTE) - 1), bit=st.integers(0, 7))
 def test_any_flipped_bit_is_found(at: int, bit: int) -> None:
     flipped = bytearray(NOTE)
@@ -82,6 +84,7 @@ def test_the_error_for_a_signing_key_does_not_show_it() -> None:
     assert PRIVATE[40:60] not in str(caught.value)
 
 
+@EXAMPLES
 @given(size=st.integers(0, 2**63), root=st.binary(min_size=32, max_size=32))
 def test_checkpoints_are_read_as_they_are_written(size: int, root: bytes) -> None:
     head = TreeHead(size=size, root=root)

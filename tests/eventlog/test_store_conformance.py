@@ -15,6 +15,7 @@ from bridge.model.errors import LimitExceeded, LogCorrupt, StaleCursor
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.eventlog.conftest import OpenStore
 from tests.eventlog.drafts import draft, drafts, move
+from tests.eventlog.examples import EXAMPLES
 from tests.eventlog.naive_merkle import naive_root
 
 
@@ -185,7 +186,7 @@ def test_threads_may_share_a_store(log: EventLogStore) -> None:
     assert log.head().root == naive_root([entry.leaf for entry in entries])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(EXAMPLES, max_examples=30)
 @given(counts=st.lists(st.integers(0, 40), max_size=12))
 def test_any_batches_give_the_same_tree(counts: list[int]) -> None:
     log = MemoryEventLog()

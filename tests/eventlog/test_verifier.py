@@ -21,6 +21,7 @@ from bridge.eventlog.verifier import verify
 from bridge.eventlog.verify_bundle import VERIFIER, verify_bundle
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.eventlog.drafts import drafts
+from tests.eventlog.examples import EXAMPLES
 
 COUNT = 60
 ENTRY_FILES = ["leaves.jsonl", "payloads.jsonl", "hashes.bin"]
@@ -127,7 +128,7 @@ def test_a_bundle_over_no_entries_is_never_verified(desk: Desk, tmp_path: Path) 
     assert "nothing to prove" in verdict.text
 
 
-@settings(max_examples=120, deadline=None)
+@settings(EXAMPLES, max_examples=120)
 @given(data=st.data())
 def test_any_flipped_bit_is_found_and_named(desk: Desk, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(SIGNED_FILES))
@@ -142,7 +143,7 @@ def test_any_flipped_bit_is_found_and_named(desk: Desk, data: st.DataObject) -> 
         assert any(f"{word} {index}" in text for word in ("entry", "line")), text
 
 
-@settings(max_examples=40, deadline=None)
+@settings(EXAMPLES, max_examples=40)
 @given(data=st.data())
 def test_a_removed_line_is_found_and_named(desk: Desk, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(ENTRY_FILES[:2]))
@@ -153,7 +154,7 @@ def test_a_removed_line_is_found_and_named(desk: Desk, data: st.DataObject) -> N
     assert f"tampered: {name}: line {at + 1} is not" in text
 
 
-@settings(max_examples=40, deadline=None)
+@settings(EXAMPLES, max_examples=40)
 @given(data=st.data())
 def test_swapped_lines_are_found_and_named(desk: Desk, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(ENTRY_FILES[:2]))
@@ -168,7 +169,7 @@ def test_swapped_lines_are_found_and_named(desk: Desk, data: st.DataObject) -> N
         assert f"it says that it is entry {second}" in text
 
 
-@settings(max_examples=40, deadline=None)
+@settings(EXAMPLES, max_examples=40)
 @given(data=st.data())
 def test_an_inserted_line_is_found_and_named(desk: Desk, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(ENTRY_FILES[:2]))
@@ -181,7 +182,7 @@ def test_an_inserted_line_is_found_and_named(desk: Desk, data: st.DataObject) ->
     assert f"line {at + 1} is not" in text or "goes on after entry" in text
 
 
-@settings(max_examples=80, deadline=None)
+@settings(EXAMPLES, max_examples=80)
 @given(data=st.data())
 def test_a_cut_tail_is_found_and_named(desk: Desk, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from([*SIGNED_FILES, "manifest.note"]))
@@ -269,7 +270,7 @@ def test_ed25519_reference_vectors(public: str, message: str, signature: str) ->
     assert not verify.ed25519_verify(key, good, text + b"x")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(EXAMPLES, max_examples=25)
 @given(seed=st.binary(min_size=32, max_size=32), message=st.binary(max_size=80), data=st.data())
 def test_ed25519_agrees_with_the_library(seed: bytes, message: bytes, data: st.DataObject) -> None:
     private = Ed25519PrivateKey.from_private_bytes(seed)
