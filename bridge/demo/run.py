@@ -219,7 +219,7 @@ class _Show:
         return sum(int(lane["writes"]) for lane in self._house.bridge.status()["lanes"])
 
     def _lanes_are_fresh(self) -> bool:
-        """Under traffic lanes are never empty for long; what matters is how old their writes are."""
+        """Under traffic lanes are never empty for long; what matters is the age of their writes."""
         lanes = self._house.bridge.status()["lanes"]
         return all(lane["oldest_age_s"] < FRESH_S for lane in lanes)
 

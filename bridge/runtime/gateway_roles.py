@@ -1,6 +1,7 @@
 """The two asyncio roles of the gateway: a worker of the data plane, and the replayer."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 import socket
@@ -18,6 +19,7 @@ from bridge.gateway.worker import serve
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
 from bridge.model.http import HttpRequest
 from bridge.model.observer import Observer
+from bridge.model.stage import GroupState
 from bridge.runtime.settings import GatewaySettings
 from bridge.runtime.telemetry import RunFileObserver
 from bridge.runtime.wiring import Stores
@@ -27,6 +29,8 @@ from bridge.storage.journal_owner import FileLock, OwnerLocks
 BACKLOG = 1_024
 # The replayer that waits for another one to end looks this often; it takes over within this time.
 TAKE_OVER_S = 0.2
+# How long an idle worker may decide by an old table when a switch was killed half-way.
+LOOK_FOR_SWITCHES_S = 1.0
 
 
 async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Event) -> None:
@@ -37,8 +41,19 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
     generation = stores.generation()
     owner = f"worker-{os.getpid()}-{secrets.token_hex(4)}"
 
+    loaded: list[GroupState] = []
+
     def load_table(number: int) -> RoutingTable:
-        return RoutingTable.build(routes, journal.groups(), number)
+        loaded[:] = journal.groups()
+        return RoutingTable.build(routes, loaded, number)
+
+    async def look_for_switches() -> None:
+        """The counter is the hint; this is the promise, should a switch die before its bump."""
+        while True:
+            await asyncio.sleep(LOOK_FOR_SWITCHES_S)
+            with contextlib.suppress(StorageUnavailable):
+                if list(journal.groups()) != loaded:
+                    generation.bump()
 
     def redecide(request: HttpRequest) -> Decision | None:
         table = load_table(generation.current())
@@ -57,6 +72,8 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
             limits=WriteLimits(drain_wait_ms=gateway.lane_wait_ms),
             observer=observer,
         )
+        looking = asyncio.create_task(look_for_switches())
+        stack.callback(looking.cancel)
         await serve(
             listen(gateway.host, gateway.port),
             load_table=load_table,
