@@ -19,7 +19,7 @@ class Client:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None, "the URL names its host"
-        self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+        self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> Got:
         """Send a request; `body` is sent as JSON, or as it is when it is bytes."""

@@ -87,7 +87,7 @@ def modern(modern_dsn: str) -> Iterator[Service]:
     server = uvicorn.Server(config)
     runner = threading.Thread(target=server.run)
     runner.start()
-    wait_until(lambda: server.started, what="the modern service")
+    wait_until(lambda: server.started, 60, "the modern service")
     port = server.servers[0].sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     with contextlib.closing(Client(url)) as client:

@@ -54,10 +54,10 @@ def test_both_keep_up_and_end(
     assert len(list(id_pairs(modern_dsn))) == 200
     wait_until(
         lambda: database.exists() and sum(row_counts(database).values()) == len(made),
-        timeout_s=30,
+        timeout_s=60,
         what="the read model to hold every row",
     )
     assert readmodel.poll() is None
     readmodel.send_signal(signal.SIGTERM)
-    assert readmodel.wait(timeout=20) == 0
+    assert readmodel.wait(timeout=60) == 0
     assert compare(shop.dsn, database) == []

@@ -104,6 +104,13 @@ def test_status_history_tells_the_order_of_writes(modern: Service) -> None:
     assert [status for (status,) in told] == ["open", "paid", "shipped", "open"]
 
 
+def test_what_the_database_cannot_hold_is_refused(modern: Service) -> None:
+    client = modern.client
+    assert client.call("GET", "/orders/%00").status == 422
+    assert client.call("POST", "/orders", {**new_order("r-1"), "note": "\0"}).status == 422
+    assert client.call("POST", "/orders", {**new_order("r-1"), "note": "\ud800"}).status == 422
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b""])
 def test_bodies_that_are_no_order_are_refused(modern: Service, body: bytes) -> None:
     assert modern.client.call("POST", "/orders", body).status == 422
@@ -124,4 +131,4 @@ def test_the_process_ends_cleanly(modern_dsn: str, server_process: StartServer) 
     client.close()
     process.send_signal(signal.SIGTERM)
     # uvicorn lets the signal's default action end the process after its own shutdown.
-    assert process.wait(timeout=15) in (0, -signal.SIGTERM)
+    assert process.wait(timeout=60) in (0, -signal.SIGTERM)

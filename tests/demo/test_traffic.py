@@ -1,11 +1,12 @@
 """Traffic against the systems themselves, and a checker that finds what is planted."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +15,11 @@ import pytest
 
 from bridge.demo.traffic.checker import check
 from bridge.demo.traffic.connection import LOST, Answer, ClientConnection
-from bridge.demo.traffic.generator import TrafficPlan, run_traffic
+from bridge.demo.traffic.generator import TrafficPlan, TrafficReport, run_traffic
 from bridge.demo.traffic.journal import Outcome, TrafficJournal, read_journals
 from bridge.demo.traffic.shopper import outcome_of
 from tests.demo.client import new_order
-from tests.demo.conftest import SMALL, Service
+from tests.demo.conftest import SMALL, Service, StartServer
 from tests.waiting import wait_until
 
 
@@ -27,10 +28,19 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "writes.jsonl"
 
 
-def plan(url: str, journal: Path, *, seconds: float = 2.0) -> TrafficPlan:
-    return TrafficPlan(
-        url=url, journal=journal, seed=7, rate=150, seconds=seconds, clients=4, sizes=SMALL
+def traffic_until(url: str, journal: Path, enough: Callable[[bytes], bool]) -> TrafficReport:
+    """Make traffic until the journal holds `enough`."""
+    plan = TrafficPlan(
+        url=url, journal=journal, seed=7, rate=150, seconds=120, clients=4, sizes=SMALL
     )
+    stop = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        report = pool.submit(run_traffic, plan, stop)
+        try:
+            wait_until(lambda: journal.exists() and enough(journal.read_bytes()), 60, "traffic")
+        finally:
+            stop.set()
+        return report.result()
 
 
 def statement(dsn: str, text: str, *parameters: object) -> int:
@@ -39,7 +49,7 @@ def statement(dsn: str, text: str, *parameters: object) -> int:
 
 
 def test_undisturbed_traffic_checks_out(shop: Service, journal: Path) -> None:
-    report = run_traffic(plan(shop.url, journal), threading.Event())
+    report = traffic_until(shop.url, journal, lambda told: told.count(b"acknowledged") > 50)
     assert report.reads_failed == report.refused == report.unknown == report.stale_reads == 0
     assert report.acknowledged == report.writes > 50
     assert report.reads > report.writes
@@ -52,7 +62,8 @@ def test_undisturbed_traffic_checks_out(shop: Service, journal: Path) -> None:
 
 
 def test_planted_losses_are_found(shop: Service, journal: Path) -> None:
-    run_traffic(plan(shop.url, journal), threading.Event())
+    wanted = (b'"create"', b'"payment"', b'"customer"')
+    traffic_until(shop.url, journal, lambda told: all(told.count(op) > 1 for op in wanted))
     writes = read_journals([journal])
     last = {(write.operation, write.key): write for write in writes}
     created = [key for operation, key in last if operation == "create"]
@@ -175,18 +186,16 @@ def test_outcomes_are_read_from_answers() -> None:
 
 
 def test_a_killed_service_leaves_unknown_writes_not_problems(
-    shop: Service, journal: Path, server_process: object
+    shop: Service, journal: Path, server_process: StartServer
 ) -> None:
-    assert callable(server_process)
     process, url = server_process("bridge.demo.legacy", shop.dsn)
-    stop = threading.Event()
-    traffic = threading.Thread(target=run_traffic, args=(plan(url, journal, seconds=30), stop))
-    traffic.start()
-    wait_until(lambda: journal.exists() and journal.read_bytes().count(b"acknowledged") > 40)
-    os.kill(process.pid, signal.SIGKILL)
-    wait_until(lambda: b'"unknown"' in journal.read_bytes(), what="a write without an answer")
-    stop.set()
-    traffic.join()
+
+    def enough(told: bytes) -> bool:
+        if told.count(b"acknowledged") > 40 and process.poll() is None:
+            process.kill()
+        return b'"unknown"' in told
+
+    traffic_until(url, journal, enough)
     found = check([journal], legacy_dsn=shop.dsn)
     assert found.problems == ()
     assert found.unknown > 0
@@ -217,9 +226,9 @@ def test_the_process_reports_when_it_is_stopped(shop: Service, journal: Path) ->
         stdout=subprocess.PIPE,
         text=True,
     )
-    wait_until(lambda: journal.exists() and b"acknowledged" in journal.read_bytes())
+    wait_until(lambda: journal.exists() and b"acknowledged" in journal.read_bytes(), 60)
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     report = json.loads(output)
     assert report["acknowledged"] == report["writes"] > 0

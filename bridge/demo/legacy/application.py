@@ -12,7 +12,7 @@ import psycopg
 
 from bridge.demo.legacy import catalog, customers, lines, orders, payments
 from bridge.demo.legacy.database import Cursor, Database, DatabaseDown, OutcomeLost
-from bridge.demo.legacy.requests import Refused, Reply, Request
+from bridge.demo.legacy.requests import Refused, Reply, Request, is_text
 from bridge.demo.legacy.server import Environ, StartResponse
 
 Handler: TypeAlias = Callable[[Cursor, Request], Reply]
@@ -70,10 +70,15 @@ class ShopApplication:
         return [json.dumps(reply.body, ensure_ascii=False, default=plain).encode()]
 
     def _answer(self, environ: Environ) -> Reply:
-        handler, params = self._match(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        # WSGI hands the path's bytes over as Latin-1.
+        path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
+        handler, params = self._match(environ["REQUEST_METHOD"], path)
+        query = dict(parse_qsl(environ["QUERY_STRING"]))
+        if not all(is_text(value) for value in (path, *query.values())):
+            raise Refused(400, "the request's target holds a character that no name has")
         request = Request(
             params=params,
-            query=dict(parse_qsl(environ["QUERY_STRING"])),
+            query=query,
             body=parsed(environ["wsgi.input"].read()),
         )
         return self._database.run(lambda cursor: handler(cursor, request))

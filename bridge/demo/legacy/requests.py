@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeGuard
 
 MONEY_MAX = Decimal("9999999.99")
 TEXT_LENGTH_MAX = 60_000
@@ -41,10 +41,21 @@ class Reply:
     body: Mapping[str, Any]
 
 
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether it is a text that the database can hold: no NUL, no half of a surrogate pair."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def text_field(body: Mapping[str, Any], name: str, *, length_max: int = 60) -> str:
     """Return a text that must be there and not empty."""
     value = body.get(name)
-    if not isinstance(value, str) or not 1 <= len(value) <= length_max or "\0" in value:
+    if not is_text(value) or not 1 <= len(value) <= length_max:
         raise Refused(422, f"{name} must be a text of 1 to {length_max} characters")
     return value
 
@@ -54,7 +65,7 @@ def optional_text(body: Mapping[str, Any], name: str, *, length_max: int) -> str
     value = body.get(name)
     if value is None:
         return None
-    if not isinstance(value, str) or len(value) > length_max or "\0" in value:
+    if not is_text(value) or len(value) > length_max:
         raise Refused(422, f"{name} must be null or a text of at most {length_max} characters")
     return value
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from bridge.demo.modern.reading import Refused, shown, shown_orders, shown_payments
 from bridge.demo.modern.shapes import NewOrder, NewPayment, NewStatus, NewTerms
@@ -44,8 +45,16 @@ def _add_errors(application: FastAPI) -> None:
     def refused(request: Request, exc: Refused) -> Response:
         return _json(exc.status, {"error": str(exc)})
 
+    @application.exception_handler(RequestValidationError)
+    def invalid(request: Request, exc: RequestValidationError) -> Response:
+        # Places and rules; the framework's own answer would repeat the values.
+        said = [f"{'.'.join(map(str, one['loc']))}: {one['type']}" for one in exc.errors()]
+        return _json(422, {"error": "; ".join(said)})
+
     @application.exception_handler(SQLAlchemyError)
     def failed(request: Request, exc: SQLAlchemyError) -> Response:
+        if isinstance(exc, DataError):  # A NUL in a text, for example.
+            return _json(422, {"error": "the database cannot hold a value of the request"})
         # The commit's own answer may be what was lost, so this promises nothing.
         return _json(500, {"error": "the database did not answer"})
 

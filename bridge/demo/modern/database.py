@@ -14,12 +14,16 @@ SESSION_OPTIONS = "-c TimeZone=UTC -c statement_timeout=10000"
 
 
 def create_schema(dsn: str) -> None:
-    """Create what is not there yet."""
+    """Create what is not there yet; forget idempotency keys of more than a day ago."""
     script = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
     with psycopg.connect(dsn) as connection:
         # Two services that start at once would otherwise trip over each other's CREATE.
         connection.execute("SELECT pg_advisory_xact_lock(4711)")
         connection.execute(script.encode())
+        # Callers that repeat a request do so within a day; the table must not grow for ever.
+        connection.execute(
+            "DELETE FROM idempotency WHERE created_at < clock_timestamp() - interval '24 hours'"
+        )
 
 
 def engine_for(dsn: str) -> Engine:

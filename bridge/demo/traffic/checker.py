@@ -36,7 +36,7 @@ class CheckReport:
     checked: dict[str, int]
     """Facts compared, per side."""
     excused: int
-    """Facts that a write of unknown outcome leaves open."""
+    """Facts left open: a later write has no known outcome, or did not go to this side."""
     unknown_writes: tuple[str, ...]
     problem_count: int
     problems: tuple[str, ...]

@@ -33,6 +33,7 @@ MIX: Final = {
     "payment": 7,
     "customer": 2,
 }
+NEED_ORDER: Final = frozenset({"read_order", "read_payments", "status", "line", "payment"})
 # Enough to follow up on; older orders are left alone, as shoppers do.
 ORDERS_REMEMBERED_MAX: Final = 200
 # How often a follow-up goes to an order that was there before the traffic.
@@ -88,17 +89,23 @@ class Shopper:
         self._journal = journal
         self._name = name
         self._random = random.Random(seed)
-        self._share = share
         self._sizes = sizes
+        index, count = share
+        self._free = list(range(FIRST_ORDER_NO + index, FIRST_ORDER_NO + sizes.orders, count))
+        """Numbers of seeded orders that this client may write to; customers likewise."""
+        self._customers = list(
+            range(FIRST_CUSTOMER_NO + index, FIRST_CUSTOMER_NO + sizes.customers, count)
+        )
         self._orders: list[KnownOrder] = []
         self._seeded: dict[int, KnownOrder] = {}
-        self._retired: set[str] = set()
         self._created = 0
         self._paid = 0
 
     def step(self) -> None:
         """Do one thing."""
         (action,) = self._random.choices(tuple(MIX), tuple(MIX.values()))
+        if action in NEED_ORDER and not self._orders and not self._free:
+            action = "create"  # All that it knew are retired.
         getattr(self, f"_{action}")()
 
     # Reads.
@@ -182,12 +189,9 @@ class Shopper:
         self._write("payment", order.key, "POST", f"/orders/{order.order_id}/payments", body)
 
     def _customer(self) -> None:
-        index, count = self._share
-        choices = range(index, self._sizes.customers, count)
-        number = FIRST_CUSTOMER_NO + self._random.choice(choices)
-        key = f"customer {number}"
-        if key in self._retired:
+        if not self._customers:
             return
+        number = self._random.choice(self._customers)
         body = {
             "name": f"顧客 {self._random.randint(1, 999_999)}",
             "email": None if self._random.random() < 0.2 else f"n{number}@example.jp",
@@ -195,7 +199,7 @@ class Shopper:
             "vip": self._random.random() < 0.1,
             "credit_limit": None if self._random.random() < 0.5 else self._price(),
         }
-        self._write("customer", key, "PUT", f"/customers/{number}", body)
+        self._write("customer", f"customer {number}", "PUT", f"/customers/{number}", body)
 
     # What both need.
 
@@ -239,19 +243,19 @@ class Shopper:
         return told if outcome is Outcome.ACKNOWLEDGED else None
 
     def _choose_order(self) -> KnownOrder:
-        if self._orders and self._random.random() >= SEEDED_SHARE:
+        if self._orders and (not self._free or self._random.random() >= SEEDED_SHARE):
             # Mostly recent ones, which is where follow-ups meet replays still on their way.
             return self._orders[-1 - int(self._random.betavariate(1, 3) * len(self._orders))]
-        index, count = self._share
-        while True:
-            number = FIRST_ORDER_NO + self._random.choice(range(index, self._sizes.orders, count))
-            known = KnownOrder(f"order {number}", str(number), 1)
-            if known.key not in self._retired:
-                return self._seeded.setdefault(number, known)
+        number = self._random.choice(self._free)
+        return self._seeded.setdefault(number, KnownOrder(f"order {number}", str(number), 1))
 
     def _retire(self, key: str) -> None:
-        self._retired.add(key)
         self._orders = [order for order in self._orders if order.key != key]
+        kind, _, number = key.partition(" ")
+        if kind == "order":
+            self._free.remove(int(number))
+        elif kind == "customer":
+            self._customers.remove(int(number))
 
     def _any_customer(self) -> int:
         return FIRST_CUSTOMER_NO + self._random.randrange(self._sizes.customers)
