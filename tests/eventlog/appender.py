@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bridge.eventlog.ports import EventLogStore
 from bridge.model.entry import CursorMove
+from bridge.storage import sqlite_event_log_wal
 from bridge.storage.postgres_event_log import PostgresEventLog
 from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.eventlog.drafts import drafts
@@ -24,6 +25,8 @@ def open_store(kind: str, place: str) -> EventLogStore:
 
 def main(kind: str, place: str, source: str, batches: str = "0") -> None:
     """Continue after the source's cursor."""
+    # Small, so that kills fall into the copying back of SQLite's write-ahead log, too.
+    sqlite_event_log_wal.WAL_BYTES = 200_000
     log = open_store(kind, place)
     cursor = log.cursor(source)
     version, made = (0, 0) if cursor is None else (cursor.version, json.loads(cursor.state)["made"])
