@@ -1,5 +1,6 @@
 """The backfill: complete, repeatable, and never against what the API wrote."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from bridge.consumer import ReceivedEvent
 from bridge.consumer.postgres_inbox import PostgresInbox
 from bridge.demo.legacy.population import FIRST_ORDER_NO
+from bridge.demo.modern.backfill import stop_at
 from bridge.demo.modern.importer import GROUP, apply, id_pairs, position
 from tests.demo.client import Client, new_order
 from tests.demo.conftest import Service
@@ -192,3 +194,17 @@ def test_orders_of_the_real_shop_are_not_mistaken(
     with psycopg.connect(modern.dsn) as connection:
         count = connection.execute("SELECT count(*), count(client_ref) FROM orders").fetchone()
     assert count == (3, 0)
+
+
+def test_it_stops_at_a_position_of_the_log(modern_dsn: str, inbox: PostgresInbox) -> None:
+    stop = threading.Event()
+    last = order_event(3)
+    watching = threading.Thread(target=stop_at, args=(modern_dsn, last.leaf_index, stop))
+    watching.start()
+    inbox.apply(GROUP, [order_event(1), line_event(2)], apply)
+    assert not stop.is_set()
+    inbox.apply(GROUP, [last], apply)
+    assert stop.wait(60)
+    watching.join()
+    # Whoever stops it first is heard as well.
+    stop_at(modern_dsn, last.leaf_index + 1, stop)
