@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bridge.consumer.event import ReceivedEvent
-from bridge.consumer.ports import RETENTION_LEAVES_DEFAULT
+from bridge.consumer.window import RETENTION_LEAVES_DEFAULT, moved_window
 
 Tables = dict[str, Any]
 
@@ -30,18 +30,19 @@ class MemoryInbox:
         """See `Inbox.apply`."""
         seen = dict(self._seen.get(group, {}))
         tables = copy.deepcopy(self.tables)
-        applied = 0
+        new = []
         for event in events:
-            if (event.source, event.id) in seen:
-                continue
-            seen[event.source, event.id] = event.leaf_index
-            handle(event, tables)
-            applied += 1
-        oldest = max([self.oldest(group), max(seen.values(), default=0) - self._retention_leaves])
-        self._seen[group] = {name: leaf for name, leaf in seen.items() if leaf >= oldest}
-        self._oldest[group] = oldest
+            if (event.source, event.id) not in seen:
+                seen[event.source, event.id] = event.leaf_index
+                handle(event, tables)
+                new.append(event)
+        oldest = moved_window(new, self.oldest(group), self._retention_leaves)
+        if oldest is not None:
+            seen = {name: leaf for name, leaf in seen.items() if leaf >= oldest}
+            self._oldest[group] = oldest
+        self._seen[group] = seen
         self.tables = tables
-        return applied
+        return len(new)
 
     def oldest(self, group: str) -> int:
         """See `Inbox.oldest`."""

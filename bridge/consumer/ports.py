@@ -9,15 +9,6 @@ from bridge.model.errors import BridgeError, Remedy
 Tx_co = TypeVar("Tx_co", covariant=True)
 """What a database gives a handler to write through, inside the open transaction."""
 
-RETENTION_LEAVES_DEFAULT = 1_000_000
-"""How many of the log's newest entries an inbox remembers.
-
-A duplicate comes from the broker (at most the prefetch), from the relay's window after a lost
-connection (about a thousand), or from a redrive of parked events, which may be days old; a million
-entries cover the first two many times over and cost about 100 MB. What is older than the window is
-parked, never applied on trust.
-"""
-
 
 class Refused(BridgeError):
     """Raised by a handler that understands an event and will not take it: a business refusal.

@@ -7,12 +7,10 @@ from typing import Any, Final
 import psycopg
 
 from bridge.consumer.event import ReceivedEvent
-from bridge.consumer.ports import RETENTION_LEAVES_DEFAULT
+from bridge.consumer.window import RETENTION_LEAVES_DEFAULT, moved_window
 from bridge.model.errors import StorageUnavailable
 
 _CONNECT_TIMEOUT_S: Final = 10
-# Forgetting in steps of a hundredth of the window keeps it off almost every commit.
-_FORGET_STEPS: Final = 100
 # Two replicas that start together must not create the tables at once (catalog race).
 _TABLES_LOCK: Final = 0x6C62_696E_626F_78  # "lbinbox"
 
@@ -117,9 +115,8 @@ class PostgresInbox:
         self, connection: "psycopg.Connection[Any]", group: str, new: list[ReceivedEvent]
     ) -> int | None:
         """Forget what is too old; return the new oldest leaf when it moved."""
-        newest = max((event.leaf_index for event in new), default=0)
-        oldest = newest - self._retention_leaves
-        if oldest < self.oldest(group) + max(1, self._retention_leaves // _FORGET_STEPS):
+        oldest = moved_window(new, self.oldest(group), self._retention_leaves)
+        if oldest is None:
             return None
         connection.execute(_FORGET, (group, oldest))
         connection.execute(_MOVE, (group, oldest))

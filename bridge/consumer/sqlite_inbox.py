@@ -9,13 +9,11 @@ from typing import Final
 import orjson
 
 from bridge.consumer.event import ReceivedEvent
-from bridge.consumer.ports import RETENTION_LEAVES_DEFAULT
+from bridge.consumer.window import RETENTION_LEAVES_DEFAULT, moved_window
 from bridge.model.errors import StorageUnavailable
 
 # Readers of the read model may hold the file; a second writer would be a mistake, but a short one.
 _BUSY_TIMEOUT_S: Final = 10.0
-# Forgetting in steps of a hundredth of the window keeps it off almost every commit.
-_FORGET_STEPS: Final = 100
 
 # Event ids sort in commit order, so the first B-tree is only ever appended to. The window says
 # what was forgotten: events below `oldest` may have been applied.
@@ -108,9 +106,8 @@ class SqliteInbox:
         self, connection: sqlite3.Connection, group: str, new: list[ReceivedEvent]
     ) -> int | None:
         """Forget what is too old; return the new oldest leaf when it moved."""
-        newest = max((event.leaf_index for event in new), default=0)
-        oldest = newest - self._retention_leaves
-        if oldest < self.oldest(group) + max(1, self._retention_leaves // _FORGET_STEPS):
+        oldest = moved_window(new, self.oldest(group), self._retention_leaves)
+        if oldest is None:
             return None
         connection.execute(_FORGET, (group, oldest))
         connection.execute(_MOVE, (group, oldest))
