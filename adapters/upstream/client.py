@@ -114,9 +114,7 @@ class _Exchange:
         if self.sent:
             self.failed_after_sending(failure.detail)
         elif not self.connection.done():
-            self.connection.set_exception(
-                UpstreamUnavailable(f"cannot send to upstream {self._upstream!r}: {failure.detail}")
-            )
+            self.connection.set_exception(UpstreamUnavailable(failure.detail))
 
     def failed_after_sending(self, why: str) -> None:
         if not self.answer.done():

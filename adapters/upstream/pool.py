@@ -1,6 +1,7 @@
 """Bounded keep-alive connections to one upstream."""
 
 import asyncio
+import os
 import select
 import time
 from collections import deque
@@ -175,7 +176,8 @@ class Pool:
 
 
 def _reason(exc: OSError) -> str:
-    return (exc.strerror or type(exc).__name__).lower()
+    # asyncio replaces the system's words by "Connect call failed" and the address.
+    return os.strerror(exc.errno).lower() if exc.errno else type(exc).__name__
 
 
 def _has_news(connection: Connection) -> bool:

@@ -71,6 +71,11 @@ class ClientTransport(asyncio.Protocol):
             self.resume_receiving()
             self.transport.write_eof()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether everything was sent and only the client's own end is waited for."""
+        return self.step is Step.LINGER and self.transport.get_write_buffer_size() == 0
+
     def throw_away(self, data: bytes) -> None:
         """Read what a refused client still sends, up to a bound."""
         self._to_throw -= len(data)

@@ -207,11 +207,6 @@ class Plane:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a connection or a write is still under way."""
-        return bool(self.connections or self._tasks)
-
     async def finish_tasks(self, within_s: float) -> int:
         """Wait for the writes under way; return how many had to be left and are cancelled."""
         if not self._tasks:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from bridge.gateway.decision import Decision, Route
 from bridge.gateway.framing import MessageRefused
-from bridge.gateway.target import segments
+from bridge.gateway.target import loose_segments, segments
 from bridge.model.errors import ConfigInvalid
 from bridge.model.stage import GroupState, Side, Stage
 
@@ -103,6 +103,8 @@ class RoutingTable:
         path = target.partition(b"?")[0]
         try:
             parts = segments(path)
+            unclear = b"//" in path or b";" in path or path[-1:] == b"/"
+            loose = loose_segments(path) if unclear else None
         except MessageRefused as refused:
             return Refusal(refused.status, "ambiguous-path", refused.detail)
         named = self._hosts.get(host) if host is not None and self._hosts else None
@@ -112,8 +114,8 @@ class RoutingTable:
             leaf = _find(root, parts, 0, method, params, allowed)
             if leaf is None:
                 continue
-            if b"//" in path or b";" in path or path[-1:] == b"/":
-                other = _find(root, _loosened(parts), 0, method, [], [])
+            if loose is not None:
+                other = _find(root, loose, 0, method, [], [])
                 if other is not None and other is not leaf and other.route.writes:
                     return Refusal(
                         400,
@@ -237,8 +239,3 @@ def _of(methods: Mapping[bytes, _Leaf], method: bytes, allowed: list[bytes]) -> 
     if leaf is None:
         allowed.extend(methods)
     return leaf
-
-
-def _loosened(parts: list[str]) -> list[str]:
-    """The path as a back end reads it that merges slashes and cuts `;parameters` off."""
-    return [kept for part in parts if (kept := part.partition(";")[0])] or [""]

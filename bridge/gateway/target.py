@@ -81,6 +81,16 @@ def segments(path: bytes) -> list[str]:
     return [_decoded(part) for part in _without_dots(path[1:].split(b"/"))]
 
 
+def loose_segments(path: bytes) -> list[str]:
+    """Return the segments as a back end reads them that merges slashes and cuts `;parameters` off.
+
+    Raises:
+        MessageRefused: as `segments`.
+    """
+    parts = [kept for part in path.split(b"/") if (kept := part.partition(b";")[0])]
+    return [_decoded(part) for part in _without_dots(parts or [b""])]
+
+
 def _without_dots(parts: list[bytes]) -> list[bytes]:
     kept: list[bytes] = []
     for part in parts:

@@ -106,9 +106,9 @@ async def _drain(plane: Plane, observer: Observer) -> None:
     deadline = time.monotonic() + plane.settings.drain_ms / 1000
     for connection in tuple(plane.connections):
         connection.drain()
-    while plane.connections and time.monotonic() < deadline:
+    while _under_way(plane) and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_S)
-    left = len(plane.connections)
+    left = _under_way(plane)
     for connection in tuple(plane.connections):
         connection.transport.abort()
     # A write that was begun is finished or in doubt; its own timeouts bound the wait for it.
@@ -117,3 +117,7 @@ async def _drain(plane: Plane, observer: Observer) -> None:
         pool.close()
     await asyncio.sleep(0)  # Aborted transports close their sockets in the loop's next round.
     observer.note("drained", connections_left=left, writes_left=left_writes)
+
+
+def _under_way(plane: Plane) -> int:
+    return sum(not connection.is_done for connection in plane.connections)

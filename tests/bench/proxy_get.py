@@ -16,13 +16,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+
+from tests.waiting import wait_until
 
 NAME = "proxy_get"
 RUNS = 5
@@ -119,9 +120,7 @@ def run() -> dict[str, Any]:
         "runs": RUNS,
         "spread": f"{min(ratios):.3f}-{max(ratios):.3f}",
         "requests_per_s": round(statistics.median(load.requests_per_s for load in ours)),
-        "against_requests_per_s": round(
-            statistics.median(load.requests_per_s for load in peers)
-        ),
+        "against_requests_per_s": round(statistics.median(load.requests_per_s for load in peers)),
     }
 
 
@@ -140,19 +139,20 @@ def _process(argv: list[str], port: int) -> Iterator[psutil.Process]:
     """Run a process until it listens on `port`, and end it afterwards."""
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError as exc:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"{argv[-1]} does not listen on port {port}") from exc
-                time.sleep(0.05)  # Not a test: waits for a foreign program to come up.
+        wait_until(lambda: _listens(process, port), what=f"{argv[3]} on port {port}")
         yield psutil.Process(process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
+
+
+def _listens(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    if process.poll() is not None:
+        raise RuntimeError(f"cannot measure {NAME}: a server ended with {process.returncode}")
+    with suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
 
 
 @contextmanager

@@ -32,6 +32,7 @@ class RecordingWritePath:
         self.reads: list[tuple[Decision, HttpRequest]] = []
         self.finished = 0
         self.gate: asyncio.Event | None = None
+        self.bug: Exception | None = None
         self.answer = HttpResponse(
             status=201, reason=b"Created", headers=((b"X-Side", b"legacy"),), body=b"{}"
         )
@@ -41,6 +42,8 @@ class RecordingWritePath:
         self.writes.append((decision, request))
         if self.gate is not None:
             await self.gate.wait()
+        if self.bug is not None:
+            raise self.bug
         self.finished += 1
         return self.answer
 
@@ -156,7 +159,7 @@ class Gateway:
         }
         await serve(
             self._listener,
-            load_table=self.load,
+            load_table=lambda generation: self.load(generation),
             generation=self.generation,
             slot=0,
             write_path=self.write_path,

@@ -41,6 +41,8 @@ class Upstream:
     def __init__(self) -> None:
         self.at: dict[bytes, Behaviour] = {}
         self.received: list[Message] = []
+        self.default: Behaviour | None = None
+        """Behaves at every target that is not in `at`."""
         self.reader: Callable[[Wire], Message] | None = None
         """Reads the next requests instead of `Wire.message`."""
         self.connections = 0
@@ -72,7 +74,7 @@ class Upstream:
             while True:
                 request = self._read(wire)
                 self.received.append(request)
-                behave = self.at.get(request.target.partition(b"?")[0], replies(OK))
+                behave = self.at.get(request.target.partition(b"?")[0], self.default or replies(OK))
                 behave(wire, request)
 
     def _read(self, wire: Wire) -> Message:
