@@ -6,6 +6,7 @@ from typing import Any
 from adapters.rabbitmq.errors import BrokerAddress, explain_declare, is_richer
 from adapters.rabbitmq.session import Call, Session
 from bridge.delivery.topology import QueueSpec, Topology
+from bridge.model.group_queue import PARK_ARGUMENTS, queue_arguments
 
 
 async def declare(session: Session, topology: Topology, broker: BrokerAddress) -> None:
@@ -29,7 +30,10 @@ async def declare(session: Session, topology: Topology, broker: BrokerAddress) -
     exchange = topology.exchange
     await step(f"exchange {exchange!r}", lambda channel: _exchange(channel, exchange))
     for queue in topology.queues:
-        await step(f"queue {queue.name!r}", _queue(queue))
+        if queue.park_queue is not None:
+            park = _queue(queue.park_queue, PARK_ARGUMENTS)
+            await step(f"queue {queue.park_queue!r}", park)
+        await step(f"queue {queue.name!r}", _queue(queue.name, _arguments(queue)))
         for pattern in queue.bindings:
             await step(
                 f"binding {pattern!r} of queue {queue.name!r}",
@@ -43,8 +47,16 @@ def _exchange(channel: Any, name: str) -> Call:
     )
 
 
-def _queue(queue: QueueSpec) -> Callable[[Any], Call]:
-    arguments: dict[str, str | bool] = {
+def _queue(name: str, arguments: dict[str, str | bool | int]) -> Callable[[Any], Call]:
+    return lambda channel: (
+        lambda done: channel.queue_declare(name, durable=True, arguments=arguments, callback=done)
+    )
+
+
+def _arguments(queue: QueueSpec) -> dict[str, str | bool | int]:
+    if queue.park_queue is not None:
+        return queue_arguments(queue.park_queue)
+    arguments: dict[str, str | bool | int] = {
         "x-queue-type": "quorum",
         # Inert until a policy sets a length; then a full queue answers "no" and we send again,
         # while the default would drop its oldest message without a word.
@@ -52,11 +64,7 @@ def _queue(queue: QueueSpec) -> Callable[[Any], Call]:
     }
     if queue.single_active_consumer:
         arguments["x-single-active-consumer"] = True
-    return lambda channel: (
-        lambda done: channel.queue_declare(
-            queue.name, durable=True, arguments=arguments, callback=done
-        )
-    )
+    return arguments
 
 
 def _binding(queue: str, exchange: str, pattern: str) -> Callable[[Any], Call]:

@@ -22,6 +22,7 @@ import pika
 from pika import exceptions as pika_errors
 
 from bridge.model.errors import ConfigInvalid, SinkUnavailable
+from bridge.model.group_queue import PARK_ARGUMENTS, queue_arguments
 
 # A broker that does not answer at all within this time is down for our purposes.
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -31,9 +32,6 @@ CONFIRM_TIMEOUT_S: Final = 30.0
 HEARTBEAT_S: Final = 30
 # The I/O thread wakes for each frame and each call; this only bounds a turn without either.
 _TURN_S: Final = 1.0
-# A crash guard against an event that kills the process that handles it: after so many deliveries
-# the broker moves it to the park queue. Restarts of a whole machine stay far below.
-DELIVERY_LIMIT: Final = 100
 
 _GONE = (pika_errors.AMQPError, OSError)
 
@@ -223,19 +221,8 @@ class BrokerLink:
         plan = self._plan
         channel = connection.channel()
         channel.exchange_declare(plan.exchange, exchange_type="topic", durable=True)
-        channel = _declare_queue(connection, channel, plan.park_queue, _PARK_ARGUMENTS)
-        arguments = {
-            "x-queue-type": "quorum",
-            # Order per key over restarts and replicas: one consumer at a time.
-            "x-single-active-consumer": True,
-            "x-delivery-limit": DELIVERY_LIMIT,
-            # At-least-once dead-lettering wants `reject-publish`, which is inert without a length.
-            "x-overflow": "reject-publish",
-            "x-dead-letter-exchange": "",
-            "x-dead-letter-routing-key": plan.park_queue,
-            "x-dead-letter-strategy": "at-least-once",
-        }
-        channel = _declare_queue(connection, channel, plan.queue, arguments)
+        channel = _declare_queue(connection, channel, plan.park_queue, PARK_ARGUMENTS)
+        channel = _declare_queue(connection, channel, plan.queue, queue_arguments(plan.park_queue))
         for pattern in plan.bindings:
             channel.queue_bind(plan.queue, plan.exchange, routing_key=pattern)
         self._channel = channel
@@ -262,9 +249,6 @@ class BrokerLink:
     def _on_cancelled(self, _frame: Any) -> None:
         # The queue was deleted or lost its leader: start again from the declaration.
         self._fail(SinkUnavailable(f"the broker cancelled the consumer of {self._plan.queue!r}"))
-
-
-_PARK_ARGUMENTS: Final = {"x-queue-type": "quorum"}
 
 
 def _declare_queue(connection: Any, channel: Any, name: str, arguments: dict[str, Any]) -> Any:

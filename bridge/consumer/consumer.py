@@ -22,6 +22,7 @@ from bridge.consumer.event import EventReader, ReceivedEvent, Unreadable
 from bridge.consumer.ports import Inbox, Refused
 from bridge.contracts import ContractSet
 from bridge.model.errors import SinkUnavailable, StorageUnavailable
+from bridge.model.group_queue import park_queue_name
 from bridge.model.observer import Observer, SilentObserver
 
 Tx = TypeVar("Tx")
@@ -71,7 +72,7 @@ class Consumer(Generic[Tx]):
         self._plan = QueuePlan(
             exchange=exchange,
             queue=queue,
-            park_queue=f"c.{group}.park",
+            park_queue=park_queue_name(group),
             bindings=tuple(bindings),
             prefetch=prefetch,
         )

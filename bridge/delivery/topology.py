@@ -23,6 +23,9 @@ class QueueSpec:
     """Topic patterns over `domain.entity.event.vMAJOR`: `*` is one word, `#` any number."""
     single_active_consumer: bool = False
     """Whether only one consumer at a time gets messages, which keeps order across restarts."""
+    park_queue: str | None = None
+    """Set for a consumer group's queue: it is declared exactly as the consumer kit would, with
+    this queue for what the group cannot handle."""
 
     def __post_init__(self) -> None:
         """Refuse what no broker would take."""

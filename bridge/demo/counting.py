@@ -4,8 +4,10 @@ from typing import Any, NamedTuple
 
 import pika
 
-COUNTER_QUEUE = "c.counter"
-"""A queue that nobody consumes during the run; it gets a copy of every event."""
+from bridge.model.group_queue import queue_name
+
+COUNTER_GROUP = "counter"
+"""A group whose queue nobody consumes during the run; it gets a copy of every event."""
 
 PREFETCH = 1_000
 # Longer than the broker ever pauses between two messages that are there.
@@ -20,7 +22,7 @@ class Counted(NamedTuple):
     """Distinct message ids; less than `messages` when some were published twice."""
 
 
-def count_queue(url: str, queue: str = COUNTER_QUEUE) -> Counted:
+def count_queue(url: str, queue: str = queue_name(COUNTER_GROUP)) -> Counted:
     """Empty `queue` and count messages and distinct event ids."""
     connection: Any = pika.BlockingConnection(pika.URLParameters(url))
     try:

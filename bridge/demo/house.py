@@ -12,8 +12,10 @@ import psycopg
 from psycopg import sql
 
 from bridge.capture.cursor import parse_cursor
+from bridge.contracts import ContractSet
 from bridge.demo.counting import Counted, count_queue
-from bridge.demo.gateway_process import BridgeProcess
+from bridge.demo.gateway_process import BridgeProcess, CommandFailed
+from bridge.demo.legacy.population import Sizes
 from bridge.demo.legacy.seed import seed as seed_shop
 from bridge.demo.modern.importer import id_pairs
 from bridge.demo.places import data_root
@@ -37,9 +39,10 @@ KNOWN_PAIRS = (
 class DemoHouse:
     """The legacy system, the modern service, Legacy Bridge beside them, and two consumers."""
 
-    def __init__(self, folder: Path, *, seed: int) -> None:
+    def __init__(self, folder: Path, *, seed: int, sizes: Sizes | None = None) -> None:
         self.folder = folder
         self.seed = seed
+        self.sizes = sizes or Sizes()
         self._stack = ExitStack()
         self.root = data_root()
         self.readmodel_file = folder / "readmodel.db"
@@ -58,9 +61,12 @@ class DemoHouse:
         self.legacy_dsn = self.postgres.dsn("shop")
         self.modern_dsn = self.postgres.dsn("orders")
 
-    def seed_legacy(self) -> int:
-        """Load the legacy database; return its rows."""
-        return sum(seed_shop(self.legacy_dsn, seed=self.seed).values())
+    def seed_legacy(self) -> tuple[int, int]:
+        """Load the legacy database; return its rows, and how many of them are in captured tables."""
+        rows = seed_shop(self.legacy_dsn, seed=self.seed, sizes=self.sizes)
+        contracts = ContractSet.load(self.root / "contracts", type_prefix="com.example")
+        captured = {table.partition(".")[2] for table in contracts.tables("shop")}
+        return sum(rows.values()), sum(rows[table] for table in captured)
 
     def start_applications(self) -> None:
         """Start the legacy application and the modern service."""
@@ -119,6 +125,9 @@ class DemoHouse:
             "--rate", str(rate),
             "--seconds", str(seconds),
             "--run", run,
+            "--customers", str(self.sizes.customers),
+            "--products", str(self.sizes.products),
+            "--orders", str(self.sizes.orders),
         )  # fmt: skip
         traffic.start()
         return traffic
@@ -135,18 +144,32 @@ class DemoHouse:
         self.bridge.command("ids", "import", "orders", "order", str(file))
         return len(pairs)
 
-    def finish_backfill(self, until: int) -> DemoProcess:
-        """Start the backfill once more; it ends by itself after log entry `until`."""
+    def finish_backfill(self, within_s: float) -> int:
+        """Import what was written up to now, end the import, and tell the gateway the ids.
+
+        With the lanes held since the switch to `dual`, everything later is in the journal. Returns
+        how many orders the modern service got.
+        """
+        position = self.source_position()
+        self.bridge.wait_for(
+            "capture has all writes from before dual",
+            lambda: self.captured_position() >= position,
+            within_s,
+        )
+        self.backfill.stop()
         finishing = self._process(
             "backfill-end",
             "bridge.demo.modern.backfill",
             "--broker", self.rabbitmq.url,
             "--dsn", self.modern_dsn,
             "--contracts", str(self.root / "contracts"),
-            "--until", str(until),
+            "--until", str(self.last_event()),
         )  # fmt: skip
         finishing.start()
-        return finishing
+        code = finishing.wait(within_s)
+        if code != 0:
+            raise CommandFailed(f"cannot finish the backfill: it ended with {code}")
+        return self.import_ids()
 
     def known_pairs(self) -> list[tuple[str, str]]:
         """Return the (legacy id, modern id) pairs that the gateway knows of orders."""

@@ -18,6 +18,7 @@ class Facts:
     """Figures of one run, each from its own place."""
 
     legacy_rows: int = 0
+    captured_rows: int = 0
     snapshot_s: float = 0.0
     entries: dict[EntryKind, int] = field(default_factory=dict)
     published: int = 0
@@ -48,8 +49,8 @@ def contradictions(facts: Facts) -> list[str]:
             problems.append(f"{count:,} events {name}, but {events:,} in the log")
     if facts.messages != facts.published:
         problems.append(f"{facts.messages:,} messages, but {facts.published:,} distinct events")
-    if events < facts.legacy_rows:
-        problems.append(f"{events:,} events, but {facts.legacy_rows:,} rows were there before")
+    if events < facts.captured_rows:
+        problems.append(f"{events:,} events, but {facts.captured_rows:,} rows were there before")
     if facts.entries.get(EntryKind.PARKED, 0):
         problems.append(f"{facts.entries[EntryKind.PARKED]:,} events broke their contract")
     switches = facts.entries.get(EntryKind.ROUTE, 0)
@@ -89,6 +90,7 @@ def print_facts(console: Console, facts: Facts, problems: list[str]) -> None:
     table.add_column()
     events = facts.entries.get(EntryKind.EVENT, 0)
     table.add_row("rows in the legacy database before", f"{facts.legacy_rows:,}")
+    table.add_row("of them in captured tables", f"{facts.captured_rows:,}")
     table.add_row("events captured and logged", f"{events:,}")
     table.add_row("events published and confirmed", f"{facts.published:,}")
     table.add_row("events consumed", f"{facts.consumed:,}")

@@ -20,7 +20,7 @@ from bridge.demo.servers.packages import ensure
 from bridge.demo.traffic.checker import check
 from bridge.eventlog.verify_bundle import verify_bundle
 from bridge.model.entry import EntryKind
-from bridge.model.errors import BridgeError, ConfigInvalid
+from bridge.model.errors import ConfigInvalid
 
 # Requests per second of the traffic: two cores also carry servers, gateway and consumers.
 RATE = 100.0
@@ -87,7 +87,7 @@ class _Show:
         self._say("starting private PostgreSQL and RabbitMQ")
         house.start_servers()
         self._say("loading the legacy database")
-        facts.legacy_rows = house.seed_legacy()
+        facts.legacy_rows, facts.captured_rows = house.seed_legacy()
         self._say(f"{facts.legacy_rows:,} rows; starting both applications and Legacy Bridge")
         house.start_applications()
         house.bridge.up()
@@ -113,7 +113,7 @@ class _Show:
             console=self._console,
             transient=True,
         ) as bar:
-            task = bar.add_task("capture", total=self._facts.legacy_rows)
+            task = bar.add_task("capture", total=self._facts.captured_rows)
 
             def captured() -> bool:
                 bar.update(task, completed=house.log_size())
@@ -138,7 +138,8 @@ class _Show:
         facts.switch_ms["dual"] = self._switch("dual", "start dual write")
         mirrored_from = time.time()
         self._say("dual write is on, lanes held: the backfill catches up")
-        self._backfill()
+        facts.ids_imported = house.finish_backfill(PATIENCE_S)
+        self._say(f"{facts.ids_imported:,} orders backfilled, their ids are known")
         house.bridge.command("lanes", "resume", "orders", "--reason", "backfill is done")
         house.bridge.wait_for("lanes are fresh", self._lanes_are_fresh, PATIENCE_S)
         self._stage("dual", seconds)
@@ -152,9 +153,10 @@ class _Show:
 
         facts.switch_ms["modern"] = self._switch("modern", "modern becomes the authority")
         self._stage("modern", seconds)
+        # Until here every write went to both sides; the roll back itself comes some moment later.
+        facts.mirrored = (mirrored_from, time.time())
         report = house.bridge.query("rollback", "orders", "--reason", "show the way back")
         facts.switch_ms["legacy (roll back)"] = float(report["took_ms"])
-        facts.mirrored = (mirrored_from, time.time())
         self._say(f"rolled back in {report['took_ms']} ms")
         self._stage("legacy again", max(2, seconds // 2))
         traffic.stop()
@@ -164,23 +166,6 @@ class _Show:
         report = self._house.bridge.query("switch", "orders", to, "--reason", reason)
         self._say(f"switched to {to} in {report['took_ms']} ms on {report['workers']} workers")
         return float(report["took_ms"])
-
-    def _backfill(self) -> None:
-        house = self._house
-        position = house.source_position()
-        house.bridge.wait_for(
-            "capture has all writes from before dual",
-            lambda: house.captured_position() >= position,
-            PATIENCE_S,
-        )
-        until = house.last_event()
-        house.backfill.stop()
-        finishing = house.finish_backfill(until)
-        code = finishing.wait(PATIENCE_S)
-        if code != 0:
-            raise BridgeError(f"cannot finish the backfill: it ended with {code}")
-        self._facts.ids_imported = house.import_ids()
-        self._say(f"{self._facts.ids_imported:,} orders backfilled, their ids are known")
 
     def _stage(self, name: str, seconds: int) -> None:
         before = self._house.requests_answered()

@@ -51,10 +51,13 @@ class SourceSettings(Section):
     """Publication; `bridge_NAME` when absent."""
 
 
-class QueueSettings(Section):
-    """A queue that the gateway declares for a consumer group."""
+class GroupSettings(Section):
+    """A consumer group whose queue is made before its first consumer comes, so it misses nothing.
 
-    name: str = Field(min_length=1, max_length=200)
+    Its queue is `c.NAME`; what it cannot handle goes to `c.NAME.park`.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,60}$")
     bind: tuple[str, ...] = ("#",)
     """Binding patterns of the topic exchange, e.g. `shop.order.*.v1`."""
 
@@ -65,7 +68,7 @@ class DeliverySettings(Section):
     url: str
     """`amqp://user:password@host:port/vhost`; best given by `BRIDGE_DELIVERY__URL`."""
     exchange: str = "lb.events"
-    queues: tuple[QueueSettings, ...] = ()
+    groups: tuple[GroupSettings, ...] = ()
 
 
 class UpstreamSettings(Section):

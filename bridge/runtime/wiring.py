@@ -17,6 +17,7 @@ from bridge.eventlog.signer import Signer
 from bridge.gateway.decision import Route
 from bridge.gateway.routes import load_routes
 from bridge.model.errors import ConfigInvalid
+from bridge.model.group_queue import park_queue_name, queue_name
 from bridge.model.observer import Observer
 from bridge.model.stage import GroupState, Side
 from bridge.runtime.settings import DeliverySettings, GatewaySettings, Settings
@@ -197,7 +198,14 @@ def rabbitmq_sink(settings: Settings, observer: Observer | None = None) -> Rabbi
     delivery = delivery_settings(settings)
     topology = Topology(
         exchange=delivery.exchange,
-        queues=tuple(QueueSpec(name=queue.name, bindings=queue.bind) for queue in delivery.queues),
+        queues=tuple(
+            QueueSpec(
+                name=queue_name(group.name),
+                bindings=group.bind,
+                park_queue=park_queue_name(group.name),
+            )
+            for group in delivery.groups
+        ),
     )
     return RabbitMQSink(
         delivery.url, topology, type_prefix=settings.contracts.type_prefix, observer=observer

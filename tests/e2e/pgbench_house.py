@@ -15,7 +15,7 @@ import psycopg
 import yaml
 
 from bridge.capture.cursor import parse_cursor
-from bridge.demo.counting import COUNTER_QUEUE, count_queue
+from bridge.demo.counting import COUNTER_GROUP, count_queue
 from bridge.demo.gateway_process import BridgeProcess, CommandFailed
 from bridge.demo.process import DemoProcess
 from bridge.demo.servers import PrivatePostgres, PrivateRabbitMQ
@@ -212,9 +212,9 @@ class PgbenchHouse:
                     "sources": {"pgbench": {"dsn": self.postgres.dsn()}},
                     "delivery": {
                         "url": self.rabbitmq.url,
-                        "queues": [
-                            {"name": pgbench_readmodel.QUEUE, "bind": pgbench_readmodel.BINDINGS},
-                            {"name": COUNTER_QUEUE, "bind": pgbench_readmodel.BINDINGS},
+                        "groups": [
+                            {"name": pgbench_readmodel.GROUP, "bind": pgbench_readmodel.BINDINGS},
+                            {"name": COUNTER_GROUP, "bind": pgbench_readmodel.BINDINGS},
                         ],
                     },
                     "gateway": {

@@ -10,9 +10,10 @@ from bridge.consumer import Consumer, ReceivedEvent
 from bridge.consumer.sqlite_inbox import SqliteInbox
 from bridge.contracts import ContractSet
 from bridge.model.change import ChangeKind
+from bridge.model.group_queue import queue_name
 
 CONTRACTS = Path(__file__).resolve().parent.parent / "pgbench_contracts"
-QUEUE = "c.pgbench"
+GROUP = "pgbench"
 BINDINGS = ["pgbench.#"]
 
 # Per subject: table, key column, value columns; history has no key and is only ever added to.
@@ -79,12 +80,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     consumer = Consumer(
         arguments.url,
-        QUEUE,
+        queue_name(GROUP),
         BINDINGS,
         handle,
         SqliteInbox(arguments.file, prepare=prepare),
         ContractSet.load(CONTRACTS, type_prefix="com.example"),
-        group="pgbench",
+        group=GROUP,
     )
     consumer.run(stop)
 

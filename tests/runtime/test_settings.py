@@ -41,7 +41,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("gateway: {prot: 80}\n", "unknown key 'gateway.prot'; did you mean 'port'?"),
         ("sources: {shop: {dns: x}}\n", "unknown key 'sources.shop.dns'; did you mean 'dsn'?"),
         ("gateway: {upstreams: {a: {ulr: x}}}\n", "did you mean 'url'?"),
-        ("delivery: {url: a, queues: [{nmae: q}]}\n", "did you mean 'name'?"),
+        ("delivery: {url: a, groups: [{nmae: q}]}\n", "did you mean 'name'?"),
         ("control: {zzzzzz: 1}\n", "known here: host, port, token"),
     ],
 )
