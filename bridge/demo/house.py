@@ -62,7 +62,7 @@ class DemoHouse:
         self.modern_dsn = self.postgres.dsn("orders")
 
     def seed_legacy(self) -> tuple[int, int]:
-        """Load the legacy database; return its rows, and how many of them are in captured tables."""
+        """Load the legacy database; return its rows, and those of them in captured tables."""
         rows = seed_shop(self.legacy_dsn, seed=self.seed, sizes=self.sizes)
         contracts = ContractSet.load(self.root / "contracts", type_prefix="com.example")
         captured = {table.partition(".")[2] for table in contracts.tables("shop")}
