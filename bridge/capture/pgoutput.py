@@ -10,9 +10,9 @@ its LSN and the offset in the message.
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
-from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
+from typing import Final, NamedTuple, NoReturn, TypeAlias
 
+from bridge.capture.tuples import Malformed, RowDecoder, row_decoder, short
 from bridge.capture.walsender import (
     PAYLOAD_OFFSET,
     XLOG_DATA,
@@ -60,21 +60,9 @@ _OID_OFFSET: Final = PAYLOAD_OFFSET + 1
 _TUPLE_OFFSET: Final = PAYLOAD_OFFSET + 5
 _ROW_OFFSET: Final = PAYLOAD_OFFSET + 6
 
-RowDecoder: TypeAlias = Callable[[bytes, int], tuple[Row, int]]
-"""From frame and offset of a tuple to its cells and the offset after it."""
-
 _NEW: Final = b"N"
 _OLD_KEY: Final = b"K"
 _OLD_FULL: Final = b"O"
-
-
-class _Malformed(Exception):
-    """Where and why bytes stop making sense; becomes a `DecodeError` with tag and LSN."""
-
-    def __init__(self, offset: int, why: str) -> None:
-        super().__init__(why)
-        self.offset = offset
-        self.why = why
 
 
 class _Cursor:
@@ -87,7 +75,7 @@ class _Cursor:
     def integer(self, size: int, what: str, *, signed: bool = False) -> int:
         start, end = self.offset, self.offset + size
         if end > len(self._frame):
-            raise _short(self._frame, start, what, size)
+            raise short(self._frame, start, what, size)
         self.offset = end
         return int.from_bytes(self._frame[start:end], signed=signed)
 
@@ -95,25 +83,19 @@ class _Cursor:
         start = self.offset
         end = self._frame.find(b"\0", start)
         if end < 0:
-            raise _Malformed(start, f"{what} has no end")
+            raise Malformed(start, f"{what} has no end")
         self.offset = end + 1
         try:
             return self._frame[start:end].decode()
         except UnicodeDecodeError as exc:
-            raise _Malformed(start, f"{what} is not UTF-8") from exc
+            raise Malformed(start, f"{what} is not UTF-8") from exc
 
     def time(self, what: str) -> datetime:
         start = self.offset
         try:
             return decode_clock(self.integer(8, what, signed=True))
         except OverflowError as exc:
-            raise _Malformed(start, f"{what} is beyond the year 9999") from exc
-
-
-def _short(frame: bytes, offset: int, what: str, needed: int) -> _Malformed:
-    """Return the error for a frame that ends before `what` does."""
-    left = max(len(frame) - offset, 0)
-    return _Malformed(offset, f"{left} bytes left, {what} needs {needed}")
+            raise Malformed(start, f"{what} is beyond the year 9999") from exc
 
 
 class PgOutputDecoder:
@@ -127,14 +109,14 @@ class PgOutputDecoder:
         """Return the message in an XLogData `frame`, or raise `DecodeError`."""
         try:
             if len(frame) <= PAYLOAD_OFFSET or frame[0] != XLOG_DATA:
-                raise _Malformed(0, "not an XLogData frame with a message in it")
+                raise Malformed(0, "not an XLogData frame with a message in it")
             handler = _HANDLERS.get(frame[PAYLOAD_OFFSET])
             if handler is None:
-                raise _Malformed(PAYLOAD_OFFSET, "unknown message")
+                raise Malformed(PAYLOAD_OFFSET, "unknown message")
             message, end = handler(self, frame)
             if end != len(frame):
-                raise _Malformed(end, f"{len(frame) - end} bytes too many")
-        except _Malformed as exc:
+                raise Malformed(end, f"{len(frame) - end} bytes too many")
+        except Malformed as exc:
             _refuse(frame, exc)
         return message
 
@@ -197,9 +179,9 @@ class PgOutputDecoder:
         found = self._relations.get(frame[offset : offset + 4])
         if found is None:
             if len(frame) < offset + 4:
-                raise _short(frame, offset, "relation OID", 4)
+                raise short(frame, offset, "relation OID", 4)
             oid = int.from_bytes(frame[offset : offset + 4])
-            raise _Malformed(offset, f"relation {oid} was never described")
+            raise Malformed(offset, f"relation {oid} was never described")
         return found
 
     def _insert(self, frame: bytes) -> tuple[RowChange, int]:
@@ -241,68 +223,6 @@ class PgOutputDecoder:
         return Truncate(tuple(changes)), cursor.offset
 
 
-_ROW_HEAD = """\
-def decode_row(frame, at):
-    if frame[at:at + 2] != COUNTED:
-        raise wrong_count(frame, at, COUNT)
-    at += 2
-    try:
-"""
-_ROW_CELL = """
-        kind = frame[at]
-        if kind == TEXT:
-            start = at + 5
-            # A length cut short reads as a smaller number, but `at` still passes the end.
-            at = start + from_bytes(frame[at + 1:start])
-            c{n} = frame[start:at].decode()
-        elif kind == NULL:
-            c{n} = None
-            at += 1
-        elif kind == UNCHANGED:
-            c{n} = UNSENT
-            at += 1
-        else:
-            raise wrong_cell(frame, at)
-"""
-_ROW_TAIL = """
-    except IndexError:
-        raise cut_off(frame) from None
-    except UnicodeDecodeError:
-        # No cause attached: its message would carry a piece of the value.
-        raise not_text(start) from None
-    if at > len(frame):
-        raise cut_off(frame)
-    return ({cells}), at
-"""
-
-
-@cache
-def row_decoder(column_count: int) -> RowDecoder:
-    """Return a decoder for tuples of `column_count` columns.
-
-    It is generated with the loop over columns written out, which takes a quarter off the time
-    of the longest step per row. The text depends on nothing but the number of columns.
-    """
-    cells = "".join(f"c{n}, " for n in range(column_count))
-    body = "".join(_ROW_CELL.format(n=n) for n in range(column_count)) or "        pass"
-    namespace: dict[str, Any] = {
-        "COUNT": column_count,
-        "COUNTED": column_count.to_bytes(2),
-        "TEXT": ord("t"),
-        "NULL": ord("n"),
-        "UNCHANGED": ord("u"),
-        "UNSENT": UNSENT,
-        "from_bytes": int.from_bytes,
-        "wrong_count": _wrong_count,
-        "wrong_cell": _wrong_cell,
-        "cut_off": _cut_off,
-        "not_text": _not_text,
-    }
-    exec(_ROW_HEAD + body + _ROW_TAIL.format(cells=cells), namespace)  # noqa: S102  our own text
-    decode_row: RowDecoder = namespace["decode_row"]
-    return decode_row
-
-
 def _old_row(
     frame: bytes, relation: Relation, decode_row: RowDecoder
 ) -> tuple[Row, BeforeImage, int]:
@@ -317,32 +237,13 @@ def _old_row(
     return key, BeforeImage.KEY, end
 
 
-def _wrong_kind(frame: bytes, offset: int, wanted: str) -> _Malformed:
+def _wrong_kind(frame: bytes, offset: int, wanted: str) -> Malformed:
     if offset >= len(frame):
-        return _short(frame, offset, "tuple", 1)
-    return _Malformed(offset, f"tuple kind {chr(frame[offset])!r} where {wanted} is due")
+        return short(frame, offset, "tuple", 1)
+    return Malformed(offset, f"tuple kind {chr(frame[offset])!r} where {wanted} is due")
 
 
-def _wrong_count(frame: bytes, offset: int, column_count: int) -> _Malformed:
-    if len(frame) < offset + 2:
-        return _short(frame, offset, "column count", 2)
-    found = int.from_bytes(frame[offset : offset + 2])
-    return _Malformed(offset, f"{found} columns, the relation has {column_count}")
-
-
-def _wrong_cell(frame: bytes, offset: int) -> _Malformed:
-    return _Malformed(offset, f"unknown cell kind {chr(frame[offset])!r}")
-
-
-def _cut_off(frame: bytes) -> _Malformed:
-    return _Malformed(len(frame), "the row goes on beyond the end of the message")
-
-
-def _not_text(offset: int) -> _Malformed:
-    return _Malformed(offset, "a cell is not UTF-8")
-
-
-def _refuse(frame: bytes, malformed: _Malformed) -> NoReturn:
+def _refuse(frame: bytes, malformed: Malformed) -> NoReturn:
     tag = chr(frame[PAYLOAD_OFFSET]) if len(frame) > PAYLOAD_OFFSET else ""
     offset = malformed.offset - PAYLOAD_OFFSET
     raise DecodeError(

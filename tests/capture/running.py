@@ -142,9 +142,9 @@ def capturing(
     running.end()
 
 
-def cursor_of(log: CaptureLog) -> CaptureCursor:
+def cursor_of(log: CaptureLog, source: str = SOURCE) -> CaptureCursor:
     """Return the durable cursor."""
-    stored = log.cursor(SOURCE)
+    stored = log.cursor(source)
     assert stored is not None, "nothing was captured yet"
     return parse_cursor(stored.state)
 
@@ -222,7 +222,9 @@ def read_tables(log: CaptureLog) -> tuple[str, ...]:
     return parse_cursor(stored.state).snapshot.done if stored else ()
 
 
-def await_position(running: Running, database: psycopg.Connection, log: CaptureLog) -> None:
+def await_position(
+    running: Running, database: psycopg.Connection, log: CaptureLog, source: str = SOURCE
+) -> None:
     """Wait until everything that is committed now is in the log."""
     row = database.execute("select pg_current_wal_insert_lsn() - '0/0'").fetchone()
     assert row is not None
@@ -231,6 +233,8 @@ def await_position(running: Running, database: psycopg.Connection, log: CaptureL
     database.execute("create table if not exists elsewhere (n int)")
     database.execute("insert into elsewhere values (1)")
     wait_until(
-        lambda: running.failure or cursor_of(log).end_lsn >= target, 30, "the log to catch up"
+        lambda: running.failure or cursor_of(log, source).end_lsn >= target,
+        30,
+        "the log to catch up",
     )
     assert running.failure is None, running.failure
