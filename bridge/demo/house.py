@@ -13,7 +13,7 @@ from psycopg import sql
 
 from bridge.capture.cursor import parse_cursor
 from bridge.contracts import ContractSet
-from bridge.demo.counting import Counted, count_queue
+from bridge.demo.counting import COUNTER_GROUP, Counted, count_queue
 from bridge.demo.gateway_process import BridgeProcess, CommandFailed
 from bridge.demo.legacy.population import Sizes
 from bridge.demo.legacy.seed import seed as seed_shop
@@ -29,6 +29,8 @@ TABLE_COUNT = 8
 """Captured tables of the shop: one contract each."""
 
 READ_COUNT = 5_000
+
+GROUPS = ("readmodel", "orders-import", COUNTER_GROUP)
 
 KNOWN_PAIRS = (
     "SELECT legacy_id, modern_id FROM ids WHERE group_name = 'orders' AND entity = 'order' "
@@ -88,6 +90,9 @@ class DemoHouse:
             env={
                 "BRIDGE_SOURCES__SHOP__DSN": self.legacy_dsn,
                 "BRIDGE_DELIVERY__URL": self.rabbitmq.url,
+                "BRIDGE_DELIVERY__GROUPS": json.dumps(
+                    [{"name": name, "bind": ["shop.#"]} for name in GROUPS]
+                ),
                 "BRIDGE_GATEWAY__PORT": str(self.gateway_port),
                 "BRIDGE_GATEWAY__UPSTREAMS__LEGACY-APP__URL": f"http://127.0.0.1:{legacy_port}",
                 "BRIDGE_GATEWAY__UPSTREAMS__MODERN-ORDERS__URL": f"http://127.0.0.1:{modern_port}",

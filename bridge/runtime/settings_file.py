@@ -77,9 +77,22 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[str
             if not isinstance(below, dict):
                 raise ConfigInvalid(f"cannot apply {name}: {key!r} is not a section of the file")
             node = below
-        node[keys[-1]] = text
+        node[keys[-1]] = _parsed(name, text)
         origins[keys] = name
     return origins
+
+
+def _parsed(name: str, text: str) -> Any:
+    """Return a list or a section as such; every other text stays text until it is validated."""
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise ConfigInvalid(
+            f"cannot apply {name}: it begins like a list or a section, but is not YAML; "
+            "put a text that begins so in quotes"
+        ) from exc
 
 
 def _explain(path: Path, exc: ValidationError, origins: dict[tuple[str, ...], str]) -> str:

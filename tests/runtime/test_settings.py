@@ -68,6 +68,14 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     assert settings.control.port == 2000
 
 
+def test_the_environment_can_hold_a_list(tmp_path: Path) -> None:
+    path = write(tmp_path, "delivery: {url: a, groups: [{name: old}]}\n")
+    settings = load_settings(path, {"BRIDGE_DELIVERY__GROUPS": "[{name: new, bind: ['a.#']}]"})
+    assert settings.delivery is not None
+    assert [(group.name, group.bind) for group in settings.delivery.groups] == [("new", ("a.#",))]
+    assert "BRIDGE_DELIVERY__GROUPS" in refusal(path, {"BRIDGE_DELIVERY__GROUPS": "[{"})
+
+
 def test_a_wrong_environment_variable_is_named(tmp_path: Path) -> None:
     message = refusal(write(tmp_path, ""), {"BRIDGE_CONTROL__PROT": "1"})
     assert "(from BRIDGE_CONTROL__PROT)" in message
