@@ -1,8 +1,8 @@
 """Settings: one YAML file and the environment, both strict.
 
 An environment variable overrides the file: `BRIDGE_` + the path of the key, with `__` between its
-parts (`BRIDGE_CONTROL__TOKEN`, `BRIDGE_SOURCES__SHOP__DSN`), so that secrets need not stand in it. A
-value that begins with `[` or `{` is read as YAML (`BRIDGE_DELIVERY__GROUPS=[{name: orders}]`).
+parts (`BRIDGE_CONTROL__TOKEN`, `BRIDGE_SOURCES__SHOP__DSN`), so that secrets need not stand in it.
+A value that begins with `[` or `{` is read as YAML (`BRIDGE_DELIVERY__GROUPS=[{name: orders}]`).
 Relative paths in the file are relative to the file's own folder.
 """
 
