@@ -23,6 +23,7 @@ UNDERSCORE: Final = 11
 DATE: Final = 12
 IMITATION: Final = 13
 NOT_A_NAME: Final = -1
+UNSEEN: Final = -2
 
 _KINDS: Final[dict[bytes, int]] = {
     b"host": HOST,
@@ -68,6 +69,9 @@ _NOT_IMITATED: Final = frozenset(_KINDS) | _MAY_NOT_BE_NOMINATED
 
 _CREDENTIALS: Final = frozenset(b"authorization cookie set-cookie proxy-authorization".split())
 
+FIELD_BYTES: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
+"""What a field line may hold: neither CR nor LF nor any other control character."""
+
 _TOKEN_BYTES: Final = (
     b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
@@ -103,16 +107,17 @@ def kind_of_name(name: bytes) -> int:
 
 
 known_line = _lines.get
-"""Return the kind of a field line that was seen before, or None."""
+"""Return the kind of a field line that was seen before, or the given UNSEEN."""
 
 
 def kind_of_line(line: bytes) -> int:
     """Return the kind of a field line, and remember it when that is safe and small.
 
-    NOT_A_NAME also stands for a line without a colon, with white space before it, or folded.
+    NOT_A_NAME also stands for a line without a colon, with white space before it, folded, or with a
+    control character: no line is remembered that was not checked whole.
     """
     name, colon, _ = line.partition(b":")
-    if not colon:
+    if not colon or line.translate(None, FIELD_BYTES):
         return NOT_A_NAME
     kind, keep = _named(name)
     if keep and len(line) <= _LINE_KEPT_BYTES_MAX:

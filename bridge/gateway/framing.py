@@ -8,13 +8,15 @@ about the same bytes, which is the very thing that smuggling lives on.
 
 import re
 from functools import lru_cache
+from itertools import repeat
 from typing import Final
 
 from bridge.gateway.fields import (
+    FIELD_BYTES,
     IMITATION,
-    NOT_A_NAME,
     PLAIN,
     UNDERSCORE,
+    UNSEEN,
     is_token,
     kind_of_line,
     known_line,
@@ -35,9 +37,8 @@ UNTIL_CLOSE: Final = -2
 # 2^53 and more is no body that anybody sends, but a number that some back end reads differently.
 _LENGTH_DIGITS_MAX: Final = 15
 
-_FIELD_BYTES: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
-_LINE_ENDS: Final = tuple(b"\r\n" * count for count in range(FIELDS_MAX + 2))
-_BROKEN_LINE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_UNSEEN: Final = repeat(UNSEEN)
+_BROKEN_LINE: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class MessageRefused(DecodeError):
@@ -55,51 +56,51 @@ Specials = list[tuple[int, int, bytes]]
 
 
 def split_head(head: bytes) -> list[bytes]:
-    """Return start line and field lines of a head (without its final empty line).
+    """Return start line and field lines of a head (without its final empty line), unchecked.
 
     Raises:
-        MessageRefused: a line does not end in CRLF, a control character, or too many fields.
+        MessageRefused: too many fields.
     """
     lines = head.split(b"\r\n")
-    count = len(lines) - 1
-    if count > FIELDS_MAX:
+    if len(lines) > FIELDS_MAX + 1:
         raise MessageRefused(431, f"more than {FIELDS_MAX} header fields", "RFC 9110 5.4")
-    if head.translate(None, _FIELD_BYTES) != _LINE_ENDS[count]:
-        raise broken_line(head)
     return lines
 
 
-def broken_line(head: bytes) -> MessageRefused:
-    """Say what is wrong with bytes that are not lines of visible characters ended by CRLF."""
-    found = _BROKEN_LINE.search(head)
-    at = found.start() if found else len(head)
-    what = {b"\n": "a bare LF", b"\r": "a bare CR"}.get(head[at : at + 1], "a control character")
-    return MessageRefused(400, f"{what} in the head, at byte {at}", "RFC 9112 2.2")
+def broken_line(part: bytes) -> MessageRefused:
+    """Say what is wrong with bytes that are not visible characters in lines ended by CRLF."""
+    found = _BROKEN_LINE.search(part)
+    byte = found[0] if found else b""
+    what = {b"\n": "a bare LF", b"\r": "a bare CR"}.get(byte, "a control character")
+    return MessageRefused(400, f"{what} in the head", "RFC 9112 2.2")
 
 
 def has_broken_line(part: bytes) -> bool:
     """Whether a head that is still arriving can already be refused for its bytes."""
-    return _BROKEN_LINE.search(part) is not None
+    return _BROKEN_LINE.search(part.removesuffix(b"\r")) is not None
 
 
 def special_fields(lines: list[bytes]) -> Specials:
     """Check every field line and return those that a proxy has to look at.
 
+    A line that was seen before was checked then; only the others are looked into.
+
     Raises:
-        MessageRefused: a name that is no token, or one that imitates another by underscores.
+        MessageRefused: a control character, a bare CR or LF, or a name that is no token.
     """
-    specials: Specials = []
-    kinds = list(map(known_line, lines))
+    kinds = list(map(known_line, lines, _UNSEEN))
     kinds[0] = PLAIN  # The start line.
-    for index, kind in enumerate(kinds):
-        if kind == PLAIN:
-            continue
+    specials: Specials = []
+    for index in [at for at, kind in enumerate(kinds) if kind]:
         line = lines[index]
-        found = kind_of_line(line) if kind is None else kind
-        if found == NOT_A_NAME:
-            raise _bad_field(line)
-        if found:
-            specials.append((found, index, line))
+        kind = kinds[index]
+        if kind == UNSEEN:
+            kind = kind_of_line(line)
+            if kind == PLAIN:
+                continue
+            if kind < 0:
+                raise _bad_field(line)
+        specials.append((kind, index, line))
     return specials
 
 
@@ -135,6 +136,8 @@ def value_of(line: bytes) -> bytes:
 
 
 def _bad_field(line: bytes) -> MessageRefused:
+    if line.translate(None, FIELD_BYTES):
+        return broken_line(line)
     name, colon, _ = line.partition(b":")
     if line[:1] in (b" ", b"\t"):
         return MessageRefused(400, "a folded field line", "RFC 9112 5.2")

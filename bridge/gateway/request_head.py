@@ -20,14 +20,15 @@ from bridge.gateway.framing import (
 )
 from bridge.gateway.target import (
     ASTERISK,
+    TARGET_BYTES,
     Authority,
-    check_target,
     parse_authority,
     split_absolute,
 )
 from bridge.model.http import Headers
 
 _REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
+_USUAL_METHODS: Final = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _FRAMING: Final = (b"content-length", b"transfer-encoding", b"expect")
 
 
@@ -70,7 +71,7 @@ def parse_request_head(head: bytes) -> RequestHead:
         # The most usual head of all: nothing but Host means anything to a proxy.
         if method in _REFUSED_METHODS:
             raise _not_served(method)
-        authority = _authority_of(value_of(found[0][2]))
+        authority = _authority_in(found[0][2])
         return RequestHead(method, target, 1, authority, lines, 0, True, False, None, (), (), None)
     fold = _Fold(method, minor)
     for kind, index, line in found:
@@ -92,8 +93,11 @@ def parse_request_line(line: bytes) -> tuple[bytes, bytes, int]:
     if len(parts) != 3 or not parts[1]:
         raise MessageRefused(400, "the request line has not three parts", "RFC 9112 3")
     method, target, version = parts
-    check_target(target)
-    if not fields.is_token(method):
+    if target.translate(None, TARGET_BYTES):
+        raise MessageRefused(
+            400, "a fragment, control character or 8-bit byte in the target", "RFC 9112 3.2"
+        )
+    if method not in _USUAL_METHODS and not fields.is_token(method):
         raise MessageRefused(400, "the method is no token", "RFC 9110 9.1")
     if version == b"HTTP/1.1":
         return method, target, 1
@@ -167,7 +171,7 @@ class _Fold:
     def take(self, kind: int, index: int, line: bytes) -> None:
         """Take one field."""
         if kind == fields.HOST:
-            self.hosts.append(value_of(line))
+            self.hosts.append(line)
         elif kind == fields.LENGTH:
             self.lengths.append(value_of(line))
         elif kind == fields.CODING:
@@ -244,7 +248,7 @@ class _Fold:
     def _authority(self) -> Authority | None:
         hosts = self.hosts
         if len(hosts) == 1:
-            return _authority_of(hosts[0])
+            return _authority_in(hosts[0])
         if hosts:
             raise MessageRefused(400, "more than one Host", "RFC 9112 3.2")
         if self.minor:
@@ -283,8 +287,8 @@ class _Fold:
 
 
 @lru_cache(maxsize=1024)
-def _authority_of(raw: bytes) -> Authority:
-    return parse_authority(raw)
+def _authority_in(line: bytes) -> Authority:
+    return parse_authority(value_of(line))
 
 
 def _with_host(lines: list[bytes], absolute: Authority, authority: Authority | None) -> list[bytes]:

@@ -3,11 +3,12 @@
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from bridge.gateway.fields import CODING, CONNECTION, DATE, HOP, LENGTH, UPGRADE
+from bridge.gateway.fields import CODING, CONNECTION, DATE, FIELD_BYTES, HOP, LENGTH, UPGRADE
 from bridge.gateway.framing import (
     UNTIL_CLOSE,
     MessageRefused,
     body_length,
+    broken_line,
     connection_options,
     name_of,
     special_fields,
@@ -106,6 +107,8 @@ def _status_line(line: bytes) -> tuple[int, int]:
         raise MessageRefused(502, "the status line does not begin with HTTP/1.x", "RFC 9112 4")
     if len(code) != 3 or not code.isdigit() or not b"100" <= code <= b"599":
         raise MessageRefused(502, "the status is not a number from 100 to 599", "RFC 9110 15")
+    if rest.translate(None, FIELD_BYTES):
+        raise broken_line(line)
     if rest and rest[:1] != b" ":
         raise MessageRefused(502, "no space after the status", "RFC 9112 4")
     return int(code), minor

@@ -13,7 +13,9 @@ _HOST: Final = re.compile(
     rb"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._~-]*)|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{0,5}))?"
 )
 _ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?]*)(.*)", re.DOTALL)
-_TARGET_BYTES: Final = bytes(byte for byte in range(0x21, 0x7F) if byte != 0x23)
+TARGET_BYTES: Final = bytes(byte for byte in range(0x21, 0x7F) if byte != 0x23)
+"""What a target may hold: neither a fragment, nor white space, control or 8-bit bytes."""
+
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _DOUBLE_ESCAPE: Final = re.compile(rb"%25[0-9A-Fa-f]{2}")
 _DOTS: Final = (b".", b"..")
@@ -39,18 +41,6 @@ def parse_authority(raw: bytes) -> Authority:
     if found is None or len(raw) > 255:
         raise MessageRefused(400, "Host is not one host with an optional port", "RFC 9112 3.2")
     return Authority(found["name"].lower(), raw)
-
-
-def check_target(target: bytes) -> None:
-    """Refuse bytes that no target may hold.
-
-    Raises:
-        MessageRefused: a fragment, a space, a control character or an 8-bit byte.
-    """
-    if target.translate(None, _TARGET_BYTES):
-        raise MessageRefused(
-            400, "a fragment, control character or 8-bit byte in the target", "RFC 9112 3.2"
-        )
 
 
 def split_absolute(target: bytes) -> tuple[Authority, bytes]:

@@ -107,7 +107,10 @@ def run() -> dict[str, Any]:
                 peers.append(_load(nginx_port, nginx, seconds=LOAD_S))
     finally:
         shutil.rmtree(folder)
-    ratios = [peer.cpu_us_per_request / our.cpu_us_per_request for our, peer in zip(ours, peers)]
+    ratios = [
+        peer.cpu_us_per_request / our.cpu_us_per_request
+        for our, peer in zip(ours, peers, strict=True)
+    ]
     return {
         "name": NAME,
         "value": round(statistics.median(load.cpu_us_per_request for load in ours), 2),
