@@ -4,6 +4,7 @@ Creates at most one slot and two publications, never changes a table, and never 
 of a table that has no usable replica identity: the application's own UPDATE would fail.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import psycopg
@@ -23,7 +24,7 @@ from adapters.postgres.catalog import (
 )
 from adapters.postgres.server import PostgresServer
 from bridge.capture.cursor import CaptureCursor
-from bridge.capture.ports import Preparation
+from bridge.capture.ports import Preparation, TableShape
 from bridge.model.errors import SourceUnavailable, SourceUnfit
 from bridge.model.lsn import format_lsn, parse_lsn
 
@@ -57,7 +58,9 @@ class PostgresPreparation:
         catalog of their time, and fails for good where a publication did not exist yet."""
         self._tables = tables
 
-    def prepare(self, cursor: CaptureCursor | None) -> Preparation:
+    def prepare(
+        self, cursor: CaptureCursor | None, check: Callable[[TableShape], None] | None = None
+    ) -> Preparation:
         """Return the source's shape and where its stream starts."""
         with self._server.connect() as connection, self._server.errors("prepare"):
             facts = read_server(connection)

@@ -1,5 +1,7 @@
 """One legacy PostgreSQL database as a source of changes."""
 
+from collections.abc import Callable
+
 import psycopg
 
 from adapters.postgres.preparation import PostgresPreparation
@@ -7,7 +9,7 @@ from adapters.postgres.server import LOCK_TIMEOUT_MS_DEFAULT, PostgresServer
 from adapters.postgres.snapshot import PostgresSnapshot
 from adapters.postgres.stream import SILENCE_S_MAX_DEFAULT, PostgresChangeStream
 from bridge.capture.cursor import CaptureCursor
-from bridge.capture.ports import Preparation
+from bridge.capture.ports import Preparation, TableShape
 from bridge.model.errors import SourceUnavailable
 
 
@@ -34,9 +36,11 @@ class PostgresSource:
         )
         self._silence_s_max = silence_s_max
 
-    def prepare(self, cursor: CaptureCursor | None) -> Preparation:
+    def prepare(
+        self, cursor: CaptureCursor | None, check: Callable[[TableShape], None] | None = None
+    ) -> Preparation:
         """Check the source, create what is missing, and judge whether `cursor` still fits."""
-        return self._preparation.prepare(cursor)
+        return self._preparation.prepare(cursor, check)
 
     def stream(self, start_lsn: int) -> PostgresChangeStream:
         """Open the stream of changes that committed at or after `start_lsn`."""

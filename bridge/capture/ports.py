@@ -1,6 +1,6 @@
 """What capture asks of a source of changes, of the contracts and of the event log."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -98,8 +98,13 @@ class Snapshot(Protocol):
 class ChangeSource(Protocol):
     """A legacy database that can be captured."""
 
-    def prepare(self, cursor: CaptureCursor | None) -> Preparation:
+    def prepare(
+        self, cursor: CaptureCursor | None, check: Callable[[TableShape], None] | None = None
+    ) -> Preparation:
         """Check the source, create what is missing, and judge whether `cursor` still fits.
+
+        `check` sees every table before anything is created: what it raises leaves the source as it
+        was, without a slot that would hold its WAL for nobody.
 
         Raises:
             SourceUnfit: a setting or a right is missing, or changes after `cursor` are lost.

@@ -165,10 +165,9 @@ class CaptureService:
         return reads
 
     def _prepare(self, appender: Appender, mapper: ChangeMapper) -> Preparation:
-        prepared = self._source.prepare(appender.stored)
-        for table in prepared.tables:
-            mapper.check(table.relation)
-        return prepared
+        return self._source.prepare(
+            appender.stored, check=lambda table: mapper.check(table.relation)
+        )
 
     def _adopt(self, appender: Appender, prepared: Preparation) -> None:
         """Store the first cursor, or the timeline that the server is on now."""

@@ -13,6 +13,7 @@ from bridge.capture.ports import (
     Preparation,
     Received,
     Snapshot,
+    TableShape,
 )
 from bridge.model.entry import (
     Appended,
@@ -125,9 +126,11 @@ class CheckedSource:
         self._log = log
         self.acknowledged = 0
 
-    def prepare(self, cursor: CaptureCursor | None) -> Preparation:
+    def prepare(
+        self, cursor: CaptureCursor | None, check: Callable[[TableShape], None] | None = None
+    ) -> Preparation:
         """As the source."""
-        return self._source.prepare(cursor)
+        return self._source.prepare(cursor, check)
 
     def snapshot(self) -> Snapshot:
         """As the source."""

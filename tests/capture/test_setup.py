@@ -11,6 +11,7 @@ import pytest
 from adapters.postgres.catalog import Slot
 from adapters.postgres.preparation import judge
 from bridge.capture.cursor import CaptureCursor
+from bridge.capture.ports import TableShape
 from bridge.capture.service import CaptureService
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.errors import ConfigInvalid, Remedy, SourceUnavailable, SourceUnfit
@@ -153,6 +154,20 @@ def test_an_owner_who_may_not_create(
     sql.execute(f"alter role {role} replication; alter table t owner to {role}".encode())
     with pytest.raises(SourceUnfit, match="lacks CREATE on database"):
         make_source(clerk, database.name, "public.t").prepare(None)
+
+
+def test_a_refused_table_leaves_no_slot_that_would_hold_wal(
+    database: Database, sql: psycopg.Connection
+) -> None:
+    sql.execute("create table t (id int primary key)")
+
+    def refuse(_table: TableShape) -> None:
+        raise ConfigInvalid("cannot map: the contract does not fit")
+
+    with pytest.raises(ConfigInvalid, match="does not fit"):
+        make_source(database.dsn, database.name, "public.t").prepare(None, refuse)
+    assert slots(sql) == 0
+    assert publications(sql) == {}
 
 
 @pytest.mark.parametrize(
