@@ -67,6 +67,9 @@ class PostgresPreparation:
             slot = read_slot(connection, self._slot)
             self._check_server(facts, slot)
             tables = [self._read_table(connection, name, facts.role) for name in self._tables]
+            for table in tables:
+                if check is not None:
+                    check(table.shape)
             with connection.transaction():
                 self._publish(connection, facts, tables, slot)
             system_id, timeline, flushed = self._identify()
