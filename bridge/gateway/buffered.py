@@ -41,7 +41,7 @@ class Buffered:
         request = HttpRequest(
             method=head.method,
             target=head.target,
-            headers=end_to_end(head.lines[1:]) + conn.edge.fields(head)[0],
+            headers=end_to_end(head.lines) + conn.edge.pairs(head),
             body=b"".join(self._body),
         )
         self._body.clear()
@@ -65,9 +65,8 @@ class Buffered:
             )
             response = problem(500, "internal", "the gateway failed; the outcome is in its journal")
         own = response.header(MARKER) is not None
-        conn.answer(
-            response, route_id=decision.route.route_id, side=None if own else decision.authority
-        )
+        upstream = "" if own else decision.route.upstreams[decision.authority]
+        conn.answer(response, route_id=decision.route.route_id, upstream=upstream)
 
     def client_gone(self, *, body_complete: bool) -> bool:
         """A write goes on without its client, a read does not."""

@@ -13,11 +13,10 @@ from bridge.gateway.plane import Plane
 from bridge.gateway.problems import CODES, problem
 from bridge.gateway.relay import Client, whole_answer
 from bridge.gateway.request_body import RequestBody, too_large
-from bridge.gateway.request_head import RequestHead, parse_request_head, refuse_partial
+from bridge.gateway.request_head import HeadReader, RequestHead, refuse_partial
 from bridge.gateway.table import Refusal
 from bridge.gateway.target import ASTERISK
 from bridge.model.http import Headers, HttpResponse
-from bridge.model.stage import Side
 
 # Requests sent ahead wait here; beyond it the client is not read until it has its answer.
 _AHEAD_BYTES_MAX: Final = 65_536
@@ -28,7 +27,7 @@ class ClientConnection(ClientTransport):
     """See the module."""
 
     __slots__ = (
-        "_ahead", "_body", "_handling", "_head_began", "_pumping", "client", "edge",
+        "_ahead", "_body", "_handling", "_head_began", "_heads", "_pumping", "client", "edge",
     )  # fmt: skip
 
     def __init__(self, plane: Plane) -> None:
@@ -39,6 +38,7 @@ class ClientConnection(ClientTransport):
         self._body: RequestBody | None = None
         self._ahead = b""
         self._head_began = False
+        self._heads = HeadReader()
         self._pumping = False
 
     # -- the event loop's side ------------------------------------------------------------------
@@ -162,7 +162,7 @@ class ClientConnection(ClientTransport):
                 self._begin_head()
                 refuse_partial(data)
                 return False
-            head = parse_request_head(data[:end])
+            head = self._heads.read(data[:end])
         except MessageRefused as refused:
             self._refuse_message(refused)
             return False
@@ -178,7 +178,10 @@ class ClientConnection(ClientTransport):
 
     def _begin(self, head: RequestHead) -> None:
         plane = self.plane
-        self.client = Client(head.method, head.minor, head.keep_alive and not plane.draining)
+        client = self.client
+        keep_alive = head.keep_alive and not plane.draining
+        if (head.method, head.minor, keep_alive) != client:
+            self.client = Client(head.method, head.minor, keep_alive)
         self.step = Step.BODY if head.length else Step.ANSWER
         host = head.authority.name if head.authority else None
         if plane.settings.hosts and host not in plane.settings.hosts:
@@ -192,7 +195,7 @@ class ClientConnection(ClientTransport):
 
     def _route(self, head: RequestHead, host: bytes | None) -> None:
         plane = self.plane
-        decision = plane.decide(head.method, host, head.target)
+        decision = plane.keeper.latest().decide(head.method, host, head.target)
         if isinstance(decision, Refusal):
             allow = ((b"Allow", b", ".join(decision.allow)),) if decision.allow else ()
             self.answer(problem(decision.status, decision.code, decision.detail, allow))
@@ -256,19 +259,17 @@ class ClientConnection(ClientTransport):
 
     # -- answers --------------------------------------------------------------------------------
 
-    def answer(
-        self, response: HttpResponse, *, route_id: str = "-", side: Side | None = None
-    ) -> None:
-        """Send a whole answer; `side` is None for the gateway's own."""
+    def answer(self, response: HttpResponse, *, route_id: str = "-", upstream: str = "") -> None:
+        """Send a whole answer; `upstream` is empty for the gateway's own."""
         if self.step is not Step.GONE:
             close = self.step is not Step.ANSWER or not self.client.keep_alive
-            via = self.plane.via_line if side else None
+            via = self.plane.via_line if upstream else None
             self.transport.write(
                 whole_answer(response, self.client, via, self.plane.date_line, close=close)
             )
         else:
             close = True
-        self.plane.count(route_id, side, response.status)
+        self.plane.count(route_id, upstream, response.status)
         self.finished(close=close)
 
     def refuse(self, status: int, code: str, detail: str, headers: Headers = ()) -> None:

@@ -78,6 +78,8 @@ class Decision(NamedTuple):
     """Path parameters, percent-decoded once."""
     journalled: bool
     """A write at a stage that has two sides: it takes the write path, not the fast path."""
+    upstream: str = ""
+    """The authority's upstream, for a request that is forwarded as it comes."""
 
 
 class WritePath(Protocol):

@@ -25,28 +25,39 @@ def is_loop(via: tuple[bytes, ...], name: bytes) -> bool:
 class Edge:
     """Writes these fields for the requests of one client's connection."""
 
-    __slots__ = ("_address", "_cached", "_cached_for", "_name", "_trusted")
+    __slots__ = ("_address", "_block", "_cached", "_cached_for", "_lines", "_name", "_trusted")
 
     def __init__(self, address: str, trusted: tuple[Network, ...], name: bytes) -> None:
         plain = address.partition("%")[0]
         self._address = plain.encode("ascii")
         self._trusted = bool(trusted) and _is_in(plain, trusted)
         self._name = name
-        self._cached: tuple[Headers, bytes] = ((), b"")
+        self._cached: Headers = ()
         self._cached_for: tuple[bytes | None, int] | None = None
+        self._lines: list[bytes] = []
+        self._block = b""
 
-    def fields(self, head: RequestHead) -> tuple[Headers, bytes]:
-        """Return the fields to add to a request, as pairs and as lines with their CRLF.
+    def block(self, head: RequestHead) -> bytes:
+        """Return the field lines of a request to forward, the added ones last, each with its CRLF.
+
+        A head that shares its lines with the one before needs the same block.
+        """
+        if head.lines is not self._lines:
+            lines = [*head.lines, *(b"%b: %b" % pair for pair in self.pairs(head)), b""]
+            self._lines = head.lines
+            self._block = b"\r\n".join(lines)
+        return self._block
+
+    def pairs(self, head: RequestHead) -> Headers:
+        """Return the fields to add to a request.
 
         What an untrusted peer says about other hops is replaced, not appended to.
         """
         if head.forwarded and self._trusted:
-            pairs = self._pairs(head)
-            return pairs, _block(pairs)
+            return self._pairs(head)
         needed = (head.authority.raw if head.authority else None, head.minor)
         if needed != self._cached_for:
-            pairs = self._pairs(head)
-            self._cached = pairs, _block(pairs)
+            self._cached = self._pairs(head)
             self._cached_for = needed
         return self._cached
 
@@ -96,8 +107,3 @@ def _said(head: RequestHead) -> dict[bytes, bytes]:
 
 def _appended(before: bytes | None, value: bytes) -> bytes:
     return b"%b, %b" % (before, value) if before else value
-
-
-def _block(fields: Headers) -> bytes:
-    """Return fields as lines, each with its CRLF."""
-    return b"".join(b"%b: %b\r\n" % field for field in fields)

@@ -37,7 +37,7 @@ class Forward:
         self._head = head
         self._decision = decision
         route = decision.route
-        self._pool = conn.plane.pools[route.upstreams[decision.authority]]
+        self._pool = conn.plane.pools[decision.upstream]
         self._link: UpstreamConnection | None = None
         self._pending: bytes | None = None
         self._replay: bytes | None = None
@@ -59,13 +59,14 @@ class Forward:
         """Send the head with what there is of the body, or order a connection first."""
         conn, head = self._conn, self._head
         method = head.method
-        lines = head.lines
+        block = conn.edge.block(head)
         if head.authority is None:
-            lines.append(self._pool.host_line)
+            block += self._pool.host_line + b"\r\n"
         if head.upgrade is not None:
-            lines += [b"Connection: Upgrade", b"Upgrade: " + head.upgrade]
-        block = conn.edge.fields(head)[1]
-        data = b"%b\r\n%b\r\n%b" % (b"\r\n".join(lines), block, self._encoded(body, complete))
+            block += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade
+        if head.length:
+            body = self._encoded(body, complete)
+        data = b"%b\r\n%b\r\n%b" % (head.start, block, body)
         self._complete = complete
         if complete and method in IDEMPOTENT:
             self._replay = data
@@ -173,7 +174,7 @@ class Forward:
         decision = self._decision
         self._answered = True
         self._replay = None
-        plane.count(decision.route.route_id, decision.authority, head.status)
+        plane.answers[decision.route.route_id, decision.upstream, head.status // 100] += 1
         client = conn.client
         if conn.step is Step.BODY:
             # An early answer: the rest of the body is not wanted, and its end cannot be found.
@@ -221,7 +222,7 @@ class Forward:
             )
             return
         self._answered = True
-        conn.plane.count(self._decision.route.route_id, self._decision.authority, head.status)
+        conn.plane.count(self._decision.route.route_id, self._upstream, head.status)
         conn.write(switched_head(head, conn.plane.via_line))
         conn.begin_tunnel()
         self._touch()
@@ -260,7 +261,7 @@ class Forward:
 
     @property
     def _upstream(self) -> str:
-        return self._decision.route.upstreams[self._decision.authority]
+        return self._decision.upstream
 
     def _send(self, link: UpstreamConnection, data: bytes) -> None:
         self._link = link

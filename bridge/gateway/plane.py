@@ -2,18 +2,18 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bridge.gateway.decision import Decision, WritePath
+from bridge.gateway.decision import WritePath
 from bridge.gateway.edge import Network
-from bridge.gateway.table import Refusal, RoutingTable
+from bridge.gateway.table import RoutingTable
 from bridge.gateway.upstream_ports import UpstreamPool
 from bridge.model.errors import BridgeError
 from bridge.model.observer import Observer
-from bridge.model.stage import Side
 
 if TYPE_CHECKING:
     from bridge.gateway.client_connection import ClientConnection
@@ -171,7 +171,8 @@ class Plane:
         self.now = 0.0
         self.date_line = b""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._answers: dict[tuple[str, Side | None, int], int] = {}
+        self.answers: Counter[tuple[str, str, int]] = Counter()
+        """By route, upstream and status class."""
         self.refresh_clock()
 
     def refresh_clock(self) -> None:
@@ -179,23 +180,18 @@ class Plane:
         self.now = time.monotonic()
         self.date_line = b"Date: " + formatdate(usegmt=True).encode("ascii")
 
-    def decide(self, method: bytes, host: bytes | None, target: bytes) -> Decision | Refusal:
-        """Decide one request by the table that is in force now."""
-        return self.keeper.latest().decide(method, host, target)
-
-    def count(self, route_id: str, side: Side | None, status: int) -> None:
-        """Count one answer; `side` is None for the gateway's own."""
-        key = (route_id, side, status // 100)
-        self._answers[key] = self._answers.get(key, 0) + 1
+    def count(self, route_id: str, upstream: str, status: int) -> None:
+        """Count one answer; `upstream` is empty for the gateway's own."""
+        self.answers[route_id, upstream, status // 100] += 1
 
     def note_counts(self) -> None:
         """Tell the observer what was answered since the last time."""
-        answers, self._answers = self._answers, {}
-        for (route_id, side, group), count in answers.items():
+        answers, self.answers = self.answers, Counter()
+        for (route_id, upstream, group), count in answers.items():
             self.observer.note(
                 "answered",
                 route=route_id,
-                side=side.value if side else "gateway",
+                upstream=upstream or "gateway",
                 status=f"{group}xx",
                 requests=count,
             )

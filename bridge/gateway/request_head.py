@@ -8,6 +8,7 @@ from bridge.gateway.framing import (
     HEAD_BYTES_MAX,
     REQUEST_LINE_BYTES_MAX,
     MessageRefused,
+    Specials,
     body_length,
     broken_line,
     connection_options,
@@ -28,6 +29,8 @@ from bridge.gateway.target import (
 from bridge.model.http import Headers
 
 _REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
+# What real clients send; a longer block is parsed every time.
+_BLOCK_KEPT_BYTES_MAX: Final = 4_096
 _USUAL_METHODS: Final = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _FRAMING: Final = (b"content-length", b"transfer-encoding", b"expect")
 
@@ -35,6 +38,8 @@ _FRAMING: Final = (b"content-length", b"transfer-encoding", b"expect")
 class RequestHead(NamedTuple):
     """One request's head: strict, and every forwarded line as it was received."""
 
+    start: bytes
+    """The request line to forward, without CRLF."""
     method: bytes
     target: bytes
     """Origin form (or `*`), byte for byte."""
@@ -42,7 +47,7 @@ class RequestHead(NamedTuple):
     authority: Authority | None
     """None only in HTTP/1.0."""
     lines: list[bytes]
-    """Request line, then the end-to-end and framing fields in their order."""
+    """The end-to-end and framing fields in their order; shared between heads, never changed."""
     length: int
     """Bytes of body, 0 without one, or CHUNKED."""
     keep_alive: bool
@@ -58,21 +63,70 @@ class RequestHead(NamedTuple):
     """Of OPTIONS alone."""
 
 
+class HeadReader:
+    """Reads the heads of one connection.
+
+    Clients repeat themselves: a block of fields that equals the one before is not parsed again,
+    when nothing but Host in it means anything to a proxy. Only the last block is kept, and only as
+    long as its connection, so that nobody's credentials outlive it.
+    """
+
+    __slots__ = ("_authority", "_block", "_lines")
+
+    def __init__(self) -> None:
+        self._block = b""
+        self._authority: Authority | None = None
+        self._lines: list[bytes] = []
+
+    def read(self, head: bytes) -> RequestHead:
+        """Parse a head, given without its final empty line.
+
+        Raises:
+            MessageRefused: it breaks a rule; the connection cannot be used any further.
+        """
+        line, _, block = head.partition(b"\r\n")
+        method, target, minor = parse_request_line(line)
+        if block != self._block or not block:
+            lines = split_head(head)
+            found = special_fields(lines)
+            if len(found) != 1 or found[0][0] != fields.HOST:
+                return _folded(method, target, minor, lines, found)
+            del lines[0]
+            self._authority = _authority_in(found[0][2])
+            self._lines = lines
+            self._block = block if len(block) <= _BLOCK_KEPT_BYTES_MAX else b""
+        if not minor or target[:1] != b"/" or method in _REFUSED_METHODS:
+            lines = [line, *self._lines]
+            return _folded(method, target, minor, lines, special_fields(lines))
+        return RequestHead(
+            line,
+            method,
+            target,
+            1,
+            self._authority,
+            self._lines,
+            0,
+            True,
+            False,
+            None,
+            (),
+            (),
+            None,
+        )
+
+
 def parse_request_head(head: bytes) -> RequestHead:
-    """Parse a head, given without its final empty line.
+    """Parse one head by itself.
 
     Raises:
-        MessageRefused: it breaks a rule; the connection cannot be used any further.
+        MessageRefused: it breaks a rule.
     """
-    lines = split_head(head)
-    method, target, minor = parse_request_line(lines[0])
-    found = special_fields(lines)
-    if len(found) == 1 and minor and found[0][0] == fields.HOST and target[:1] == b"/":
-        # The most usual head of all: nothing but Host means anything to a proxy.
-        if method in _REFUSED_METHODS:
-            raise _not_served(method)
-        authority = _authority_in(found[0][2])
-        return RequestHead(method, target, 1, authority, lines, 0, True, False, None, (), (), None)
+    return HeadReader().read(head)
+
+
+def _folded(
+    method: bytes, target: bytes, minor: int, lines: list[bytes], found: Specials
+) -> RequestHead:
     fold = _Fold(method, minor)
     for kind, index, line in found:
         fold.take(kind, index, line)
@@ -136,7 +190,7 @@ def refuse_partial(data: bytes) -> None:
 
 
 def end_to_end(lines: list[bytes]) -> Headers:
-    """Return forwarded lines (without the start line) as pairs, without framing and Expect."""
+    """Return forwarded field lines as pairs, without framing and Expect."""
     pairs = []
     for line in lines:
         name, _, value = line.partition(b":")
@@ -231,11 +285,12 @@ class _Fold:
         if minor == 0:
             lines[0] = b"%b %b HTTP/1.1" % (method, target)
         return RequestHead(
+            lines[0],
             method,
             target,
             minor,
             authority,
-            lines,
+            lines[1:],
             length,
             b"close" not in options and (minor == 1 or b"keep-alive" in options),
             self.expect is not None and length != 0,

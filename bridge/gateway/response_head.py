@@ -16,7 +16,6 @@ from bridge.gateway.framing import (
     value_of,
 )
 
-_NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
 _KNOWN_OPTIONS: Final = frozenset((b"keep-alive", b"close", b"upgrade", b"transfer-encoding"))
 
 
@@ -43,41 +42,39 @@ def parse_response_head(head: bytes, method: bytes) -> ResponseHead:
     """
     lines = split_head(head)
     status, minor = _status_line(lines[0])
-    lengths: list[bytes] = []
-    codings: list[bytes] = []
+    lengths: tuple[bytes, ...] = ()
+    codings: tuple[bytes, ...] = ()
     connection: tuple[bytes, ...] = ()
     dropped: list[int] = []
     framing: list[int] = []
     upgrade = None
     dated = False
     for kind, index, line in special_fields(lines):
-        if kind == LENGTH:
-            lengths.append(value_of(line))
-            framing.append(index)
-        elif kind == DATE:
+        if kind == DATE:
             dated = True
+        elif kind == LENGTH:
+            lengths += (line,)
+            framing.append(index)
         elif kind == CONNECTION:
-            connection += (value_of(line),)
+            connection += (line,)
             dropped.append(index)
         elif kind == CODING:
-            codings.append(value_of(line))
+            codings += (line,)
             framing.append(index)
         elif kind == HOP:
             dropped.append(index)
         elif kind == UPGRADE:
             upgrade = value_of(line)
             dropped.append(index)
-    length = body_length(lengths, codings, minor)
+    length = _length(lengths, codings, minor)
     if status < 200 or status == 204:
         # No length may be told where there can be no body (RFC 9110 8.6, RFC 9112 6.1).
         dropped += framing
         length = 0
     elif status == 304 or method == b"HEAD":
         length = 0
-    elif length is None:
-        length = UNTIL_CLOSE
-    options = connection_options(connection) if connection else _NO_OPTIONS
-    if options and not _KNOWN_OPTIONS.issuperset(options):
+    options = _options(connection)
+    if not _KNOWN_OPTIONS.issuperset(options):
         dropped += _nominated(lines, options - _KNOWN_OPTIONS)
     if len(dropped) > 1:
         dropped = sorted(set(dropped), reverse=True)
@@ -86,6 +83,17 @@ def parse_response_head(head: bytes, method: bytes) -> ResponseHead:
     persistent = minor == 1 or b"keep-alive" in options
     keep_alive = persistent and length != UNTIL_CLOSE and b"close" not in options
     return ResponseHead(status, lines, length, minor, keep_alive, dated, upgrade)
+
+
+@lru_cache(maxsize=1024)
+def _length(lengths: tuple[bytes, ...], codings: tuple[bytes, ...], minor: int) -> int:
+    length = body_length([*map(value_of, lengths)], [*map(value_of, codings)], minor)
+    return UNTIL_CLOSE if length is None else length
+
+
+@lru_cache(maxsize=256)
+def _options(lines: tuple[bytes, ...]) -> frozenset[bytes]:
+    return connection_options(tuple(map(value_of, lines)))
 
 
 def _nominated(lines: list[bytes], options: frozenset[bytes]) -> list[int]:

@@ -26,6 +26,9 @@ AUTHORITY: Final[Mapping[Stage, Side]] = {
 
 _JOURNALLING: Final = frozenset((Stage.DUAL, Stage.CANARY, Stage.HANDOVER, Stage.MODERN))
 
+# Segments of these bytes mean the same however they are read.
+_PLAIN_BYTES: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_~"
+
 _ANY_METHOD: Final = b"*"
 
 
@@ -47,12 +50,13 @@ class _Leaf(NamedTuple):
 
     route: Route
     names: tuple[str, ...]
-    stage: Stage
-    epoch: int
-    authority: Side
-    journalled: bool
     plain: Decision
     """The decision itself, where the path has no parameters."""
+
+    def decision(self, params: Mapping[str, str]) -> Decision:
+        """Return the decision for a path with parameters."""
+        route, stage, epoch, authority, _, journalled, upstream = self.plain
+        return Decision(route, stage, epoch, authority, params, journalled, upstream)
 
 
 class _Node:
@@ -67,14 +71,25 @@ class _Node:
         self.methods: dict[bytes, _Leaf] = {}
 
 
+class _Tail(NamedTuple):
+    """What may follow a literal prefix as the path's last segment."""
+
+    literals: frozenset[bytes]
+    """Segments that other routes name; they come first."""
+    methods: Mapping[bytes, _Leaf]
+    """Routes that end in a parameter."""
+
+
 class RoutingTable:
     """Routes and stages of one generation."""
 
-    __slots__ = ("_any_host", "_hosts", "generation")
+    __slots__ = ("_any_host", "_hosts", "_tails", "generation")
 
     def __init__(self, hosts: Mapping[bytes, _Node], any_host: _Node, generation: int) -> None:
         self._hosts = hosts
         self._any_host = any_host
+        self._tails: dict[bytes, _Tail] = {}
+        _gather_tails(any_host, b"", self._tails)
         self.generation = generation
 
     @classmethod
@@ -101,10 +116,19 @@ class RoutingTable:
     def decide(self, method: bytes, host: bytes | None, target: bytes) -> Decision | Refusal:
         """Decide one request; `host` is its authority's name in lower case, without the port."""
         path = target.partition(b"?")[0]
+        if not self._hosts:
+            # Most paths end in the only segment that varies: what is before it is looked up whole.
+            before, _, last = path.rpartition(b"/")
+            tail = self._tails.get(before)
+            if tail is not None and last and not last.translate(None, _PLAIN_BYTES):
+                leaf = tail.methods.get(method)
+                if leaf is not None and last not in tail.literals:
+                    return leaf.decision({leaf.names[0]: last.decode("ascii")})
+        loose: list[str] | None = None
         try:
             parts = segments(path)
-            unclear = b"//" in path or b";" in path or path[-1:] == b"/"
-            loose = loose_segments(path) if unclear else None
+            if b"//" in path or b";" in path or path[-1:] == b"/":
+                loose = loose_segments(path)
         except MessageRefused as refused:
             return Refusal(refused.status, "ambiguous-path", refused.detail)
         named = self._hosts.get(host) if host is not None and self._hosts else None
@@ -125,7 +149,7 @@ class RoutingTable:
                     )
             if not params:
                 return leaf.plain
-            return _decision(leaf, params)
+            return leaf.decision(dict(zip(leaf.names, params, strict=True)))
         if allowed:
             methods = tuple(sorted(set(allowed)))
             return Refusal(405, "method-not-routed", "no route of this path takes it", methods)
@@ -149,16 +173,9 @@ def _leaf(route: Route, state: GroupState | None) -> _Leaf:
         and Side.MODERN in route.upstreams
         and (stage in _JOURNALLING or (epoch > 0 and stage is not Stage.COMPLETE))
     )
-    plain = Decision(
-        route=route, stage=stage, epoch=epoch, authority=authority, params={}, journalled=journalled
-    )
-    return _Leaf(route, parameters(route.path), stage, epoch, authority, journalled, plain)
-
-
-def _decision(leaf: _Leaf, params: list[str]) -> Decision:
-    route, names, stage, epoch, authority, journalled, _ = leaf
-    found = dict(zip(names, params, strict=True))
-    return Decision(route, stage, epoch, authority, found, journalled)
+    upstream = route.upstreams[authority]
+    plain = Decision(route, stage, epoch, authority, {}, journalled, upstream)
+    return _Leaf(route, parameters(route.path), plain)
 
 
 def parameters(path: str) -> tuple[str, ...]:
@@ -190,6 +207,14 @@ def _insert(root: _Node, route: Route, leaf: _Leaf) -> None:
                 f" {route.route_id!r} both take {method.decode()} {route.path!r}"
             )
         methods[method] = leaf
+
+
+def _gather_tails(node: _Node, prefix: bytes, tails: dict[bytes, _Tail]) -> None:
+    if node.parameter is not None and node.parameter.methods:
+        literals = frozenset(part.encode("utf-8") for part in node.literal)
+        tails[prefix] = _Tail(literals, node.parameter.methods)
+    for part, below in node.literal.items():
+        _gather_tails(below, prefix + b"/" + part.encode("utf-8"), tails)
 
 
 def _find(
