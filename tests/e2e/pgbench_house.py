@@ -109,12 +109,16 @@ class PgbenchHouse:
             psycopg.connect(self.postgres.dsn()) as legacy,
         ):
             for table, (legacy_table, columns) in TABLES.items():
-                found = Counter(model.execute(f"SELECT * FROM {table}"))
+                names = ", ".join(pgbench_readmodel.columns(table))
+                found = Counter(model.execute(f"SELECT {names} FROM {table}"))
                 expected = Counter(
                     legacy.execute(f"SELECT {columns} FROM {legacy_table}").fetchall()
                 )
                 if found != expected:
                     problems.append(f"{table}: {len(found)} rows, expected {len(expected)}")
+            disorder = model.execute("SELECT count(*) FROM disorder").fetchone()[0]
+            if disorder:
+                problems.append(f"{disorder} events came after a later one of their key")
             history = Counter(model.execute("SELECT * FROM history"))
             truth = Counter(
                 legacy.execute(

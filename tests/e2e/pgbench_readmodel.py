@@ -25,20 +25,27 @@ KEYED = {
 HISTORY = ("teller_id", "branch_id", "account_id", "delta", "recorded_at", "filler")
 
 
+def columns(table: str) -> tuple[str, ...]:
+    """Return the columns of a keyed table as the legacy one has them, key first."""
+    return next((key, *names) for name, key, names in KEYED.values() if name == table)
+
+
 def prepare(connection: sqlite3.Connection) -> None:
     """Create the read model."""
     for table, key, columns in KEYED.values():
         connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {table} ({key} INTEGER PRIMARY KEY, {', '.join(columns)})"
+            f"CREATE TABLE IF NOT EXISTS {table}"
+            f" ({key} INTEGER PRIMARY KEY, {', '.join(columns)}, sequence TEXT)"
         )
     connection.execute(f"CREATE TABLE IF NOT EXISTS history ({', '.join(HISTORY)})")
+    connection.execute("CREATE TABLE IF NOT EXISTS disorder (event_id TEXT)")
     connection.execute(
         "CREATE TABLE IF NOT EXISTS seen (event_id TEXT PRIMARY KEY, leaf INTEGER) WITHOUT ROWID"
     )
 
 
 def handle(event: ReceivedEvent, tx: sqlite3.Connection) -> None:
-    """Apply one event; `seen` proves that none is handed over twice."""
+    """Apply one event; `seen` proves that none comes twice, `disorder` that keys keep their order."""
     tx.execute("INSERT INTO seen VALUES (?, ?)", (event.id, event.leaf_index))
     if event.subject == "pgbench.history":
         _history(event, tx)
@@ -51,11 +58,15 @@ def handle(event: ReceivedEvent, tx: sqlite3.Connection) -> None:
     if event.kind is ChangeKind.DELETED:
         tx.execute(f"DELETE FROM {table} WHERE {key} = ?", (event.key[key],))
         return
+    known = tx.execute(f"SELECT sequence FROM {table} WHERE {key} = ?", (event.key[key],))
+    last = known.fetchone()
+    if last is not None and last[0] >= event.sequence:
+        tx.execute("INSERT INTO disorder VALUES (?)", (event.id,))
     after = event.data["after"]
-    marks = ", ".join("?" * (len(columns) + 1))
+    marks = ", ".join("?" * (len(columns) + 2))
     tx.execute(
         f"INSERT OR REPLACE INTO {table} VALUES ({marks})",
-        (event.key[key], *(after[column] for column in columns)),
+        (event.key[key], *(after[column] for column in columns), event.sequence),
     )
 
 
