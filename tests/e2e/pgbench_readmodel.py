@@ -45,7 +45,7 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 
 def handle(event: ReceivedEvent, tx: sqlite3.Connection) -> None:
-    """Apply one event; `seen` proves that none comes twice, `disorder` that keys keep their order."""
+    """Apply one event; `seen` proves that none comes twice, `disorder` that order is kept."""
     tx.execute("INSERT INTO seen VALUES (?, ?)", (event.id, event.leaf_index))
     if event.subject == "pgbench.history":
         _history(event, tx)
