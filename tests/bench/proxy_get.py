@@ -5,6 +5,9 @@ connections. Gateway and nginx run side by side, one process each, and are loade
 counts is the CPU time that each takes for a request, because that is what a machine must have.
 nginx does what the gateway does and nginx can: keep-alive to the upstream, Via and X-Forwarded-*.
 The gateway does with it: strict checks, routing, hop-by-hop fields, limits, timeouts, counts.
+
+The gateway parses the fields that a client repeats only once, and a load generator repeats all of
+them. `unrepeated_*` is the same with another path and another X-Request-Id in every request.
 """
 
 import json
@@ -26,7 +29,9 @@ import psutil
 from tests.waiting import wait_until
 
 NAME = "proxy_get"
+PEERS = {"nginx": "nginx-light", "wrk": "wrk"}
 RUNS = 5
+UNREPEATED_RUNS = 3
 LOAD_S = 3
 CONNECTIONS = 32
 PROXY_CORE, LOAD_CORE = "0", "1"
@@ -42,10 +47,18 @@ _FIELDS = (
     "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl",
     "Cache-Control: no-cache",
     "Pragma: no-cache",
-    "X-Request-Id: 0c8f7c52-5d1c-4a52-9b39-4bfa1f3b7c11",
     "X-Tenant: acme",
+    "X-Request-Id: 0c8f7c52-5d1c-4a52-9b39-4bfa1f3b7c11",
 )
 _PATH = "/api/v1/resource57/items/12345?expand=lines"
+_UNREPEATED = """
+local n = 10000
+request = function()
+  n = n + 1
+  wrk.headers["X-Request-Id"] = "0c8f7c52-5d1c-4a52-9b39-" .. n
+  return wrk.format("GET", "/api/v1/resource" .. (n % 100) .. "/items/" .. n .. "?expand=lines")
+end
+"""
 
 _NGINX = """
 worker_processes 1;
@@ -89,6 +102,7 @@ def run() -> dict[str, Any]:
             raise RuntimeError(f"cannot measure {NAME}: {tool!r} is not installed")
     ours: list[Load] = []
     peers: list[Load] = []
+    unrepeated: list[tuple[Load, Load]] = []
     folder = Path(tempfile.mkdtemp(prefix="lb-bench-"))
     try:
         body = json.dumps({"items": ["x" * 22] * 40}).ljust(1_024)[:1_024]
@@ -105,6 +119,11 @@ def run() -> dict[str, Any]:
             for _ in range(RUNS):
                 ours.append(_load(port, gateway, seconds=LOAD_S))
                 peers.append(_load(nginx_port, nginx, seconds=LOAD_S))
+            script = folder / "unrepeated.lua"
+            script.write_text(_UNREPEATED)
+            for _ in range(UNREPEATED_RUNS):
+                our = _load(port, gateway, seconds=LOAD_S, script=script)
+                unrepeated.append((our, _load(nginx_port, nginx, seconds=LOAD_S, script=script)))
     finally:
         shutil.rmtree(folder)
     ratios = [
@@ -123,6 +142,15 @@ def run() -> dict[str, Any]:
         "runs": RUNS,
         "spread": f"{min(ratios):.3f}-{max(ratios):.3f}",
         "requests_per_s": round(statistics.median(load.requests_per_s for load in ours)),
+        "unrepeated_value": round(
+            statistics.median(our.cpu_us_per_request for our, _ in unrepeated), 2
+        ),
+        "unrepeated_ratio": round(
+            statistics.median(
+                peer.cpu_us_per_request / our.cpu_us_per_request for our, peer in unrepeated
+            ),
+            3,
+        ),
         "against_requests_per_s": round(statistics.median(load.requests_per_s for load in peers)),
     }
 
@@ -180,10 +208,12 @@ def _gateway(port: int, upstream_port: int) -> Iterator[psutil.Process]:
         yield process
 
 
-def _load(port: int, process: psutil.Process, *, seconds: int) -> Load:
+def _load(port: int, process: psutil.Process, *, seconds: int, script: Path | None = None) -> Load:
     argv = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
     for field in _FIELDS:
         argv += ["-H", field]
+    if script is not None:
+        argv += ["-s", str(script)]
     before = _cpu_s(process)
     done = subprocess.run(
         [*argv, f"http://127.0.0.1:{port}{_PATH}"],

@@ -1,13 +1,16 @@
 """Run the benchmarks, print their table and write `build/bench/NAME.json`.
 
-A benchmark is a module of this folder with `NAME` and `run() -> dict`. Figures are ratios taken in
+A benchmark is a module of this folder with `NAME` and `run() -> dict`, and `PEERS` (program →
+package of the distribution) when it compares with one that must be installed. Figures are ratios taken in
 one run against a limit or a peer with the same work; absolute figures move between machines.
 """
 
 import argparse
 import importlib
 import json
+import os
 import pkgutil
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -15,6 +18,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from bridge.demo.servers.packages import install
 
 FOLDER = Path("build/bench")
 FIELDS = (
@@ -52,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         console.print(f"[dim]measuring {name} …[/dim]")
         began = time.perf_counter()
         try:
+            _install_peers(benchmarks[name])
             row = benchmarks[name].run()
         except Exception as exc:  # One must not hide the others.
             console.print(f"[red]cannot measure {name}: {type(exc).__name__}: {exc}[/red]")
@@ -65,6 +71,15 @@ def main(argv: list[str] | None = None) -> int:
     console.print(table)
     console.print(f"JSON in {FOLDER}/")
     return 1 if failed else 0
+
+
+def _install_peers(benchmark: Any) -> None:
+    """Install what the benchmark compares with; a peer that cannot be had is said, not skipped."""
+    peers: dict[str, str] = getattr(benchmark, "PEERS", {})
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    absent = [package for program, package in peers.items() if not shutil.which(program, path=path)]
+    if absent:
+        install(absent)
 
 
 def _add(table: Table, row: dict[str, Any]) -> None:

@@ -47,8 +47,22 @@ def ensure() -> list[str]:
         PackagesMissing: it cannot be installed by us, or the installation failed.
     """
     packages = missing()
-    if not packages:
-        return []
+    if packages:
+        install(packages)
+    if still := missing():
+        raise PackagesMissing(
+            f"cannot find the programs of {' and '.join(still)} although apt-get installed them; "
+            "is this distribution's layout unknown to us?"
+        )
+    return packages
+
+
+def install(packages: Sequence[str]) -> None:
+    """Install `packages` of the distribution, without starting their services.
+
+    Raises:
+        PackagesMissing: it cannot be done by us, or the installation failed.
+    """
     command = f"apt-get install --no-install-recommends {' '.join(packages)}"
     if shutil.which("apt-get") is None:
         raise PackagesMissing(
@@ -65,12 +79,6 @@ def ensure() -> list[str]:
              "-y", "--no-install-recommends", *packages],
             command,
         )  # fmt: skip
-    if still := missing():
-        raise PackagesMissing(
-            f"cannot find the programs of {' and '.join(still)} although apt-get installed them; "
-            "is this distribution's layout unknown to us?"
-        )
-    return packages
 
 
 def _as_root(command: str) -> list[str]:
