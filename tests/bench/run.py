@@ -1,8 +1,9 @@
 """Run the benchmarks, print their table and write `build/bench/NAME.json`.
 
 A benchmark is a module of this folder with `NAME` and `run() -> dict`, and `PEERS` (program →
-package of the distribution) when it compares with one that must be installed. Figures are ratios taken in
-one run against a limit or a peer with the same work; absolute figures move between machines.
+package of the distribution) when it compares with one that must be installed. Figures are ratios
+taken in one run against a limit or a peer with the same work; absolute figures move between
+machines.
 """
 
 import argparse
