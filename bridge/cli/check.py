@@ -1,6 +1,7 @@
 """`check`: is everything that the settings name right and reachable?"""
 
 import typer
+from rich.text import Text
 
 from bridge.cli.options import DEFAULT_CONFIG, ConfigPath
 from bridge.cli.output import AsJson, print_json, print_rows
@@ -24,7 +25,7 @@ def check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
             "Check",
             ("what", "", "found"),
             [
-                (f.what, "[green]ok[/green]" if f.ok else "[red]problem[/red]", f.message)
+                (f.what, Text("ok", "green") if f.ok else Text("problem", "red"), f.message)
                 for f in findings
             ],
         )

@@ -9,6 +9,7 @@ import typer
 
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
 from bridge.cli.output import AsJson, console, print_json, print_rows
+from bridge.control.names import group_named
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.settings_file import load_settings
 from bridge.runtime.wiring import Stores
@@ -69,6 +70,7 @@ def import_ids(
     new = 0
     with Stores(load_settings(config)) as stores:
         desk = stores.desk()
+        group_named(group, desk.groups())
         batch: list[tuple[str, str]] = []
         for pair in _pairs(file):
             batch.append(pair)
@@ -81,15 +83,28 @@ def import_ids(
 
 def _pairs(file: Path) -> Iterator[tuple[str, str]]:
     try:
-        with file.open(encoding="utf-8") as lines:
+        with file.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                try:
-                    legacy_id, modern_id = json.loads(line)
-                except ValueError as exc:
+                pair = _pair(line)
+                if pair is None:
                     raise ConfigInvalid(
                         f"cannot import ids from {str(file)!r}: line {number} is not a pair like "
                         '["4711", "ord_7x"]'
-                    ) from exc
-                yield str(legacy_id), str(modern_id)
+                    )
+                yield pair
     except OSError as exc:
         raise ConfigInvalid(f"cannot import ids from {str(file)!r}: {exc.strerror}") from exc
+
+
+def _pair(line: bytes) -> tuple[str, str] | None:
+    """Return the ids of a line; a number counts as its digits, anything else as a mistake."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, list) or len(found) != 2:
+        return None
+    legacy_id, modern_id = ("" if isinstance(id_, bool) else id_ for id_ in found)
+    if not isinstance(legacy_id, str | int) or not isinstance(modern_id, str | int):
+        return None
+    return (str(legacy_id), str(modern_id)) if legacy_id != "" and modern_id != "" else None

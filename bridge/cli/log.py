@@ -21,6 +21,8 @@ parked_app = typer.Typer(help="Events that broke their contract.", no_args_is_he
 
 # One read of the log at a time, so that a listing of a long log stays small in memory.
 READ_BATCH = 1_000
+# What the stores can count to.
+INDEX_MAX = 2**63 - 1
 
 
 @app.command()
@@ -55,7 +57,8 @@ def key(config: ConfigPath = DEFAULT_CONFIG) -> None:
 @app.command("list")
 def list_entries(
     start: Annotated[
-        int | None, typer.Option(min=0, help="First index; newest by default.")
+        int | None,
+        typer.Option(min=0, max=INDEX_MAX, help="First index; newest by default."),
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=READ_BATCH)] = 20,
     config: ConfigPath = DEFAULT_CONFIG,
@@ -73,8 +76,8 @@ def list_entries(
         "Entries",
         ("index", "kind", "id", "type", "time"),
         [
-            (entry.leaf_index, entry.kind.value, entry.entry_id, leaf.get("type"), leaf.get("time"))
-            for entry, leaf in ((entry, json.loads(entry.leaf)) for entry in entries)
+            (entry.leaf_index, entry.kind.value, entry.entry_id, said.get("type"), said.get("time"))
+            for entry, said in ((entry, _fields(entry)) for entry in entries)
         ],
     )
 
@@ -121,7 +124,10 @@ def export_bundle(
             }
         )
         return
-    console.print(f"{report.head.size:,} entries, {report.size_bytes:,} bytes in {report.folder}")
+    console.print(
+        f"{report.head.size:,} entries, {report.size_bytes:,} bytes in {report.folder}",
+        markup=False,
+    )
     console.print(
         f"verify with: legacy-bridge log verify {report.folder} --key '{report.vkey}'",
         markup=False,
@@ -175,11 +181,18 @@ def _of_kind(stores: Stores, kind: EntryKind, count_max: int) -> list[StoredEntr
 
 
 def _parked(entry: StoredEntry) -> dict[str, Any]:
-    leaf = json.loads(entry.leaf)
+    said = _fields(entry)
     return {
         "index": entry.leaf_index,
         "id": entry.entry_id,
-        "dataschema": leaf.get("dataschema"),
-        "reason": leaf.get("reason"),
-        "time": leaf.get("time"),
+        "dataschema": said.get("dataschema"),
+        "reason": said.get("reason"),
+        "time": said.get("time"),
     }
+
+
+def _fields(entry: StoredEntry) -> dict[str, Any]:
+    """Return what the leaf says beside kind, id, index and payload hash."""
+    found = json.loads(entry.leaf)["fields"]
+    assert isinstance(found, dict), "a leaf's fields are an object"
+    return found

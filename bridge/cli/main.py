@@ -6,7 +6,7 @@ import typer
 
 from bridge import __version__
 from bridge.cli import check, demo, lanes, log, roles, status, switch, writes
-from bridge.cli.output import errors
+from bridge.cli.output import print_error
 from bridge.model.errors import BridgeError
 from bridge.runtime.exit_codes import exit_code
 
@@ -40,7 +40,5 @@ def main() -> None:
     try:
         app()
     except BridgeError as exc:
-        errors.print(
-            f"legacy-bridge: {exc}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
+        print_error(str(exc))
         sys.exit(exit_code(exc))

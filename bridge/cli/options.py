@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bridge.model.errors import ConfigInvalid
+
 ConfigPath = Annotated[
     Path,
     typer.Option(
@@ -15,9 +17,19 @@ ConfigPath = Annotated[
 ]  # fmt: skip
 DEFAULT_CONFIG = Path("config/legacy-bridge.yaml")
 
+
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise ConfigInvalid("cannot do this without a reason: --reason is blank; say why")
+    return reason
+
+
 Reason = Annotated[
-    str, typer.Option("--reason", "-r", help="Why; it is recorded in the event log.", min=1)
-]
+    str,
+    typer.Option(
+        "--reason", "-r", help="Why; it is recorded in the event log.", callback=_said,
+    ),
+]  # fmt: skip
 Actor = Annotated[
     str | None,
     typer.Option("--actor", help="Who decides; the login name when absent."),

@@ -1,14 +1,19 @@
 """Tables for people, JSON for programs."""
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-console = Console()
+# What goes into a pipe or a file is searched and copied from: ids must not be broken in two.
+_PIPE_COLUMNS = 240
+
+console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
 errors = Console(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -20,11 +25,30 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table; an empty one says so."""
+    """Print a table; an empty one says so. Cells are taken as they are, `Text` with its style."""
     if not rows:
         console.print(f"{title}: none")
         return
-    table = Table(*columns, title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        # The first column is what other commands are given.
+        table.add_column(column, no_wrap=index == 0)
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else _plain(cell) for cell in row))
     console.print(table)
+
+
+def print_error(message: str) -> None:
+    """Print what could not be done as one line on standard error."""
+    errors.print(
+        f"legacy-bridge: {' '.join(message.split())}",
+        style="red",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _plain(cell: object) -> Text:
+    # Not a string: a reason with brackets in it would be read as markup.
+    return Text("" if cell is None else str(cell))

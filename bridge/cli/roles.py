@@ -8,16 +8,22 @@ from typing import Annotated
 import typer
 
 from bridge.cli.options import DEFAULT_CONFIG, ConfigPath
-from bridge.cli.output import errors
+from bridge.cli.output import print_error
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.exit_codes import CONFIG
 from bridge.runtime.preflight import preflight
 from bridge.runtime.roles import run_role
+from bridge.runtime.run_files import forget_ended
 from bridge.runtime.settings import Settings
 from bridge.runtime.settings_file import load_settings
 from bridge.runtime.signals import stop_on_signals
-from bridge.runtime.supervisor import RoleProcess, Supervisor
+from bridge.runtime.supervisor import RoleProcess, Supervisor, check_alone
 from bridge.runtime.telemetry import RunFileObserver, start_logging
+from bridge.runtime.wiring import Stores
+
+
+# `up` and `run gateway` start the same workers, so that each refuses to run beside the other.
+ALL_ROLES, WORKERS = "supervisor", "gateway"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,14 +40,18 @@ def up(
 ) -> None:
     """Check the outside, then run all roles under a supervisor until SIGTERM or Ctrl-C."""
     settings = load_settings(config)
+    roles = all_roles(settings)
+    run_dir = _run_dir(settings)
+    check_alone(run_dir, ALL_ROLES, WORKERS)
     if not skip_preflight:
-        failed = [finding for finding in preflight(settings) if not finding.ok]
+        failed = [finding.message for finding in preflight(settings) if not finding.ok]
         if failed:
-            for finding in failed:
-                errors.print(f"legacy-bridge: {finding.message}", style="red", markup=False)
-            errors.print("nothing was started; `legacy-bridge doctor` shows the whole list")
+            for message in dict.fromkeys(failed):  # One broken folder may fail several looks.
+                print_error(message)
+            print_error("nothing was started; `legacy-bridge check` shows the whole list")
             raise typer.Exit(CONFIG)
-    raise typer.Exit(_supervise(settings, config, all_roles(settings)))
+    forget_ended(run_dir)
+    raise typer.Exit(_supervise(settings, config, roles, ALL_ROLES))
 
 
 def run(
@@ -58,7 +68,8 @@ def run(
             raise ConfigInvalid(
                 f"cannot run gateway: config {str(config)!r} has no gateway section"
             )
-        raise typer.Exit(_supervise(settings, config, workers, name="gateway"))
+        check_alone(_run_dir(settings), ALL_ROLES, WORKERS)
+        raise typer.Exit(_supervise(settings, config, workers, WORKERS))
     raise typer.Exit(run_role(settings, role))
 
 
@@ -80,9 +91,13 @@ def all_roles(settings: Settings) -> list[str]:
     return roles
 
 
-def _supervise(settings: Settings, config: Path, roles: list[str], name: str = "supervisor") -> int:
-    run_dir = settings.data_dir / "run"
-    run_dir.mkdir(parents=True, exist_ok=True)
+def _run_dir(settings: Settings) -> Path:
+    with Stores(settings) as stores:
+        return stores.run_dir
+
+
+def _supervise(settings: Settings, config: Path, roles: list[str], name: str) -> int:
+    run_dir = _run_dir(settings)
     observer = RunFileObserver(name, run_dir, start_logging(name, settings.log_level))
     specs = [
         RoleProcess(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import typer
+from rich.text import Text
 
 from bridge.cli.options import DEFAULT_CONFIG, ConfigPath
 from bridge.cli.output import AsJson, console, print_json, print_rows
@@ -29,7 +30,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
             (
                 role["role"],
                 role["pid"],
-                "[green]alive[/green]" if role["alive"] else "[red]down[/red]",
+                Text("alive", "green") if role["alive"] else Text("down", "red"),
                 role["restarts"],
                 role["last_exit"],
             )

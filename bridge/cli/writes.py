@@ -6,7 +6,7 @@ import typer
 
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
 from bridge.cli.output import AsJson, console, print_json, print_rows
-from bridge.control.names import write_state_named
+from bridge.control.names import write_named, write_state_named
 from bridge.control.shown import shown_write
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.settings_file import load_settings
@@ -58,10 +58,7 @@ def list_writes(
 def show(intent_id: IntentId, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Show one write as JSON, without bodies and header values."""
     with Stores(load_settings(config)) as stores:
-        write = stores.desk().show(intent_id)
-    if write is None:
-        raise ConfigInvalid(f"cannot show write {intent_id!r}: the journal has no such intent")
-    print_json(shown_write(write))
+        print_json(shown_write(write_named(intent_id, stores.desk())))
 
 
 @app.command()
@@ -80,7 +77,9 @@ def resolve(
     ids = dict(_pair(text) for text in made_id or [])
     state = write_state_named(outcome)
     with Stores(load_settings(config)) as stores:
-        stores.desk().resolve(intent_id, state, actor=actor_or_login(actor), reason=reason, ids=ids)
+        desk = stores.desk()
+        write_named(intent_id, desk)
+        desk.resolve(intent_id, state, actor=actor_or_login(actor), reason=reason, ids=ids)
     console.print(f"write {intent_id} is resolved as {state.value}")
 
 
@@ -90,7 +89,9 @@ def replay(
 ) -> None:
     """Try a parked write once more."""
     with Stores(load_settings(config)) as stores:
-        stores.desk().replay(intent_id, actor=actor_or_login(actor), reason=reason)
+        desk = stores.desk()
+        write_named(intent_id, desk)
+        desk.replay(intent_id, actor=actor_or_login(actor), reason=reason)
     console.print(f"write {intent_id} will be replayed")
 
 
@@ -100,7 +101,9 @@ def skip(
 ) -> None:
     """Let the other side go on without a parked write."""
     with Stores(load_settings(config)) as stores:
-        stores.desk().skip(intent_id, actor=actor_or_login(actor), reason=reason)
+        desk = stores.desk()
+        write_named(intent_id, desk)
+        desk.skip(intent_id, actor=actor_or_login(actor), reason=reason)
     console.print(f"write {intent_id} is skipped")
 
 

@@ -16,11 +16,10 @@ from bridge.control.bodies import (
     RollbackBody,
     SwitchBody,
 )
-from bridge.control.names import stage_named, write_state_named
+from bridge.control.names import group_named, stage_named, write_named, write_state_named
 from bridge.control.problems import install_problem_handler
 from bridge.control.shown import shown_report, shown_write
 from bridge.gateway.ports import WriteDesk
-from bridge.model.errors import ConfigInvalid
 from bridge.switching.switchboard import Switchboard
 
 
@@ -68,6 +67,11 @@ def create_app(parts: ControlParts) -> FastAPI:
 def _group_routes(board: Switchboard, desk: WriteDesk) -> APIRouter:
     router = APIRouter(prefix="/api/groups")
 
+    def known(group: str) -> None:
+        group_named(group, board.groups())
+
+    of_group = APIRouter(prefix="/{group}", dependencies=[Depends(known)])
+
     @router.get("")
     def groups() -> list[dict[str, Any]]:
         """Return where every route group stands."""
@@ -81,7 +85,7 @@ def _group_routes(board: Switchboard, desk: WriteDesk) -> APIRouter:
             for state in board.groups()
         ]
 
-    @router.post("/{group}/switch")
+    @of_group.post("/switch")
     def switch(group: str, body: SwitchBody) -> dict[str, Any]:
         """Move a group to another stage."""
         report = board.switch(
@@ -93,7 +97,7 @@ def _group_routes(board: Switchboard, desk: WriteDesk) -> APIRouter:
         )
         return shown_report(report)
 
-    @router.post("/{group}/rollback")
+    @of_group.post("/rollback")
     def rollback(group: str, body: RollbackBody) -> dict[str, Any]:
         """Take a group back to an earlier stage."""
         report = board.rollback(
@@ -101,23 +105,29 @@ def _group_routes(board: Switchboard, desk: WriteDesk) -> APIRouter:
         )
         return shown_report(report)
 
-    @router.post("/{group}/lanes")
+    @of_group.post("/lanes")
     def lanes(group: str, body: LanesBody) -> dict[str, Any]:
         """Hold or resume the replay to the other side."""
         act = board.hold_lanes if body.held else board.resume_lanes
         state = act(group, actor=body.actor, reason=body.reason)
         return {"group": state.group, "lanes_held": state.lanes_held}
 
-    @router.post("/{group}/ids")
+    @of_group.post("/ids")
     def ids(group: str, body: IdPairsBody) -> dict[str, int]:
         """Record known pairs of ids."""
         return {"new": desk.import_ids(group, body.entity, body.pairs)}
 
+    router.include_router(of_group)
     return router
 
 
 def _write_routes(desk: WriteDesk) -> APIRouter:
     router = APIRouter(prefix="/api/writes")
+
+    def known(intent_id: str) -> None:
+        write_named(intent_id, desk)
+
+    of_write = APIRouter(prefix="/{intent_id}", dependencies=[Depends(known)])
 
     @router.get("")
     def writes(
@@ -134,12 +144,9 @@ def _write_routes(desk: WriteDesk) -> APIRouter:
     @router.get("/{intent_id}")
     def show(intent_id: str) -> dict[str, Any]:
         """Return one write, without bodies and header values."""
-        write = desk.show(intent_id)
-        if write is None:
-            raise ConfigInvalid(f"cannot show write {intent_id!r}: the journal has no such intent")
-        return shown_write(write)
+        return shown_write(write_named(intent_id, desk))
 
-    @router.post("/{intent_id}/resolve")
+    @of_write.post("/resolve")
     def resolve(intent_id: str, body: ResolveBody) -> dict[str, str]:
         """Say how a write in doubt ended."""
         desk.resolve(
@@ -151,16 +158,17 @@ def _write_routes(desk: WriteDesk) -> APIRouter:
         )
         return {"intent_id": intent_id, "outcome": body.outcome}
 
-    @router.post("/{intent_id}/replay")
+    @of_write.post("/replay")
     def replay(intent_id: str, body: Decision) -> dict[str, str]:
         """Try a parked write once more."""
         desk.replay(intent_id, actor=body.actor, reason=body.reason)
         return {"intent_id": intent_id}
 
-    @router.post("/{intent_id}/skip")
+    @of_write.post("/skip")
     def skip(intent_id: str, body: Decision) -> dict[str, str]:
         """Let the other side go on without a parked write."""
         desk.skip(intent_id, actor=body.actor, reason=body.reason)
         return {"intent_id": intent_id}
 
+    router.include_router(of_write)
     return router

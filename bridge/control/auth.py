@@ -12,8 +12,9 @@ def token_check(token: str | None) -> Callable[[str | None], None]:
     def check(authorization: str | None = Header(default=None)) -> None:
         if token is None:
             return
-        given = (authorization or "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), token.encode()):
+        scheme, _, given = (authorization or "").partition(" ")
+        right = hmac.compare_digest(given.strip().encode(), token.encode())
+        if scheme.lower() != "bearer" or not right:
             raise HTTPException(
                 401,
                 "cannot answer: bearer token is missing or wrong",

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 # Long enough for a sentence and a ticket; every reason becomes part of an entry.
-Text = Annotated[str, Field(min_length=1, max_length=1_000)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
+Person = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 # One request's share of a bulk import; the command line goes by the same batches.
@@ -21,7 +22,7 @@ class Body(BaseModel):
 class Decision(Body):
     """Who decides, and why."""
 
-    actor: Name
+    actor: Person
     reason: Text
 
 

@@ -1,8 +1,32 @@
-"""Stages and write states by the names that people type."""
+"""Stages, write states, groups and writes by the names that people type."""
 
+from collections.abc import Iterable
+
+from bridge.gateway.ports import WriteDesk
 from bridge.model.errors import ConfigInvalid
-from bridge.model.stage import Stage
-from bridge.model.write import WriteState
+from bridge.model.stage import GroupState, Stage
+from bridge.model.write import JournalledWrite, WriteState
+
+
+class NotKnown(ConfigInvalid):
+    """Nothing has this name."""
+
+
+def group_named(name: str, states: Iterable[GroupState]) -> GroupState:
+    """Return the group called `name`; raises `NotKnown` naming the known ones."""
+    groups = {state.group: state for state in states}
+    if name not in groups:
+        known = ", ".join(sorted(groups)) or "none"
+        raise NotKnown(f"cannot find route group {name!r}: known groups are {known}")
+    return groups[name]
+
+
+def write_named(intent_id: str, desk: WriteDesk) -> JournalledWrite:
+    """Return the write with this intent id; raises `NotKnown` when the journal has none."""
+    write = desk.show(intent_id)
+    if write is None:
+        raise NotKnown(f"cannot find write {intent_id!r}: the journal has no such intent")
+    return write
 
 
 def stage_named(text: str) -> Stage:

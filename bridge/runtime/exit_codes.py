@@ -5,7 +5,15 @@ from bridge.model.errors import BridgeError, ConfigInvalid, Remedy, SourceUnfit,
 USAGE = 64
 UNAVAILABLE = 69
 SOFTWARE = 70
+TEMPORARY = 75
 CONFIG = 78
+
+_BY_REMEDY = {
+    Remedy.OPERATOR: CONFIG,
+    # Somebody else was first, or a key is busy: look again, then try again.
+    Remedy.REREAD: TEMPORARY,
+    Remedy.RETRY: TEMPORARY,
+}
 
 
 def exit_code(error: BaseException) -> int:
@@ -15,5 +23,5 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, ConfigInvalid | SourceUnfit):
         return CONFIG
     if isinstance(error, BridgeError):
-        return CONFIG if error.remedy is Remedy.OPERATOR else SOFTWARE
+        return _BY_REMEDY.get(error.remedy, SOFTWARE)
     return SOFTWARE

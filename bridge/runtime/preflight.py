@@ -44,6 +44,8 @@ def _looks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "gateway port", lambda: check_port(gateway.host, gateway.port, "gateway.port")
     if control is not None:
         yield "control", lambda: _control(control.host, control.port, control.token)
+    if gateway is not None and control is not None:
+        yield "ports", lambda: _apart(gateway.port, control.port)
 
 
 def _found(what: str, look: Callable[[], str]) -> Finding:
@@ -83,6 +85,14 @@ def _routes(settings: Settings) -> str:
 def _control(host: str, port: int, token: str | None) -> str:
     check_exposure(host, token)
     return check_port(host, port, "control.port")
+
+
+def _apart(gateway_port: int, control_port: int) -> str:
+    if gateway_port == control_port:
+        raise ConfigInvalid(
+            f"cannot listen: gateway.port and control.port are both {gateway_port}; change one"
+        )
+    return "gateway and control have ports of their own"
 
 
 def check_port(host: str, port: int, key: str) -> str:

@@ -6,13 +6,17 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from bridge.model.errors import BridgeError, ConfigInvalid
+from bridge.model.errors import BridgeError, ConfigInvalid, StorageUnavailable
 from bridge.runtime.exit_codes import SOFTWARE, exit_code
 from bridge.runtime.parent import end_with_parent
 from bridge.runtime.settings import Settings
 from bridge.runtime.signals import stop_on_signals
 from bridge.runtime.telemetry import RunFileObserver, start_logging
 from bridge.runtime.wiring import Stores, capture_service, relay
+from bridge.storage.journal_owner import FileLock
+
+# Who waits for another process to end looks this often; it takes over within this time.
+TAKE_OVER_S = 0.2
 
 RoleRun = Callable[[Stores, RunFileObserver, threading.Event], None]
 
@@ -91,7 +95,16 @@ def _capture(source: str) -> RoleRun:
 
 
 def _delivery(stores: Stores, observer: RunFileObserver, stop: threading.Event) -> None:
-    relay(stores, observer).run(stop)
+    # Two relays would interleave their entries; one that was orphaned is still draining.
+    while not stop.is_set():
+        try:
+            lock = FileLock.take(stores.run_dir / "delivery.lock")
+        except StorageUnavailable:
+            stop.wait(TAKE_OVER_S)
+            continue
+        with lock:
+            relay(stores, observer).run(stop)
+        return
 
 
 def _async(

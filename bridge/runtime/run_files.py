@@ -54,6 +54,13 @@ def read_roles(run_dir: Path) -> list[RoleStatus]:
     return roles
 
 
+def forget_ended(run_dir: Path) -> None:
+    """Remove what processes that ended left, so that no role of former settings counts as down."""
+    for path in (*run_dir.glob("*.json"), *run_dir.glob("*.supervisor")):
+        if not _runs(_load(path).get("pid")):
+            path.unlink(missing_ok=True)
+
+
 def _load(path: Path) -> dict[str, Any]:
     try:
         body = json.loads(path.read_text(encoding="utf-8"))

@@ -75,7 +75,7 @@ class DeliverySettings(Section):
 class UpstreamSettings(Section):
     """One HTTP application behind the gateway."""
 
-    url: str = Field(pattern=r"^http://[^/]+/?$")
+    url: str = Field(pattern=r"^http://([^/:@?#\[\]\s]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/?$")
     """`http://host:port`; TLS to upstreams comes with the gateway's own depth."""
     connections_max: int = Field(default=128, ge=1, le=10_000)
     """Bound of the pool of one worker: a weak legacy is protected by its connections."""

@@ -55,6 +55,11 @@ def _read(path: Path) -> dict[str, Any]:
         where = f" line {mark.line + 1}" if mark else ""
         problem = getattr(exc, "problem", None) or "not YAML"
         raise ConfigInvalid(f"cannot read config {str(path)!r}:{where} {problem}") from exc
+    except (ValueError, RecursionError) as exc:  # The YAML reader's own, e.g. for 2024-13-45.
+        raise ConfigInvalid(
+            f"cannot read config {str(path)!r}: a value in it is no date, no number or nested too "
+            "deep; put it in quotes"
+        ) from exc
     if tree is None:
         return {}
     if not isinstance(tree, dict):

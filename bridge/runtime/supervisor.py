@@ -157,6 +157,16 @@ class Supervisor:
             self._observer.note("run_file_failed", error=str(exc))
 
 
+def check_alone(run_dir: Path, *names: str) -> None:
+    """Raise `ConfigInvalid` while a supervisor with one of `names` runs on this folder.
+
+    For a clear message before anything else is looked at; the promise is the lock that `run` takes.
+    """
+    for name in names:
+        with (run_dir / f"{name}.lock").open("w") as lock:
+            _take(lock, run_dir)
+
+
 def _take(lock: IO[str], run_dir: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
