@@ -16,7 +16,13 @@ from bridge.control.bodies import (
     RollbackBody,
     SwitchBody,
 )
-from bridge.control.names import group_named, stage_named, write_named, write_state_named
+from bridge.control.names import (
+    check_resolvable,
+    group_named,
+    stage_named,
+    write_named,
+    write_state_named,
+)
 from bridge.control.problems import install_problem_handler
 from bridge.control.shown import shown_report, shown_write
 from bridge.gateway.ports import WriteDesk
@@ -149,13 +155,9 @@ def _write_routes(desk: WriteDesk) -> APIRouter:
     @of_write.post("/resolve")
     def resolve(intent_id: str, body: ResolveBody) -> dict[str, str]:
         """Say how a write in doubt ended."""
-        desk.resolve(
-            intent_id,
-            write_state_named(body.outcome),
-            actor=body.actor,
-            reason=body.reason,
-            ids=body.ids,
-        )
+        outcome = write_state_named(body.outcome)
+        check_resolvable(intent_id, outcome, desk)
+        desk.resolve(intent_id, outcome, actor=body.actor, reason=body.reason, ids=body.ids)
         return {"intent_id": intent_id, "outcome": body.outcome}
 
     @of_write.post("/replay")

@@ -41,6 +41,8 @@ def journalled(deployment: Deployment, *states: WriteState, **changes: Any) -> l
 async def _take(journal: SqliteJournal, writes: list[tuple[WriteIntent, WriteState]]) -> None:
     for intent, state in writes:
         await journal.open(intent)
+        if state is WriteState.INTENT:
+            continue
         if state is WriteState.IN_DOUBT:
             await journal.settle(intent.intent_id, state, reason="no answer within 2000 ms")
             continue

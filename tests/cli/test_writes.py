@@ -79,8 +79,10 @@ def test_an_unknown_write(deployment: Deployment, act: tuple[str, ...]) -> None:
 
 
 def test_decisions_that_do_not_fit_the_state(deployment: Deployment) -> None:
-    parked, done = journalled(deployment, S.PARKED, S.DONE)
+    parked, done, sent = journalled(deployment, S.PARKED, S.DONE, S.INTENT)
     for arguments, words in (
+        (("resolve", sent, "failed"), "it is intent, not in doubt"),
+        (("resolve", parked, "applied"), "it is parked, not in doubt"),
         (("resolve", parked, "failed"), "it is parked"),
         (("resolve", parked, "done"), "it is applied or failed"),
         (("replay", done), "it is done"),
