@@ -52,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
         return 64
     FOLDER.mkdir(parents=True, exist_ok=True)
     console = Console()
+    # A log file is not 80 columns wide.
+    console.width = max(console.width, 130)
     table = Table("name", "value", "against", "ratio", "target", "met", "runs", "spread")
     failed = 0
     for name in wanted or benchmarks:
