@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from bridge.gateway.chunked import ChunkedDecoder
 from bridge.gateway.framing import CHUNKED, HEAD_BYTES_MAX, UNTIL_CLOSE, MessageRefused
-from bridge.gateway.response_head import ResponseHead, parse_response_head
+from bridge.gateway.response_head import ResponseHead, ResponseReader
 from bridge.gateway.upstream_ports import Failure, FailureKind, UpstreamUser
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ class Connection(asyncio.Protocol):
     """See `bridge.gateway.upstream_ports.UpstreamConnection`."""
 
     __slots__ = (
-        "_buffer", "_complete", "_decoder", "_interims", "_keep_alive", "_left", "_method",
-        "_paused", "_pool", "_step", "_transport", "_user", "idle_since", "reused",
+        "_buffer", "_complete", "_decoder", "_heads", "_interims", "_keep_alive", "_left",
+        "_method", "_paused", "_pool", "_step", "_transport", "_user", "idle_since", "reused",
     )  # fmt: skip
 
     def __init__(self, pool: "Pool") -> None:
@@ -35,6 +35,7 @@ class Connection(asyncio.Protocol):
         self._method = b""
         self._complete = True
         self._buffer = b""
+        self._heads = ResponseReader()
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
         self._keep_alive = True
@@ -179,7 +180,7 @@ class Connection(asyncio.Protocol):
                 self._buffer = data
                 return
             try:
-                head = parse_response_head(data[:end], self._method)
+                head = self._heads.read(data[:end], self._method)
             except MessageRefused as refused:
                 self._malformed(refused.detail)
                 return

@@ -152,7 +152,7 @@ class ClientConnection(ClientTransport):
     def _take_head(self) -> bool:
         """Begin one request; return False when its head is not whole yet."""
         data = self._ahead
-        if data[:2] == b"\r\n" and not self._head_began:
+        if data[0] == 0x0D and data[:2] == b"\r\n" and not self._head_began:
             # One empty line before a request is forgiven (RFC 9112 2.2), and only one.
             self._begin_head()
             data = self._ahead = data[2:]
@@ -184,7 +184,7 @@ class ClientConnection(ClientTransport):
             self.client = Client(head.method, head.minor, keep_alive)
         self.step = Step.BODY if head.length else Step.ANSWER
         host = head.authority.name if head.authority else None
-        if plane.settings.hosts and host not in plane.settings.hosts:
+        if plane.hosts and host not in plane.hosts:
             self.refuse(421, "host-unknown", "this gateway does not serve that host")
         elif head.via and is_loop(head.via, plane.name):
             self.refuse(508, "loop", "the request has passed this gateway before")
@@ -205,7 +205,7 @@ class ClientConnection(ClientTransport):
             self._refuse_message(too_large(route.body_bytes_max))
             return
         handling: Handling
-        if decision.journalled or (route.ids and plane.write_path.translates(decision)):
+        if decision.journalled or (decision.has_ids and plane.write_path.translates(decision)):
             handling = Buffered(self, head, decision)
         else:
             handling = Forward(self, head, decision)
@@ -297,10 +297,11 @@ class ClientConnection(ClientTransport):
             self.linger()
         else:
             self.step = Step.HEAD
-            self.deadline = self.plane.now + self.plane.settings.keep_alive_ms / 1000
+            plane = self.plane
+            self.deadline = plane.now + plane.keep_alive_s
             if self._paused:
                 self.resume_receiving()
             if self._ahead:
                 self._pump()
-            elif self.plane.draining:
+            elif plane.draining:
                 self.transport.close()

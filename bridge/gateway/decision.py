@@ -80,6 +80,8 @@ class Decision(NamedTuple):
     """A write at a stage that has two sides: it takes the write path, not the fast path."""
     upstream: str = ""
     """The authority's upstream, for a request that is forwarded as it comes."""
+    has_ids: bool = False
+    """Whether the write path has to be asked for ids to translate."""
 
 
 class WritePath(Protocol):

@@ -25,7 +25,10 @@ def is_loop(via: tuple[bytes, ...], name: bytes) -> bool:
 class Edge:
     """Writes these fields for the requests of one client's connection."""
 
-    __slots__ = ("_address", "_block", "_cached", "_cached_for", "_lines", "_name", "_trusted")
+    __slots__ = (
+        "_added", "_added_from", "_address", "_block", "_cached", "_cached_for", "_lines", "_name",
+        "_trusted",
+    )  # fmt: skip
 
     def __init__(self, address: str, trusted: tuple[Network, ...], name: bytes) -> None:
         plain = address.partition("%")[0]
@@ -35,6 +38,8 @@ class Edge:
         self._cached: Headers = ()
         self._cached_for: tuple[bytes | None, int] | None = None
         self._lines: list[bytes] = []
+        self._added = b""
+        self._added_from: Headers = ()
         self._block = b""
 
     def block(self, head: RequestHead) -> bytes:
@@ -43,9 +48,12 @@ class Edge:
         A head that shares its lines with the one before needs the same block.
         """
         if head.lines is not self._lines:
-            lines = [*head.lines, *(b"%b: %b" % pair for pair in self.pairs(head)), b""]
+            pairs = self.pairs(head)
+            if pairs is not self._added_from:
+                self._added_from = pairs
+                self._added = b"".join(b"%b: %b\r\n" % pair for pair in pairs)
             self._lines = head.lines
-            self._block = b"\r\n".join(lines)
+            self._block = b"\r\n".join([*head.lines, self._added])
         return self._block
 
     def pairs(self, head: RequestHead) -> Headers:

@@ -127,6 +127,12 @@ def kind_of_line(line: bytes) -> int:
     return kind
 
 
+def is_plain_line(line: bytes) -> bool:
+    """Whether a line is a good field of kind PLAIN; it is not remembered."""
+    name, colon, _ = line.partition(b":")
+    return bool(colon) and _named(name)[0] == PLAIN and not line.translate(None, FIELD_BYTES)
+
+
 @lru_cache(maxsize=4096)
 def _named(name: bytes) -> tuple[int, bool]:
     """Return a name's kind, and whether its lines may be kept."""

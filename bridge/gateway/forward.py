@@ -6,6 +6,7 @@ from bridge.gateway.chunked import LAST_CHUNK, encode_chunk
 from bridge.gateway.decision import Decision
 from bridge.gateway.framing import CHUNKED
 from bridge.gateway.handling import IDEMPOTENT, SAFE, Step
+from bridge.gateway.plane import Flight
 from bridge.gateway.problems import problem
 from bridge.gateway.relay import interim_head, relayed_head, switched_head
 from bridge.gateway.request_head import RequestHead
@@ -27,10 +28,16 @@ _STATUS: Final = {
 class Forward:
     """Both a `Handling` of the client's connection and the user of an upstream's."""
 
-    __slots__ = (
-        "_answered", "_bypass", "_chunk_in", "_chunk_out", "_close", "_complete", "_conn",
-        "_decision", "_ends", "_head", "_link", "_pending", "_pool", "_replay",
-    )  # fmt: skip
+    # Defaults stand on the class: most requests change few of them, and there is one per request.
+    _link: UpstreamConnection | None = None
+    _pending: bytes | None = None
+    _replay: bytes | None = None
+    _chunk_out = False
+    _complete = False
+    _answered = False
+    _close = False
+    _ends = 0
+    _bypass: Flight | None = None
 
     def __init__(self, conn: "ClientConnection", head: RequestHead, decision: Decision) -> None:
         self._conn = conn
@@ -38,17 +45,8 @@ class Forward:
         self._decision = decision
         route = decision.route
         self._pool = conn.plane.pools[decision.upstream]
-        self._link: UpstreamConnection | None = None
-        self._pending: bytes | None = None
-        self._replay: bytes | None = None
         self._chunk_in = head.length == CHUNKED
-        self._chunk_out = False
-        self._complete = False
-        self._answered = False
-        self._close = False
-        self._ends = 0
         # A write that passes the journal is counted until it has ended: see `plane.Flight`.
-        self._bypass = None
         if route.writes and len(route.upstreams) > 1:
             self._bypass = conn.plane.keeper.flight
             self._bypass.count += 1
@@ -298,7 +296,8 @@ class Forward:
 
     def _finish(self) -> None:
         self._link = None
-        self._landed()
+        if self._bypass is not None:
+            self._landed()
         self._conn.finished(close=self._close)
 
     def _problem(

@@ -160,6 +160,8 @@ class Plane:
         observer: Observer,
     ) -> None:
         self.settings = settings
+        self.hosts = settings.hosts
+        self.keep_alive_s = settings.keep_alive_ms / 1000
         self.keeper = keeper
         self.pools = pools
         self.write_path = write_path

@@ -34,14 +34,18 @@ class Relayed(NamedTuple):
 
 
 def relayed_head(head: ResponseHead, client: Client, via: bytes, date_line: bytes) -> Relayed:
-    """Return an upstream's final head as the client gets it; `head.lines` is used up.
+    """Return an upstream's final head as the client gets it.
 
     A body that ends with the upstream's connection is chunked, so that a cut one shows; to an
     HTTP/1.0 client, which knows no chunks, it ends with the client's connection.
     """
     lines = head.lines
-    close = not client.keep_alive
     chunked = head.length == CHUNKED
+    if client.keep_alive and client.minor and head.minor and head.length != UNTIL_CLOSE:
+        added = (via, b"\r\n") if head.dated else (via, date_line, b"\r\n")
+        return Relayed(b"\r\n".join((*lines, *added)), chunked, close=False)
+    close = not client.keep_alive
+    lines = [*lines]
     if head.minor == 0:
         lines[0] = b"HTTP/1.1" + lines[0][8:]
         via = via.replace(b"1.1", b"1.0", 1)

@@ -1,6 +1,7 @@
 """Parse a request head into what the gateway decides on and the lines that it forwards."""
 
 from functools import lru_cache
+from operator import eq
 from typing import Final, NamedTuple
 
 from bridge.gateway import fields
@@ -66,17 +67,18 @@ class RequestHead(NamedTuple):
 class HeadReader:
     """Reads the heads of one connection.
 
-    Clients repeat themselves: a block of fields that equals the one before is not parsed again,
-    when nothing but Host in it means anything to a proxy. Only the last block is kept, and only as
-    long as its connection, so that nobody's credentials outlive it.
+    Clients repeat themselves: when nothing but Host in a block of fields means anything to a proxy,
+    the next block is only compared with it, and what differs is looked at. Only the last block is
+    kept, and only as long as its connection, so that nobody's credentials outlive it.
     """
 
-    __slots__ = ("_authority", "_block", "_lines")
+    __slots__ = ("_authority", "_block", "_host_at", "_lines")
 
     def __init__(self) -> None:
         self._block = b""
-        self._authority: Authority | None = None
         self._lines: list[bytes] = []
+        self._host_at = 0
+        self._authority: Authority | None = None
 
     def read(self, head: bytes) -> RequestHead:
         """Parse a head, given without its final empty line.
@@ -86,18 +88,22 @@ class HeadReader:
         """
         line, _, block = head.partition(b"\r\n")
         method, target, minor = parse_request_line(line)
-        if block != self._block or not block:
+        if not minor or target[:1] != b"/" or method in _REFUSED_METHODS:
             lines = split_head(head)
-            found = special_fields(lines)
-            if len(found) != 1 or found[0][0] != fields.HOST:
-                return _folded(method, target, minor, lines, found)
-            del lines[0]
-            self._authority = _authority_in(found[0][2])
+            return _folded(method, target, minor, lines, special_fields(lines))
+        if block != self._block or not block:
+            lines = block.split(b"\r\n")
+            if not self._differs_plainly(lines):
+                lines = split_head(head)
+                found = special_fields(lines)
+                if len(found) != 1 or found[0][0] != fields.HOST:
+                    return _folded(method, target, minor, lines, found)
+                _, index, host = found[0]
+                self._host_at = index - 1
+                self._authority = _authority_in(host)
+                del lines[0]
             self._lines = lines
             self._block = block if len(block) <= _BLOCK_KEPT_BYTES_MAX else b""
-        if not minor or target[:1] != b"/" or method in _REFUSED_METHODS:
-            lines = [line, *self._lines]
-            return _folded(method, target, minor, lines, special_fields(lines))
         return RequestHead(
             line,
             method,
@@ -113,6 +119,16 @@ class HeadReader:
             (),
             None,
         )
+
+    def _differs_plainly(self, lines: list[bytes]) -> bool:
+        """Whether these lines differ from the last block's only where nothing is special."""
+        before = self._lines
+        if not self._block or len(lines) != len(before):
+            return False
+        for index in [at for at, same in enumerate(map(eq, lines, before)) if not same]:
+            if index == self._host_at or not fields.is_plain_line(lines[index]):
+                return False
+        return True
 
 
 def parse_request_head(head: bytes) -> RequestHead:

@@ -24,7 +24,7 @@ class ResponseHead(NamedTuple):
 
     status: int
     lines: list[bytes]
-    """Status line, then the end-to-end and framing fields in their order."""
+    """Status line, then the end-to-end and framing fields in their order; never changed."""
     length: int
     """Bytes of body, CHUNKED or UNTIL_CLOSE."""
     minor: int
@@ -32,6 +32,34 @@ class ResponseHead(NamedTuple):
     dated: bool
     upgrade: bytes | None
     """Value of Upgrade, in a 101."""
+
+
+class ResponseReader:
+    """Reads the heads of one upstream connection.
+
+    A head that equals the one before, which answers of one kind within a second do, is not parsed
+    again. Only the last one is kept, and only as long as its connection.
+    """
+
+    __slots__ = ("_method", "_raw", "_seen")
+
+    def __init__(self) -> None:
+        self._raw = b""
+        self._method = b""
+        self._seen: ResponseHead | None = None
+
+    def read(self, raw: bytes, method: bytes) -> ResponseHead:
+        """Parse a head, given without its final empty line; `method` is the request's.
+
+        Raises:
+            MessageRefused: it breaks a rule; its connection must be closed.
+        """
+        seen = self._seen
+        if seen is None or raw != self._raw or method != self._method:
+            seen = self._seen = parse_response_head(raw, method)
+            self._raw = raw
+            self._method = method
+        return seen
 
 
 def parse_response_head(head: bytes, method: bytes) -> ResponseHead:

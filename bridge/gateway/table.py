@@ -55,8 +55,8 @@ class _Leaf(NamedTuple):
 
     def decision(self, params: Mapping[str, str]) -> Decision:
         """Return the decision for a path with parameters."""
-        route, stage, epoch, authority, _, journalled, upstream = self.plain
-        return Decision(route, stage, epoch, authority, params, journalled, upstream)
+        route, stage, epoch, authority, _, journalled, upstream, has_ids = self.plain
+        return Decision(route, stage, epoch, authority, params, journalled, upstream, has_ids)
 
 
 class _Node:
@@ -174,7 +174,7 @@ def _leaf(route: Route, state: GroupState | None) -> _Leaf:
         and (stage in _JOURNALLING or (epoch > 0 and stage is not Stage.COMPLETE))
     )
     upstream = route.upstreams[authority]
-    plain = Decision(route, stage, epoch, authority, {}, journalled, upstream)
+    plain = Decision(route, stage, epoch, authority, {}, journalled, upstream, bool(route.ids))
     return _Leaf(route, parameters(route.path), plain)
 
 

@@ -8,7 +8,7 @@ import pytest
 from adapters.upstream.pool import PoolLimits
 from bridge.gateway.plane import PlaneSettings
 from tests.gateway.http.rig import Gateway, ports
-from tests.gateway.http.upstream import Upstream, hangs, replies_and_closes
+from tests.gateway.http.upstream import Upstream, hangs
 from tests.gateway.http.wire import DEADLINE_S, GET, OK, POST, Ended, Message, Wire
 
 
@@ -149,9 +149,18 @@ def test_9110_9_2_2_nothing_is_sent_again_on_a_fresh_connection(upstream: Upstre
 def test_a_connection_closed_while_idle_is_not_used_for_a_post(
     client: Wire, upstream: Upstream
 ) -> None:
-    upstream.at[b"/bye"] = replies_and_closes(OK)
+    closed = threading.Event()
+
+    def answer_and_close(wire: Wire, _: Message) -> None:
+        wire.send(OK)
+        wire.close()
+        closed.set()
+
+    upstream.at[b"/bye"] = answer_and_close
     for _ in range(20):
+        closed.clear()
         client.send(GET % b"/bye")
         assert client.message().status == 200
+        assert closed.wait(DEADLINE_S)  # On loopback the end has arrived when `close` returns.
         client.send(POST % b"/after-bye")
         assert client.message().status == 200

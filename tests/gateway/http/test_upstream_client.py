@@ -16,6 +16,7 @@ from bridge.model.errors import OutcomeUnknown, UpstreamUnavailable
 from bridge.model.http import HttpRequest, HttpResponse
 from tests.gateway.http.upstream import Upstream, hangs, replies, replies_and_closes
 from tests.gateway.http.wire import DEADLINE_S, OK, Ended, Message, Wire
+from tests.waiting import wait_until_async
 
 PUT = HttpRequest(
     method=b"PUT",
@@ -97,14 +98,15 @@ async def test_no_listener_is_provably_nothing_sent() -> None:
 async def test_a_full_pool_is_provably_nothing_sent(upstream: Upstream) -> None:
     over = threading.Event()
     upstream.at[b"/hold"] = hangs(over)
-    async with client_of(upstream.port, connections_max=1, timeout_ms=200) as (exchange, _):
-        first = asyncio.ensure_future(exchange(at(upstream, b"/hold")))
-        await asyncio.sleep(0)
-        with pytest.raises(UpstreamUnavailable, match="no connection within 200 ms"):
+    async with client_of(upstream.port, connections_max=1, timeout_ms=100) as (exchange, pool):
+        holder = UpstreamClient(pool).exchange(at(upstream, b"/hold"), timeout_ms=10_000)
+        first = asyncio.ensure_future(holder)
+        await wait_until_async(lambda: upstream.requests_to(b"/hold"))
+        with pytest.raises(UpstreamUnavailable, match="no connection within 100 ms"):
             await exchange(PUT)
+        over.set()
         with pytest.raises(OutcomeUnknown):
             await first
-        over.set()
 
 
 LOST = (
