@@ -13,7 +13,8 @@ from bridge.gateway.plane import Plane
 from bridge.gateway.problems import CODES, problem
 from bridge.gateway.relay import Client, whole_answer
 from bridge.gateway.request_body import RequestBody, too_large
-from bridge.gateway.request_head import HeadReader, RequestHead, refuse_partial
+from bridge.gateway.request_head import HeadReader, RequestHead
+from bridge.gateway.request_line import refuse_partial
 from bridge.gateway.table import Refusal
 from bridge.gateway.target import ASTERISK
 from bridge.model.http import Headers, HttpResponse

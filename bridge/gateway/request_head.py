@@ -6,23 +6,19 @@ from typing import Final, NamedTuple
 
 from bridge.gateway import fields
 from bridge.gateway.framing import (
-    HEAD_BYTES_MAX,
-    REQUEST_LINE_BYTES_MAX,
     MessageRefused,
     Specials,
     body_length,
-    broken_line,
     connection_options,
-    has_broken_line,
     name_of,
     refuse_imitations,
     special_fields,
     split_head,
     value_of,
 )
+from bridge.gateway.request_line import parse_request_line
 from bridge.gateway.target import (
     ASTERISK,
-    TARGET_BYTES,
     Authority,
     parse_authority,
     split_absolute,
@@ -32,7 +28,6 @@ from bridge.model.http import Headers
 _REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
 # What real clients send; a longer block is parsed every time.
 _BLOCK_KEPT_BYTES_MAX: Final = 4_096
-_USUAL_METHODS: Final = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 _FRAMING: Final = (b"content-length", b"transfer-encoding", b"expect")
 
 
@@ -151,58 +146,8 @@ def _folded(
     return fold.head(target, lines)
 
 
-def parse_request_line(line: bytes) -> tuple[bytes, bytes, int]:
-    """Return method, target and minor version.
-
-    Raises:
-        MessageRefused: anything but `token SP target SP HTTP/1.x`.
-    """
-    if len(line) > REQUEST_LINE_BYTES_MAX:
-        raise MessageRefused(414, f"request line over {REQUEST_LINE_BYTES_MAX} bytes", "RFC 9112 3")
-    parts = line.split(b" ")
-    if len(parts) != 3 or not parts[1]:
-        raise MessageRefused(400, "the request line has not three parts", "RFC 9112 3")
-    method, target, version = parts
-    if target.translate(None, TARGET_BYTES):
-        raise MessageRefused(
-            400, "a fragment, control character or 8-bit byte in the target", "RFC 9112 3.2"
-        )
-    if method not in _USUAL_METHODS and not fields.is_token(method):
-        raise MessageRefused(400, "the method is no token", "RFC 9110 9.1")
-    if version == b"HTTP/1.1":
-        return method, target, 1
-    if version == b"HTTP/1.0":
-        return method, target, 0
-    number = version.removeprefix(b"HTTP/")
-    if (
-        len(version) == 8
-        and len(number) == 3
-        and number[1:2] == b"."
-        and (number[:1] + number[2:]).isdigit()
-    ):
-        raise MessageRefused(505, "neither HTTP/1.1 nor HTTP/1.0", "RFC 9110 15.6.6")
-    raise MessageRefused(400, "the request line does not end in a version", "RFC 9112 2.3")
-
-
 def _not_served(method: bytes) -> MessageRefused:
     return MessageRefused(405, f"{method.decode('ascii')} is not served", "RFC 9110 9.3")
-
-
-def refuse_partial(data: bytes) -> None:
-    """Refuse a head that is still arriving as soon as it cannot become a good one.
-
-    Raises:
-        MessageRefused: it cannot, so nobody waits for its end.
-    """
-    line_end = data.find(b"\r\n", 0, REQUEST_LINE_BYTES_MAX + 2)
-    if line_end >= 0:
-        parse_request_line(data[:line_end])
-    elif len(data) > REQUEST_LINE_BYTES_MAX + 1:
-        raise MessageRefused(414, f"request line over {REQUEST_LINE_BYTES_MAX} bytes", "RFC 9112 3")
-    if has_broken_line(data):
-        raise broken_line(data)
-    if len(data) > HEAD_BYTES_MAX:
-        raise MessageRefused(431, f"head over {HEAD_BYTES_MAX} bytes", "RFC 6585 5")
 
 
 def end_to_end(lines: list[bytes]) -> Headers:
