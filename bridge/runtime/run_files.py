@@ -70,4 +70,12 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _runs(pid: int | None) -> bool:
-    return pid is not None and Path(f"/proc/{pid}").exists()
+    if pid is None:
+        return False
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    # The state follows the name, which is in parentheses and may hold any character. Where nobody
+    # reaps orphans, as in a container without an init, the dead stay as zombies.
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")

@@ -40,14 +40,14 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return `record` as one line of JSON."""
-        # Facts first: none may take the place of what every line has.
-        line: dict[str, Any] = dict(getattr(record, "facts", {}))
-        line |= {
+        line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "role": self._role,
             "event": record.getMessage(),
         }
+        for name, value in getattr(record, "facts", {}).items():
+            line.setdefault(name, value)  # None takes the place of what every line has.
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
             line["trace"] = self.formatException(record.exc_info)

@@ -6,6 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
 from adapters.postgres.source import PostgresSource
 from adapters.rabbitmq.sink import RabbitMQSink
 from bridge.capture.service import CaptureService
@@ -59,7 +62,7 @@ class Stores:
             if url == "sqlite":
                 self._event_log = SqliteEventLog(_made(self.settings.data_dir) / "log.db")
             elif url.startswith(("postgresql://", "postgres://")):
-                self._event_log = PostgresEventLog(url)
+                self._event_log = PostgresEventLog(_parsed(url))
             else:
                 raise ConfigInvalid(
                     "cannot open the event log: event_log.url must be 'sqlite' or begin with "
@@ -228,6 +231,18 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
     if settings.delivery is None:
         raise ConfigInvalid("cannot run delivery: the settings have no delivery section")
     return settings.delivery
+
+
+def _parsed(url: str) -> str:
+    """Return `url` unless libpq cannot read it: its own message would quote the password."""
+    try:
+        conninfo_to_dict(url)
+    except ProgrammingError:
+        raise ConfigInvalid(
+            "cannot open the event log: event_log.url is no address that PostgreSQL's library can "
+            "read; expected the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        ) from None  # The cause would say it in a trace.
+    return url
 
 
 def _made(folder: Path) -> Path:
