@@ -28,7 +28,8 @@ class ClientConnection(ClientTransport):
     """See the module."""
 
     __slots__ = (
-        "_ahead", "_body", "_handling", "_head_began", "_heads", "_pumping", "client", "edge",
+        "_ahead", "_body", "_forgiven", "_handling", "_head_began", "_heads", "_pumping",
+        "_scanned", "client", "edge",
     )  # fmt: skip
 
     def __init__(self, plane: Plane) -> None:
@@ -39,8 +40,10 @@ class ClientConnection(ClientTransport):
         self._body: RequestBody | None = None
         self._ahead = b""
         self._head_began = False
+        self._forgiven = False
         self._heads = HeadReader()
         self._pumping = False
+        self._scanned = 0
 
     # -- the event loop's side ------------------------------------------------------------------
 
@@ -153,22 +156,27 @@ class ClientConnection(ClientTransport):
     def _take_head(self) -> bool:
         """Begin one request; return False when its head is not whole yet."""
         data = self._ahead
-        if data[0] == 0x0D and data[:2] == b"\r\n" and not self._head_began:
+        if data[0] == 0x0D and data[:2] in (b"\r", b"\r\n") and not self._forgiven:
             # One empty line before a request is forgiven (RFC 9112 2.2), and only one.
             self._begin_head()
+            if len(data) == 1:
+                return False
+            self._forgiven = True
             data = self._ahead = data[2:]
-        end = data.find(b"\r\n\r\n")
+        end = data.find(b"\r\n\r\n", max(0, self._scanned - 3))
         try:
             if end < 0 or end > HEAD_BYTES_MAX:
                 self._begin_head()
-                refuse_partial(data)
+                refuse_partial(data, self._scanned)
+                self._scanned = len(data)
                 return False
             head = self._heads.read(data[:end])
         except MessageRefused as refused:
             self._refuse_message(refused)
             return False
         self._ahead = data[end + 4 :]
-        self._head_began = False
+        self._head_began = self._forgiven = False
+        self._scanned = 0
         self._begin(head)
         return True
 

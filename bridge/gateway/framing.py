@@ -75,9 +75,11 @@ def broken_line(part: bytes) -> MessageRefused:
     return MessageRefused(400, f"{what} in the head", "RFC 9112 2.2")
 
 
-def has_broken_line(part: bytes) -> bool:
-    """Whether a head that is still arriving can already be refused for its bytes."""
-    return _BROKEN_LINE.search(part.removesuffix(b"\r")) is not None
+def has_broken_line(part: bytes, start: int) -> bool:
+    """Whether a head that is still arriving can already be refused for its bytes from `start`."""
+    # The last byte may be the CR of a CRLF that is still on its way, then as well as now.
+    end = len(part) - part.endswith(b"\r")
+    return _BROKEN_LINE.search(part, max(0, start - 1), end) is not None
 
 
 def special_fields(lines: list[bytes]) -> Specials:

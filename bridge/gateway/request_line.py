@@ -48,18 +48,22 @@ def parse_request_line(line: bytes) -> tuple[bytes, bytes, int]:
     raise MessageRefused(400, "the request line does not end in a version", "RFC 9112 2.3")
 
 
-def refuse_partial(data: bytes) -> None:
+def refuse_partial(data: bytes, start: int) -> None:
     """Refuse a head that is still arriving as soon as it cannot become a good one.
+
+    Only what came after the first `start` bytes is looked at, so that a head in single bytes costs
+    no more than a whole one.
 
     Raises:
         MessageRefused: it cannot, so nobody waits for its end.
     """
     line_end = data.find(b"\r\n", 0, REQUEST_LINE_BYTES_MAX + 2)
     if line_end >= 0:
-        parse_request_line(data[:line_end])
+        if line_end >= start - 1:
+            parse_request_line(data[:line_end])
     elif len(data) > REQUEST_LINE_BYTES_MAX + 1:
         raise MessageRefused(414, f"request line over {REQUEST_LINE_BYTES_MAX} bytes", "RFC 9112 3")
-    if has_broken_line(data):
+    if has_broken_line(data, start):
         raise broken_line(data)
     if len(data) > HEAD_BYTES_MAX:
         raise MessageRefused(431, f"head over {HEAD_BYTES_MAX} bytes", "RFC 6585 5")

@@ -261,3 +261,12 @@ def test_foreign_address_is_a_clear_error() -> None:
         open_listener("192.0.2.1", 8080, shared=True)
     with pytest.raises(ConfigInvalid, match="no such host name"):
         open_listener("no-such-host.invalid", 8080, shared=True)
+
+
+def test_a_head_in_single_bytes_is_read_or_refused_as_a_whole_one(gateway: Gateway) -> None:
+    with gateway.connect() as client:
+        client.dribble(b"\r\n" + GET % b"/fine" + POST % b"/fine", 1)
+        assert client.message().status == 200
+        assert client.message().status == 200
+        client.dribble(b"GET /fine HTTP/1.1\r\nX: a\rb", 1)
+        assert client.message().status == 400

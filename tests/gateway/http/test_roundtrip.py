@@ -5,6 +5,7 @@ Connection are the gateway's on its own connection.
 """
 
 import random
+from collections.abc import Callable
 from contextlib import suppress
 
 import httptools
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.gateway.framing import MessageRefused
-from bridge.gateway.request_head import parse_request_head
+from bridge.gateway.request_head import HeadReader, RequestHead, parse_request_head
 from tests.gateway.http.rig import Gateway
 from tests.gateway.http.upstream import Upstream
 from tests.gateway.http.wire import Message, Wire
@@ -169,6 +170,38 @@ def test_any_bytes_are_a_head_or_refused(data: bytes) -> None:
     for head in (data, b"GET / HTTP/1.1\r\nHost: a\r\n" + data):
         with suppress(MessageRefused):
             parse_request_head(head)
+
+
+BLOCK_LINES = st.sampled_from(
+    [
+        b"Host: a", b"Host: b", b"host:a", b"X: 1", b"X: 2", b"Cookie: a=1", b"Cookie: a=2",
+        b"Content-Length: 5", b"Content-Length: 0", b"Transfer-Encoding: chunked", b"X : 1",
+        b"Connection: keep-alive", b"Connection: close", b"X_Y: 1", b"X-Y: 1", b"X: a\rb",
+        b"X: \x00", b"Via: 1.1 legacy-bridge", b"X-Forwarded-For: 1", b"Upgrade: websocket",
+        b"nonsense", b" x",
+    ]
+)  # fmt: skip
+BLOCKS = st.lists(BLOCK_LINES, max_size=4).map(lambda lines: [b"Host: a", *lines])
+
+
+@settings(max_examples=400, deadline=None)
+@given(heads=st.lists(st.tuples(START_LINES, st.one_of(BLOCKS, st.lists(BLOCK_LINES))), max_size=6))
+def test_a_connection_reads_each_head_as_if_it_were_the_first(
+    heads: list[tuple[bytes, list[bytes]]],
+) -> None:
+    """What is remembered from one head to the next changes nothing but the time it takes."""
+    reader = HeadReader()
+    for start, lines in heads:
+        head = b"\r\n".join([start, *lines])
+        assert outcome(reader.read, head) == outcome(parse_request_head, head)
+
+
+def outcome(read: Callable[[bytes], RequestHead], head: bytes) -> RequestHead | str:
+    """The head, or why it is refused."""
+    try:
+        return read(head)
+    except MessageRefused as refused:
+        return f"{refused.status} {refused.detail}"
 
 
 @pytest.mark.parametrize(

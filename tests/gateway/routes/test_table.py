@@ -3,6 +3,8 @@
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.gateway.decision import Decision, IdRules, KeyPlace, KeyRule, Route
 from bridge.gateway.table import AUTHORITY, Refusal, RoutingTable
@@ -168,3 +170,35 @@ def test_deep_paths_do_not_recurse_without_bound() -> None:
     built = table(*ROUTES)
     path = b"/orders/7" + b"/x" * 4_000
     assert found(built.decide(b"GET", b"a", path))[0] == "/orders/{id}/{rest...}"
+
+
+PIECES = st.sampled_from(
+    [
+        "orders",
+        "latest",
+        "lines",
+        "7",
+        "a-b",
+        "..",
+        ".",
+        "",
+        "%37",
+        "l%61test",
+        "x;y",
+        "*",
+        "static",
+    ]
+)
+
+
+@given(
+    pieces=st.lists(PIECES, max_size=5), method=st.sampled_from([b"GET", b"HEAD", b"PUT", b"POST"])
+)
+def test_the_short_way_to_a_route_finds_what_the_long_way_finds(
+    pieces: list[str], method: bytes
+) -> None:
+    """A table with a route for a host of its own does not take the short way."""
+    short = table(*ROUTES)
+    long = table(*ROUTES, route("/elsewhere", b"GET", host="elsewhere"))
+    path = "/".join(["", *pieces]).encode() or b"/"
+    assert short.decide(method, b"a", path) == long.decide(method, b"a", path)
