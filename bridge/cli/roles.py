@@ -21,7 +21,6 @@ from bridge.runtime.supervisor import RoleProcess, Supervisor, check_alone
 from bridge.runtime.telemetry import RunFileObserver, start_logging
 from bridge.runtime.wiring import Stores
 
-
 # `up` and `run gateway` start the same workers, so that each refuses to run beside the other.
 ALL_ROLES, WORKERS = "supervisor", "gateway"
 
