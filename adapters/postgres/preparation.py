@@ -70,13 +70,15 @@ class PostgresPreparation:
             for table in tables:
                 if check is not None:
                     check(table.shape)
-            with connection.transaction():
-                self._publish(connection, facts, tables, slot)
             system_id, timeline, flushed = self._identify()
             if slot is not None:
                 self._check_slot(slot, facts)
             if cursor is not None:
                 judge(cursor, system_id=system_id, flushed=flushed, slot=slot, name=self._slot)
+            # Nothing is created before everything was found right.
+            with connection.transaction():
+                self._publish(connection, facts, tables, slot)
+            if cursor is not None:
                 start_lsn = cursor.end_lsn
             elif slot is not None and slot.confirmed is not None:
                 start_lsn = slot.confirmed

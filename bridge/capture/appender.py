@@ -10,7 +10,7 @@ from bridge.capture.cursor import CaptureCursor, PartMark, SnapshotMark, format_
 from bridge.capture.mapping import ChangeMapper, rfc3339
 from bridge.capture.ports import CaptureLog, Received
 from bridge.model.change import Relation, Row, TransactionPart
-from bridge.model.entry import CursorMove, EntryDraft
+from bridge.model.entry import CursorMove, EntryDraft, EntryKind
 from bridge.model.errors import SourceUnfit, StaleCursor
 from bridge.model.lsn import format_lsn
 from bridge.model.observer import Observer
@@ -108,6 +108,9 @@ class Appender:
                 end_lsn=format_lsn(cursor.end_lsn),
                 took_ms=(self._stored_at - started) * 1000,
             )
+            parked = sum(draft.kind is EntryKind.PARKED for draft in drafts)
+            if parked:
+                self._observer.note("parked", source=self._source, entries=parked)
 
     def settle(self) -> None:
         """Make a position of an idle source durable, if there is one and it is time."""

@@ -16,7 +16,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Check settings, contracts, sources, broker, routes and ports; prepares the sources."""
+    """Check settings, contracts, sources, broker, routes and ports.
+
+    A source that is right gets its publications and slot, which holds WAL from then on.
+    """
     findings = preflight(load_settings(config))
     if as_json:
         print_json([{"what": f.what, "ok": f.ok, "message": f.message} for f in findings])

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 from bridge.gateway.decision import Decision
 from bridge.gateway.handling import SAFE, Step
+from bridge.gateway.plane import Flight
 from bridge.gateway.problems import MARKER, problem
 from bridge.gateway.relay import CONTINUE
 from bridge.gateway.request_head import RequestHead, end_to_end
 from bridge.model.http import HttpRequest
+from bridge.model.stage import Stage
 
 if TYPE_CHECKING:
     from bridge.gateway.client_connection import ClientConnection
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 class Buffered:
     """Gathers a body, then runs the write path in a task that its client cannot cancel."""
 
-    __slots__ = ("_body", "_conn", "_decision", "_head", "_task")
+    __slots__ = ("_body", "_bypass", "_conn", "_decision", "_head", "_task")
 
     def __init__(self, conn: "ClientConnection", head: RequestHead, decision: Decision) -> None:
         self._conn = conn
@@ -25,6 +27,7 @@ class Buffered:
         self._decision = decision
         self._body: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
+        self._bypass: Flight | None = None
 
     def start(self, body: bytes, *, complete: bool) -> None:
         """Admit the request: `100 Continue` is ours to send, because nobody else sees the body."""
@@ -45,9 +48,26 @@ class Buffered:
             body=b"".join(self._body),
         )
         self._body.clear()
+        if self._decision.journalled:
+            self._decide_again()
         # The write path bounds itself: the wait for the lane, and the route's timeout for the call.
         conn.deadline = float("inf")
         self._task = conn.plane.spawn(self._run(request))
+
+    def _decide_again(self) -> None:
+        """Take the newest table: the body may have come long after the head.
+
+        After a roll back a write may pass the journal; it is then counted until it has ended, so
+        that the next switch waits for it (see `plane.Flight`).
+        """
+        head, keeper = self._head, self._conn.plane.keeper
+        host = head.authority.name if head.authority else None
+        again = keeper.latest().decide(head.method, host, head.target)
+        if isinstance(again, Decision) and again.journalled:
+            self._decision = again
+        if self._decision.stage is Stage.LEGACY:
+            self._bypass = keeper.flight
+            self._bypass.count += 1
 
     async def _run(self, request: HttpRequest) -> None:
         conn, decision = self._conn, self._decision
@@ -64,6 +84,9 @@ class Buffered:
                 "write_path_failed", route=decision.route.route_id, error=type(exc).__name__
             )
             response = problem(500, "internal", "the gateway failed; the outcome is in its journal")
+        finally:
+            if self._bypass is not None:
+                self._bypass.land()
         own = response.header(MARKER) is not None
         upstream = "" if own else decision.route.upstreams[decision.authority]
         conn.answer(response, route_id=decision.route.route_id, upstream=upstream)

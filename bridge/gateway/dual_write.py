@@ -72,7 +72,6 @@ class DualWriter:
         )
         self._turns = Turns(waiting_count_max=self._limits.lane_waiting_count_max)
         self._running: set[asyncio.Task[None]] = set()
-        self._plain: dict[str, int] = {}
 
     def translates(self, decision: Decision) -> bool:
         """Whether the fast path would ask by the wrong id or the wrong side (no wait)."""
@@ -116,10 +115,6 @@ class DualWriter:
         while self._running:
             await asyncio.wait(set(self._running))
 
-    def plain_writes_in_flight(self, group: str) -> int:
-        """Return how many writes of the group are under way without a journal entry."""
-        return self._plain.get(group, 0)
-
     def _read_side(self, decision: Decision) -> Side:
         lane = self._admission.lane_of_path(decision) if decision.epoch else None
         if lane is None:
@@ -147,7 +142,7 @@ class DualWriter:
                 return earlier
             state = self._first_look(write)
             if _goes_plain(write, state):
-                return await self._plainly(write)
+                return await self._forward(write.decision, write.request, write.decision.authority)
             await self._turns.take(group, write.lane, self._limits.lane_wait_ms / 1000)
             try:
                 return await self._in_turn(write)
@@ -169,7 +164,7 @@ class DualWriter:
         while not write.abandoned:
             waited_ms = (time.monotonic() - began) * 1000
             if _goes_plain(write, state):
-                return await self._plainly(write)
+                return await self._forward(write.decision, write.request, write.decision.authority)
             side = self._writable_side(write, state, waited_ms)
             if side is not None:
                 try:
@@ -211,14 +206,6 @@ class DualWriter:
             return False
         write.decision = decision
         return True
-
-    async def _plainly(self, write: Write) -> HttpResponse:
-        group = write.decision.route.group
-        self._plain[group] = self._plain.get(group, 0) + 1
-        try:
-            return await self._forward(write.decision, write.request, write.decision.authority)
-        finally:
-            self._plain[group] -= 1
 
     async def _forward(self, decision: Decision, request: HttpRequest, side: Side) -> HttpResponse:
         try:

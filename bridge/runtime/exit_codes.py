@@ -2,7 +2,6 @@
 
 from bridge.model.errors import BridgeError, ConfigInvalid, Remedy, SourceUnfit, Unavailable
 
-USAGE = 64
 UNAVAILABLE = 69
 SOFTWARE = 70
 TEMPORARY = 75

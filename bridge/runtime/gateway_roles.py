@@ -69,7 +69,9 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
             upstreams={name: UpstreamClient(pool) for name, pool in pools.items()},
             owner=owner,
             redecide=redecide,
-            limits=WriteLimits(drain_wait_ms=gateway.lane_wait_ms),
+            limits=WriteLimits(
+                lane_wait_ms=gateway.lane_wait_ms, drain_wait_ms=gateway.drain_wait_ms
+            ),
             observer=observer,
         )
         looking = asyncio.create_task(look_for_switches())

@@ -10,6 +10,11 @@ from prometheus_client.registry import Collector
 
 from bridge.runtime.run_files import read_roles
 
+# Facts whose sum means something; of the others only the latest does, or none.
+_ADDITIVE = frozenset(
+    {"entries", "events", "requests", "applied", "parked", "pending", "attempts", "took_ms"}
+)
+_LATEST = frozenset({"lag_entries", "next_index", "size"})
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 
 
@@ -38,15 +43,28 @@ class _RunFiles(Collector):
             "legacy_bridge_restarts", "Restarts by the supervisor.", labels=["role"]
         )
         families: dict[str, CounterMetricFamily] = {}
+        gauges: dict[str, GaugeMetricFamily] = {}
         for role in roles:
             up.add_metric([role.role], float(role.alive))
             restarts.add_metric([role.role], role.restarts)
             for name, value in role.counts.items():
+                _note, dot, fact = name.rpartition(".")
+                if dot and fact not in _ADDITIVE:
+                    continue
                 metric = f"legacy_bridge_{_NOT_A_NAME.sub('_', name)}"
                 family = families.setdefault(
                     metric, CounterMetricFamily(metric, f"Noted as {name}.", labels=["role"])
                 )
                 family.add_metric([role.role], value)
+            for name, last in role.last.items():
+                fact = name.rpartition(".")[2]
+                if fact in _LATEST and not isinstance(last, str):
+                    metric = f"legacy_bridge_{_NOT_A_NAME.sub('_', name)}"
+                    gauge = gauges.setdefault(
+                        metric, GaugeMetricFamily(metric, f"Latest {name}.", labels=["role"])
+                    )
+                    gauge.add_metric([role.role], last)
         yield up
         yield restarts
         yield from families.values()
+        yield from gauges.values()

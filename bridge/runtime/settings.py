@@ -89,8 +89,11 @@ class GatewaySettings(Section):
     workers: int = Field(default=2, ge=1, le=64)
     routes: Path = Path("routes")
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
-    lane_wait_ms: int = Field(default=250, ge=0, le=60_000)
-    """How long a write waits for its key's lane before 503, or before the sticky authority."""
+    lane_wait_ms: int = Field(default=5_000, ge=0, le=60_000)
+    """How long a write waits for an earlier write of its key before it gets 503."""
+    drain_wait_ms: int = Field(default=250, ge=0, le=60_000)
+    """How long it waits, after a switch, for replays of its key to the new authority before the
+    side that has them stays its authority."""
 
 
 class ControlSettings(Section):

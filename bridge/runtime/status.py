@@ -9,6 +9,9 @@ from bridge.runtime.run_files import read_roles
 from bridge.runtime.settings import Settings
 from bridge.runtime.wiring import SINK, Stores
 
+# A write that the other side has not taken for a minute needs a person, even while it is retried.
+LANE_AGE_S_MAX = 60.0
+
 
 def collect_status(settings: Settings) -> dict[str, Any]:
     """Return the status as JSON values; `healthy` is false when something needs a person."""
@@ -32,7 +35,8 @@ def collect_status(settings: Settings) -> dict[str, Any]:
             next_index = stores.sink_cursors().load(SINK)
             sinks.append({"sink": SINK, "next_index": next_index, "behind": head.size - next_index})
         groups, lanes, to_decide = _writes(settings, stores)
-    healthy = bool(roles) and all(role["alive"] for role in roles) and to_decide == 0
+    stuck = any(lane["oldest_age_s"] > LANE_AGE_S_MAX for lane in lanes)
+    healthy = bool(roles) and all(role["alive"] for role in roles) and to_decide == 0 and not stuck
     return {
         "healthy": healthy,
         "roles": roles,

@@ -28,7 +28,10 @@ _INFO = frozenset(
 # pika tells what it did not expect even where we do: a channel that is gone when its answer comes
 # is CRITICAL to it, a queue that is not there yet a WARNING. Our adapter hears the same as errors.
 _SILENCED = "pika"
-_WARNING_WORDS = ("failed", "lost", "parked", "in_doubt", "unroutable", "refused", "blocked")
+_WARNING_WORDS = (
+    "failed", "lost", "parked", "in_doubt", "unroutable", "refused", "sink_blocked", "interrupted",
+    "orphaned", "unreadable", "not_recorded", "not_stored", "delayed", "early",
+)  # fmt: skip
 
 
 class JsonFormatter(logging.Formatter):

@@ -1,5 +1,6 @@
 """A switch changes the whole table between two requests, never within one."""
 
+import asyncio
 import dataclasses
 import threading
 from functools import partial
@@ -102,6 +103,23 @@ def test_a_write_past_the_journal_holds_the_adoption_back(upstream: Upstream) ->
         assert client.message().status == 200
         wait_until(lambda: gateway.generation.told == [1, 2], DEADLINE_S)
     del upstream.at[b"/orders/7"]
+
+
+def test_a_write_after_a_roll_back_holds_the_next_adoption_back(upstream: Upstream) -> None:
+    path = RecordingWritePath()
+    with Gateway(ports(upstream), write_path=path) as gateway, gateway.connect() as client:
+        gateway.switch(Stage.LEGACY, 2)  # Rolled back: writes may pass the journal.
+        wait_until(lambda: gateway.generation.told == [1, 2], DEADLINE_S)
+        path.gate = gate = asyncio.Event()
+        client.send(PUT)
+        wait_until(lambda: path.writes, DEADLINE_S)
+        gateway.observer.clear()
+        gateway.switch(Stage.DUAL, 3)
+        gateway.observer.await_note("table_swapped")
+        assert gateway.generation.told == [1, 2]
+        gateway.loop.call_soon_threadsafe(gate.set)
+        assert client.message().status == 201
+        wait_until(lambda: gateway.generation.told == [1, 2, 3], DEADLINE_S)
 
 
 def test_no_request_is_decided_by_a_mixed_table() -> None:
