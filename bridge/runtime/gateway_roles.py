@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import socket
 from contextlib import ExitStack, closing
 from urllib.parse import urlsplit
 
@@ -14,9 +13,11 @@ from bridge.gateway.decision import Decision, Route
 from bridge.gateway.dual_write import DualWriter
 from bridge.gateway.dual_write_admission import WriteLimits
 from bridge.gateway.lanes import Replayer
+from bridge.gateway.listener import open_listener
 from bridge.gateway.table import RoutingTable
+from bridge.gateway.target import parse_authority
 from bridge.gateway.worker import serve
-from bridge.model.errors import ConfigInvalid, StorageUnavailable
+from bridge.model.errors import StorageUnavailable
 from bridge.model.http import HttpRequest
 from bridge.model.observer import Observer
 from bridge.model.stage import GroupState
@@ -25,8 +26,6 @@ from bridge.runtime.telemetry import RunFileObserver
 from bridge.runtime.wiring import Stores
 from bridge.storage.journal_owner import FileLock, OwnerLocks
 
-# Clients that wait to be accepted while a worker restarts; the kernel's own limit caps it.
-BACKLOG = 1_024
 # The replayer that waits for another one to end looks this often; it takes over within this time.
 TAKE_OVER_S = 0.2
 # How long an idle worker may decide by an old table when a switch was killed half-way.
@@ -56,8 +55,10 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
                     generation.bump()
 
     def redecide(request: HttpRequest) -> Decision | None:
-        table = load_table(generation.current())
-        decision = table.decide(request.method, request.header(b"host"), request.target)
+        raw = request.header(b"host")
+        host = parse_authority(raw).name if raw is not None else None
+        table = RoutingTable.build(routes, journal.groups(), generation.current())
+        decision = table.decide(request.method, host, request.target)
         return decision if isinstance(decision, Decision) else None
 
     with ExitStack() as stack:
@@ -77,7 +78,7 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         looking = asyncio.create_task(look_for_switches())
         stack.callback(looking.cancel)
         await serve(
-            listen(gateway.host, gateway.port),
+            open_listener(gateway.host, gateway.port, shared=True),
             load_table=load_table,
             generation=generation,
             slot=generation.claim_slot(owner),
@@ -143,26 +144,3 @@ def open_pools(gateway: GatewaySettings, observer: Observer, stack: ExitStack) -
         stack.callback(pool.close)
         pools[name] = pool
     return pools
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket on the port that all workers share (SO_REUSEPORT)."""
-    try:
-        family, kind, protocol, _name, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-        except BaseException:
-            listener.close()
-            raise
-    except OSError as exc:
-        raise ConfigInvalid(
-            f"cannot listen on {host}:{port}: {exc.strerror or exc}; stop what listens there, or "
-            "change gateway.port"
-        ) from exc
-    return listener
