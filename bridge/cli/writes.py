@@ -6,7 +6,7 @@ import typer
 
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
 from bridge.cli.output import AsJson, console, print_json, print_rows
-from bridge.control.names import check_resolvable, write_named, write_state_named
+from bridge.control.names import write_named, write_state_named
 from bridge.control.shown import shown_write
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.settings_file import load_settings
@@ -78,7 +78,7 @@ def resolve(
     state = write_state_named(outcome)
     with Stores(load_settings(config)) as stores:
         desk = stores.desk()
-        check_resolvable(intent_id, state, desk)
+        write_named(intent_id, desk)
         desk.resolve(intent_id, state, actor=actor_or_login(actor), reason=reason, ids=ids)
     console.print(f"write {intent_id} is resolved as {state.value}")
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from bridge.gateway.dual_write_states import check_resolution
-from bridge.gateway.ports import WriteDesk, WriteStateForbidden
+from bridge.gateway.ports import WriteDesk
 from bridge.model.errors import ConfigInvalid
 from bridge.model.stage import GroupState, Stage
 from bridge.model.write import JournalledWrite, WriteState
@@ -28,20 +27,6 @@ def write_named(intent_id: str, desk: WriteDesk) -> JournalledWrite:
     if write is None:
         raise NotKnown(f"cannot find write {intent_id!r}: the journal has no such intent")
     return write
-
-
-def check_resolvable(intent_id: str, outcome: WriteState, desk: WriteDesk) -> None:
-    """Raise unless the write is in doubt and `outcome` is something a person may find.
-
-    A write in flight has a process that will tell how it ended; all others have ended.
-    """
-    check_resolution(intent_id, outcome)
-    write = write_named(intent_id, desk)
-    if write.state is not WriteState.IN_DOUBT:
-        raise WriteStateForbidden(
-            f"cannot resolve write {intent_id} as {outcome.value}: it is {write.state.value}, "
-            "not in doubt"
-        )
 
 
 def stage_named(text: str) -> Stage:

@@ -51,12 +51,20 @@ def may_follow(current: WriteState, following: WriteState) -> bool:
     return following in TRANSITIONS[current]
 
 
-def check_resolution(intent_id: str, outcome: WriteState) -> None:
-    """Raise `WriteStateForbidden` unless `outcome` is something a person may find."""
+def check_resolution(intent_id: str, state: WriteState, outcome: WriteState) -> None:
+    """Raise `WriteStateForbidden` unless the write is in doubt and a person may find `outcome`.
+
+    A write in flight has a process that will tell how it ended; all others have ended.
+    """
     if outcome not in RESOLUTIONS:
         allowed = " or ".join(sorted(state.value for state in RESOLUTIONS))
         raise WriteStateForbidden(
             f"cannot resolve write {intent_id} as {outcome.value}: it is {allowed}"
+        )
+    if state is not WriteState.IN_DOUBT:
+        raise WriteStateForbidden(
+            f"cannot resolve write {intent_id} as {outcome.value}: it is {state.value}, "
+            "not in doubt"
         )
 
 

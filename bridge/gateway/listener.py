@@ -18,8 +18,8 @@ _ADVICE = {
 def open_listener(host: str, port: int, *, shared: bool) -> socket.socket:
     """Return a listening socket; `shared` lets every worker of one gateway open the same port.
 
-    A shared port can also be opened by a second gateway of the same account, unnoticed by both: the
-    role therefore calls `refuse_taken_port` before it starts its workers.
+    A shared port can also be opened by a second gateway of the same account, unnoticed by both:
+    `up` therefore looks with `refuse_taken_port` before it starts any worker.
 
     Raises:
         ConfigInvalid: the address is taken, forbidden or not of this machine.

@@ -1,10 +1,10 @@
 """Check everything outside before anything starts, and tell all problems at once."""
 
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bridge.control.exposure import check_exposure
+from bridge.gateway.listener import refuse_taken_port
 from bridge.model.errors import BridgeError, ConfigInvalid
 from bridge.model.observer import SilentObserver
 from bridge.runtime.settings import Settings
@@ -98,15 +98,7 @@ def _apart(gateway_port: int, control_port: int) -> str:
 def check_port(host: str, port: int, key: str) -> str:
     """Bind without SO_REUSEPORT: it fails when anybody listens there, also a worker of ours."""
     try:
-        family, kind, protocol, _name, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as exc:
-        raise ConfigInvalid(
-            f"cannot listen on {host}:{port}: {exc.strerror or exc}; stop what listens there, "
-            f"or change {key}"
-        ) from exc
+        refuse_taken_port(host, port)
+    except ConfigInvalid as exc:
+        raise ConfigInvalid(f"{exc}; or change {key}") from exc
     return f"{host}:{port} is free"

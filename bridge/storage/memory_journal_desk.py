@@ -111,8 +111,10 @@ class MemoryJournalDesk:
         ids: Mapping[str, str] | None = None,
     ) -> None:
         """See `WriteDesk.resolve`."""
-        check_resolution(intent_id, outcome)
         made = [MadeId(entity, id_, "") for entity, id_ in (ids or {}).items()]
+        known = self.state.writes.get(intent_id)
+        if known is not None:
+            check_resolution(intent_id, known.state, outcome)
         write = self.state.may(intent_id, outcome)
         rename = bool(made) and write.intent.lane.startswith("new:")
         lane = lane_of(made[0].entity, made[0].id) if rename else None

@@ -184,10 +184,11 @@ class SqliteJournalDesk:
         ids: Mapping[str, str] | None = None,
     ) -> None:
         """Settle a write in doubt; see `WriteDesk.resolve`."""
-        check_resolution(intent_id, outcome)
         made = [MadeId(entity, id_, "") for entity, id_ in (ids or {}).items()]
         with self._changing() as connection:
             row = connection.execute(sql.WRITE_FACTS, (intent_id,)).fetchone()
+            if row is not None:
+                check_resolution(intent_id, WriteState(row[6]), outcome)
             # A create's lane could not be named while its id was unknown.
             rename = bool(made) and row is not None and row[5].startswith("new:")
             settle_write(

@@ -103,6 +103,19 @@ def test_an_import_completes_what_is_half_known(books: Books) -> None:
     asyncio.run(check())
 
 
+def test_only_a_write_in_doubt_is_resolved(books: Books) -> None:
+    async def check() -> None:
+        intent = an_intent(lane="order:17")
+        await books.journal.open(intent)
+        with pytest.raises(WriteStateForbidden, match="it is intent, not in doubt"):
+            books.desk.resolve(intent.intent_id, WriteState.FAILED, actor="ana", reason="?")
+        await books.journal.settle(intent.intent_id, WriteState.APPLIED)
+        with pytest.raises(WriteStateForbidden, match="it is applied, not in doubt"):
+            books.desk.resolve(intent.intent_id, WriteState.APPLIED, actor="ana", reason="?")
+
+    asyncio.run(check())
+
+
 def test_a_write_in_doubt_is_resolved_with_its_new_id(books: Books) -> None:
     async def check() -> None:
         intent = an_intent(lane="new:x", client_key="k")
