@@ -92,7 +92,9 @@ class ChangeMapper:
         return [
             self._draft(change, f"{prefix}{ordinal:08X}", moment)
             for ordinal, change in enumerate(part.changes, part.first_ordinal)
-            if ordinal >= skip_before and not (skip_tables and change.relation.name in skip_tables)
+            if isinstance(change, RowChange)
+            and ordinal >= skip_before
+            and not (skip_tables and change.relation.name in skip_tables)
         ]
 
     def read_drafts(

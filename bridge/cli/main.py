@@ -5,7 +5,7 @@ import sys
 import typer
 
 from bridge import __version__
-from bridge.cli import check, demo, lanes, log, roles, status, switch, writes
+from bridge.cli import check, demo, lanes, log, roles, source, status, switch, writes
 from bridge.cli.output import print_error
 from bridge.model.errors import BridgeError
 from bridge.runtime.exit_codes import exit_code
@@ -22,6 +22,7 @@ status.add_to(app)
 switch.add_to(app)
 check.add_to(app)
 demo.add_to(app)
+app.add_typer(source.app, name="source")
 app.add_typer(lanes.app, name="lanes")
 app.add_typer(lanes.ids_app, name="ids")
 app.add_typer(writes.app, name="writes")

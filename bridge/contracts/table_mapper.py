@@ -80,7 +80,7 @@ class TableMapper:
 
         Never raises for what the row holds.
         """
-        kind, _, before_row, before_image, after_row = change
+        kind, _, before_row, before_image, after_row, _ = change
         data: Fields = {"key": None}
         try:
             if after_row is not None:
@@ -292,6 +292,8 @@ def _convert_cell(cell: _Cell, row: Row, into: Fields, path: str, problems: list
         into[name] = None
         return
     try:
+        if isinstance(text, bytes):
+            raise TypeError  # Not UTF-8.
         into[name] = cell.convert(text)
     except _UNCONVERTIBLE:
         into[name] = text

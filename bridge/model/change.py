@@ -4,6 +4,7 @@
 the hot path, where a frozen dataclass costs four times as much to build.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -36,8 +37,9 @@ class Unsent(Enum):
 
 UNSENT: Final = Unsent.UNSENT
 
-Cell: TypeAlias = str | Unsent | None
-"""A column's value in the database's own text form, NULL, or not sent."""
+Cell: TypeAlias = str | bytes | Unsent | None
+"""A column's value in the database's own text form, NULL, or not sent; bytes when the text is not
+UTF-8 (a SQL_ASCII database holds anything)."""
 
 Row: TypeAlias = tuple[Cell, ...]
 """Cells in the column order of the change's `Relation`."""
@@ -74,6 +76,13 @@ class Relation:
         return f"{self.schema}.{self.table}"
 
 
+class Truncation(NamedTuple):
+    """What a TRUNCATE said beside the tables that it emptied."""
+
+    cascade: bool
+    restart_identity: bool
+
+
 class RowChange(NamedTuple):
     """One row operation, in the order in which the source applied it."""
 
@@ -82,6 +91,22 @@ class RowChange(NamedTuple):
     before: Row | None
     before_image: BeforeImage
     after: Row | None
+    truncation: Truncation | None = None
+    """Only for TRUNCATED."""
+
+
+class LogicalMessage(NamedTuple):
+    """What the application wrote into the stream itself, by `pg_logical_emit_message`."""
+
+    transactional: bool
+    """False: it stands for itself, even when the transaction around it rolled back."""
+    prefix: str
+    content: bytes
+    lsn: int
+
+
+Change: TypeAlias = RowChange | LogicalMessage
+"""What takes an ordinal in a transaction."""
 
 
 class TransactionPart(NamedTuple):
@@ -95,6 +120,10 @@ class TransactionPart(NamedTuple):
     commit_lsn: int
     commit_time: datetime
     first_ordinal: int
-    changes: list[RowChange]
+    changes: Sequence[Change]
     final: bool
     end_lsn: int | None
+    origin: str | None = None
+    """Replication origin: where the source itself got the transaction from."""
+    change_count: int | None = None
+    """How many changes the whole transaction has; None when it is not known yet."""

@@ -20,6 +20,7 @@ class EntryKind(Enum):
     ROUTE = "route"  # Set by switching: a change of stage, hold, or roll back.
     DUALWRITE = "dualwrite"  # Set by the write journal: how a dual write settled.
     EXPORT = "export"  # Set by the log: somebody exported a range.
+    CONTROL = "control"  # Set by capture: a person steered it (snapshot, repair, acceptance).
     CONFIG = "config"  # Set by runtime: the configuration that a role started with.
     KEY = "key"  # Set by the log: a signing key came or went.
 

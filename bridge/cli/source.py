@@ -1,0 +1,7 @@
+"""`legacy-bridge source`: a legacy database, from setting up to taking leave."""
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True, help="A legacy database: set up, read again, compare, leave."
+)
