@@ -21,6 +21,7 @@ PURE = (
     "bridge/contracts/codec*.py",
     "bridge/capture/pgoutput*.py",
     "bridge/capture/assembler*.py",
+    "bridge/capture/findings*.py",
     "bridge/eventlog/merkle*.py",
     "bridge/eventlog/note*.py",
     "bridge/eventlog/leaf*.py",

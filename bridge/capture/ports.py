@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from bridge.capture.cursor import CaptureCursor
+from bridge.capture.findings import Finding, Leave, SetupStep
 from bridge.eventlog.ports import EventLogReader, EventLogWriter
 from bridge.model.change import Relation, Row, RowChange, TransactionPart
 from bridge.model.event import Breach, ChangeOrigin, Event
@@ -50,6 +51,8 @@ class TableShape:
     relation: Relation
     key: tuple[str, ...]
     """Columns that identify a row and order a snapshot; empty for a table without a key."""
+    row_filter: str | None = None
+    """SQL condition of the rows that are published; a snapshot reads only these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +119,42 @@ class ChangeSource(Protocol):
 
     def snapshot(self) -> Snapshot:
         """Take a snapshot; waits for older open transactions, for a bounded time."""
+
+
+class SourceInspection(Protocol):
+    """Looks at a source and touches nothing; each kind of source has its own."""
+
+    def inspect(self) -> list[Finding]:
+        """Return what was found, per source and per table.
+
+        Needs no right beyond connecting: what may not be looked at is itself a finding, and so
+        is a source that does not answer.
+        """
+
+    def setup_steps(self) -> list[SetupStep]:
+        """Return what setting up would run now, in order; empty when nothing is missing.
+
+        Raises:
+            SourceUnfit: there is nothing that would set it up; `inspect` tells all reasons.
+            SourceUnavailable: it cannot be reached now.
+        """
+
+
+class SourceSetup(Protocol):
+    """Creates what capture needs in a source, and removes it again without a trace."""
+
+    def set_up(self) -> list[SetupStep]:
+        """Run exactly the inspection's `setup_steps`, and return them."""
+
+    def teardown_steps(self) -> list[SetupStep]:
+        """Return what `take_down` would run now; empty when nothing of ours is there."""
+
+    def take_down(self, *, force: bool = False) -> Leave:
+        """Remove everything of ours, then look whether anything is left.
+
+        Raises:
+            SourceUnfit: a capture still reads; with `force` our own is ended, never another's.
+        """
 
 
 class TableMapper(Protocol):
