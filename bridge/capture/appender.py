@@ -1,7 +1,7 @@
 """Append what was read to the event log, together with our place in the source."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -160,6 +160,18 @@ class Appender:
         )
         mark = replace(mark, next_ordinal=first_ordinal + len(drafts))
         self.store(self.cursor.moved(snapshot=mark), drafts)
+
+    def append_entries(
+        self, drafts: Sequence[EntryDraft], *, states: Mapping[str, str] | None = None
+    ) -> None:
+        """Append what a watch saw, with the states by which watches remember it.
+
+        Drafts whose id the log has already are passed over.
+        """
+        states = {**self.cursor.watches, **(states or {})}
+        new = [draft for draft in drafts if self._log.find(draft.entry_id) is None]
+        if new or states != self.cursor.watches:
+            self.store(self.cursor.moved(watches=states), new)
 
     def move_snapshot(self, mark: SnapshotMark) -> None:
         """Move the snapshot's mark."""

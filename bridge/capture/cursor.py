@@ -1,7 +1,8 @@
 """Capture's place in its source, kept as JSON in the event log beside the entries before it."""
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -58,6 +59,8 @@ class CaptureCursor:
     """The stream starts here again: the end of the last whole transaction in the log."""
     part: PartMark | None = None
     snapshot: SnapshotMark = SnapshotMark()
+    watches: Mapping[str, str] = field(default_factory=dict)
+    """What each watch beside the stream remembers, by its name."""
 
     def moved(self, **changes: Any) -> "CaptureCursor":
         """Return this cursor with `changes`; it never goes back."""
@@ -92,6 +95,7 @@ def format_cursor(cursor: CaptureCursor) -> bytes:
                 "offset": mark.spool.offset,
             },
         },
+        "watches": dict(cursor.watches),
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -120,6 +124,7 @@ def parse_cursor(state: bytes) -> CaptureCursor:
                     offset=spool["offset"],
                 ),
             ),
+            watches=document.get("watches", {}),
         )
     except (ValueError, KeyError, TypeError) as exc:
         raise LogCorrupt(

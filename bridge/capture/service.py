@@ -8,7 +8,7 @@ the cursor that the log keeps beside the entries.
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ from bridge.capture.ports import (
 )
 from bridge.capture.reader import READS_AHEAD_MAX_DEFAULT, StreamReader
 from bridge.capture.snapshot_run import CHUNK_ROWS_MAX_DEFAULT, SnapshotRun
+from bridge.capture.watches import Watch, Watches
 from bridge.model.errors import BridgeError, Remedy
 from bridge.model.observer import Observer, SilentObserver
 
@@ -56,6 +57,7 @@ class CaptureService:
         reads_ahead_max: int = READS_AHEAD_MAX_DEFAULT,
         snapshot_rows_max: int = CHUNK_ROWS_MAX_DEFAULT,
         idle_interval_s: float = IDLE_INTERVAL_S_MIN,
+        watches: Sequence[Watch] = (),
     ) -> None:
         self._name = source_name
         self._source = source
@@ -68,6 +70,7 @@ class CaptureService:
         self._reads_ahead_max = reads_ahead_max
         self._snapshot_rows_max = snapshot_rows_max
         self._idle_interval_s = idle_interval_s
+        self._watches = Watches(source_name, watches, observer=self._observer)
         self._moves = 0
 
     def check(self) -> None:
@@ -83,6 +86,12 @@ class CaptureService:
         Raises:
             BridgeError: going on needs a person or would do harm (`remedy` is not `RETRY`).
         """
+        try:
+            self._run(stop)
+        finally:
+            self._watches.close()
+
+    def _run(self, stop: threading.Event) -> None:
         attempt = 0
         while not stop.is_set():
             moves = self._moves
@@ -116,6 +125,7 @@ class CaptureService:
     def _capture(self, appender: Appender, mapper: ChangeMapper, stop: threading.Event) -> None:
         prepared = self._prepare(appender, mapper)
         self._adopt(appender, prepared)
+        self._watches.start(appender.cursor.watches)
         snapshot = SnapshotRun(
             self._name,
             self._source,
@@ -150,7 +160,15 @@ class CaptureService:
                 appender.settle()
             else:
                 appender.append_received(self._batch(received, reader))
+            self._append_sightings(appender)
             reader.confirm(appender.durable_lsn)
+
+    def _append_sightings(self, appender: Appender) -> None:
+        """Append what the watches saw; called between two batches of the stream."""
+        for seen in self._watches.waiting():
+            states = {} if seen.sighting.state is None else {seen.watch: seen.sighting.state}
+            appender.append_entries(seen.sighting.drafts, states=states)
+            self._watches.appended(1)
 
     def _batch(self, first: Received, reader: StreamReader) -> list[Received]:
         """Return `first` and what else is there already: never waits for a fuller batch."""
