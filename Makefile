@@ -30,7 +30,8 @@ check: venv  ## Format, lint, types, who may import whom
 bench: servers  ## Benchmarks as JSON (ONLY=capture_to_broker_limit,proxy_get,log_append)
 	$(BIN)/python -m tests.bench.run $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
-soak: servers  ## Long runs: pgbench captured while every part is killed in turn
+soak: servers  ## Long runs: pgbench captured while every part is killed in turn; PostgreSQL 14 to 18
+	$(BIN)/python -m bridge.demo.servers.packages --all-versions
 	$(PYTEST) -m soak --timeout=3600 $(ARGS)
 
 build: venv  ## Wheel and source archive into dist/

@@ -1,10 +1,14 @@
 """Fixtures: real servers as private processes, and wires to cut.
 
 Session scope (one per worker process, started when first asked for):
-  postgres    `PrivatePostgres`: `.dsn(dbname, user)`, `.kill()`, `.restart()`; logical WAL
+  postgres    `PrivatePostgres`: `.dsn(dbname, user)`, `.kill()`, `.restart()`; logical WAL; the
+              distribution's version
+  postgres_18 the same of version 18
+  any_postgres  parametrised over versions: the distribution's and 18; 14 to 18 under `soak`
   rabbitmq    `PrivateRabbitMQ`: `.url`, `.ctl(...)`, `.kill()`, `.restart()`
 Function scope:
   database    a fresh database: `.dsn` (`postgresql://…`), `.name`; its slots are dropped afterwards
+  any_database  the same on `any_postgres`
   broker_url  `amqp://…` of a fresh virtual host
   wire        `wire(port_or_url)` -> `Wire`: `.port`, `.through(url)`, `.cut()`, `.deaf()`,
               `.refuse()`, `.resume()` (tests/wire.py)
@@ -14,9 +18,9 @@ it fails before, the next test finds it restarted. `wait_until`, `RecordingObser
 """
 
 import contextlib
+import functools
 import itertools
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,10 +29,16 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from _pytest.mark import ParameterSet
 from psycopg import sql
 
 from bridge.demo.servers import PrivatePostgres, PrivateRabbitMQ, ServerNotStarted
-from bridge.demo.servers.postgres import bin_dir
+from bridge.demo.servers.postgres_programs import (
+    VERSIONS,
+    distribution_version,
+    fetch,
+    unsupported_platform,
+)
 from bridge.demo.servers.rabbitmq import scripts_dir
 from tests.wire import Wire
 
@@ -47,19 +57,24 @@ class Database:
     dsn: str
 
 
+def _any_version() -> list[ParameterSet]:
+    """Return every version to test on; those that cost a download are for the soak."""
+    usual = {distribution_version(), 18}
+    return [
+        pytest.param(version, marks=() if version in usual else pytest.mark.soak)
+        for version in VERSIONS
+    ]
+
+
 def pytest_report_header() -> list[str]:
     """Say which servers the run is against."""
+    found = [f"PostgreSQL {distribution_version() or 'is not installed'}"]
+    found.append(unsupported_platform() or "18 (14 to 17 under soak)")
     try:
-        postgres = subprocess.run(
-            [str(bin_dir() / "postgres"), "--version"], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        found.append(scripts_dir().parent.name.replace("_server-", " "))
     except ServerNotStarted:
-        postgres = "PostgreSQL is not installed"
-    try:
-        rabbitmq = scripts_dir().parent.name.replace("_server-", " ")
-    except ServerNotStarted:
-        rabbitmq = "RabbitMQ is not installed"
-    return [f"servers: {postgres}; {rabbitmq}"]
+        found.append("RabbitMQ is not installed")
+    return [f"servers: {'; '.join(found)}"]
 
 
 @contextlib.contextmanager
@@ -74,12 +89,47 @@ def _temporary_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PrivatePostgres]:
-    with (
-        _temporary_folder() as folder,
-        PrivatePostgres.start(folder, settings=_TEST_SETTINGS) as server,
-    ):
-        yield server
+def _postgres_of() -> Iterator[Callable[[int | None], PrivatePostgres]]:
+    """Servers by version, each started when first asked for.
+
+    Not a parametrised session fixture: pytest would stop one server to start the next each time
+    that the random order of the tests changes the version.
+    """
+    with contextlib.ExitStack() as running:
+
+        @functools.cache
+        def server(version: int) -> PrivatePostgres:
+            folder = running.enter_context(_temporary_folder())
+            started = PrivatePostgres.start(folder, version=version, settings=_TEST_SETTINGS)
+            return running.enter_context(started)
+
+        def asked(version: int | None) -> PrivatePostgres:
+            installed = distribution_version()
+            if version is None or version == installed:
+                return server(installed)
+            if reason := unsupported_platform():
+                pytest.skip(f"no PostgreSQL {version}: {reason}")
+            fetch(version)
+            return server(version)
+
+        yield asked
+
+
+@pytest.fixture(scope="session")
+def postgres(_postgres_of: Callable[[int | None], PrivatePostgres]) -> PrivatePostgres:
+    return _postgres_of(None)
+
+
+@pytest.fixture(scope="session")
+def postgres_18(_postgres_of: Callable[[int | None], PrivatePostgres]) -> PrivatePostgres:
+    return _postgres_of(18)
+
+
+@pytest.fixture(params=_any_version())
+def any_postgres(
+    request: pytest.FixtureRequest, _postgres_of: Callable[[int | None], PrivatePostgres]
+) -> PrivatePostgres:
+    return _postgres_of(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -95,15 +145,28 @@ def _database_names() -> Iterator[str]:
 
 @pytest.fixture
 def database(postgres: PrivatePostgres, _database_names: Iterator[str]) -> Iterator[Database]:
-    if not postgres.is_running:
-        postgres.restart()
-    name = next(_database_names)
-    with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
+    with _fresh_database(postgres, next(_database_names)) as database:
+        yield database
+
+
+@pytest.fixture
+def any_database(
+    any_postgres: PrivatePostgres, _database_names: Iterator[str]
+) -> Iterator[Database]:
+    with _fresh_database(any_postgres, next(_database_names)) as database:
+        yield database
+
+
+@contextlib.contextmanager
+def _fresh_database(server: PrivatePostgres, name: str) -> Iterator[Database]:
+    if not server.is_running:
+        server.restart()
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield Database(name=name, dsn=postgres.dsn(name))
-    if not postgres.is_running:
-        postgres.restart()
-    with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
+    yield Database(name=name, dsn=server.dsn(name))
+    if not server.is_running:
+        server.restart()
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
         _drop_slots(admin, name)
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

@@ -2,6 +2,7 @@
 
 `python -m bridge.demo.servers.packages`. Installed programs are only run privately: the system
 services that the packages bring are not started, and existing ones are not touched.
+With `--all-versions` also every PostgreSQL that capture is tested on, into a temporary folder.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bridge.demo.servers.postgres import bin_dir
+from bridge.demo.servers.postgres_programs import VERSIONS, bin_dir, fetch
 from bridge.demo.servers.process import ServerNotStarted
 from bridge.demo.servers.rabbitmq import scripts_dir
 
@@ -124,7 +125,10 @@ def main() -> int:
     """Install what is missing; say what was done, or why it cannot be."""
     try:
         installed = ensure()
-    except PackagesMissing as exc:
+        if "--all-versions" in sys.argv[1:]:
+            for version in VERSIONS:
+                fetch(version)
+    except ServerNotStarted as exc:
         print(exc, file=sys.stderr)
         return _EX_UNAVAILABLE
     if installed:

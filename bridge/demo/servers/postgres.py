@@ -17,7 +17,10 @@ from typing import Self
 from urllib.parse import quote
 
 from bridge.demo.servers.ports import free_port
+from bridge.demo.servers.postgres_programs import bin_dir
 from bridge.demo.servers.process import ServerNotStarted, ServerProcess
+
+__all__ = ["PrivatePostgres", "bin_dir"]
 
 # Covers crash recovery of a busy server on a slow disk.
 START_TIMEOUT_S = 60.0
@@ -57,25 +60,33 @@ class PrivatePostgres:
     values (`{"fsync": "off"}` is safe against `kill`, not against a power cut).
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str], version: int | None) -> None:
         """Use `start` instead."""
         self._folder = folder
         self._data = folder / "data"
         self._settings = {**_DEFAULTS, "unix_socket_directories": str(folder), **settings}
-        self._bin = bin_dir()
+        self._bin = bin_dir(version)
         self._user = _SYSTEM_USER if os.geteuid() == 0 else None
         self._process: ServerProcess | None = None
         self._password = ""
         self.port = 0
 
     @classmethod
-    def start(cls, folder: Path, *, settings: Mapping[str, str] = MappingProxyType({})) -> Self:
+    def start(
+        cls,
+        folder: Path,
+        *,
+        version: int | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> Self:
         """Start a server in `folder`, on the data that is there or on new data; return when ready.
 
+        `version` is a major version; without one it is the distribution's newest.
+
         Raises:
-            ServerNotStarted: PostgreSQL is not installed, or ended with the error quoted.
+            ServerNotStarted: that PostgreSQL is not here, or ended with the error quoted.
         """
-        server = cls(folder.resolve(), settings)
+        server = cls(folder.resolve(), settings, version)
         server._prepare()
         fixed_port = settings.get("port")
         for attempt in range(_PORT_TRIES_MAX):
@@ -111,7 +122,10 @@ class PrivatePostgres:
         return f"postgresql://{login}@127.0.0.1:{self.port}/{quote(dbname, safe='')}"
 
     def program(self, name: str) -> str:
-        """Return the path of a PostgreSQL program of the same version, e.g. `pgbench`."""
+        """Return the path of a PostgreSQL program of the same version, e.g. `pgbench`.
+
+        The packages of 14, 16 and 17 hold `postgres`, `initdb` and `pg_ctl` only.
+        """
         return str(self._bin / name)
 
     def stop(self) -> None:
@@ -244,32 +258,6 @@ class PrivatePostgres:
 
 class _PortTaken(ServerNotStarted):
     """Somebody took the port between our looking and the server's binding."""
-
-
-def bin_dir() -> Path:
-    """Return the folder of the newest installed PostgreSQL's programs.
-
-    Raises:
-        ServerNotStarted: there is none.
-    """
-    found = [
-        path.parent
-        for pattern in ("lib/postgresql/*/bin/postgres", "pgsql-*/bin/postgres")
-        for path in Path("/usr").glob(pattern)
-    ]
-    if found:
-        return max(found, key=_version_in_path)
-    on_path = shutil.which("postgres")
-    if on_path is not None:
-        return Path(on_path).resolve().parent
-    raise ServerNotStarted(
-        "cannot start PostgreSQL: no server programs in /usr/lib/postgresql/*/bin, "
-        "/usr/pgsql-*/bin or PATH; run `python -m bridge.demo.servers.packages`"
-    )
-
-
-def _version_in_path(path: Path) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", path.parent.name))
 
 
 def _environment() -> dict[str, str]:
