@@ -50,6 +50,28 @@ class SnapshotMark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlotMark:
+    """The slot that we read: its name alone would not tell it from one created later."""
+
+    consistent_lsn: int
+    """Where it began."""
+    epoch: int
+    """How many slots this source had before; one more with each gap that was closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapMark:
+    """A gap behind `end_lsn` that stops the reader until it is accepted."""
+
+    cause: str
+    """`slot-missing`, `slot-lost` or `slot-moved`."""
+    end_lsn: int | None
+    """Where the source can go on, if that was known when it was found."""
+    accepted: bool = False
+    """Set by an operator, or by configuration: go on behind it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureCursor:
     """Everything before this place is in the log, once."""
 
@@ -61,6 +83,9 @@ class CaptureCursor:
     snapshot: SnapshotMark = SnapshotMark()
     watches: Mapping[str, str] = field(default_factory=dict)
     """What each watch beside the stream remembers, by its name."""
+    slot: SlotMark | None = None
+    """None for a cursor that was stored before slots were remembered."""
+    gap: GapMark | None = None
 
     def moved(self, **changes: Any) -> "CaptureCursor":
         """Return this cursor with `changes`; it never goes back."""
@@ -96,6 +121,9 @@ def format_cursor(cursor: CaptureCursor) -> bytes:
             },
         },
         "watches": dict(cursor.watches),
+        "slot": cursor.slot
+        and {"consistent": format_lsn(cursor.slot.consistent_lsn), "epoch": cursor.slot.epoch},
+        "gap": cursor.gap and _gap_document(cursor.gap),
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -125,8 +153,31 @@ def parse_cursor(state: bytes) -> CaptureCursor:
                 ),
             ),
             watches=document.get("watches", {}),
+            slot=_slot_mark(document.get("slot")),
+            gap=_gap_mark(document.get("gap")),
         )
     except (ValueError, KeyError, TypeError) as exc:
         raise LogCorrupt(
             f"cannot read a source's cursor: {type(exc).__name__} in {len(state)} bytes"
         ) from exc
+
+
+def _gap_document(gap: GapMark) -> dict[str, Any]:
+    end_lsn = None if gap.end_lsn is None else format_lsn(gap.end_lsn)
+    return {"cause": gap.cause, "end_lsn": end_lsn, "accepted": gap.accepted}
+
+
+def _gap_mark(document: Any) -> GapMark | None:
+    if document is None:
+        return None
+    return GapMark(
+        cause=document["cause"],
+        end_lsn=document["end_lsn"] and parse_lsn(document["end_lsn"]),
+        accepted=document["accepted"],
+    )
+
+
+def _slot_mark(document: Any) -> SlotMark | None:
+    if document is None:
+        return None
+    return SlotMark(consistent_lsn=parse_lsn(document["consistent"]), epoch=document["epoch"])

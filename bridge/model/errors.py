@@ -3,6 +3,7 @@
     BridgeError                     remedy
     ├── ConfigInvalid               OPERATOR     a file or setting must change
     ├── SourceUnfit                 OPERATOR     the source is reachable, but not set up for capture
+    │   └── SourceGap               OPERATOR     changes that the log needs are lost
     ├── DecodeError                 STOP         bytes are not what the protocol says
     ├── ContractViolated            PARK         an event does not fit its contract
     ├── ContractIncompatible        OPERATOR     a new version breaks its readers
@@ -50,6 +51,17 @@ class ConfigInvalid(BridgeError):
 
 class SourceUnfit(BridgeError):
     """The source answers, but lacks a setting or a right that capture needs."""
+
+
+class SourceGap(SourceUnfit):
+    """Changes beyond our place in the source cannot be had any more: a person decides."""
+
+    def __init__(self, message: str, *, cause: str, end_lsn: int | None) -> None:
+        super().__init__(message)
+        self.cause = cause
+        """`slot-missing`, `slot-lost` or `slot-moved`."""
+        self.end_lsn = end_lsn
+        """Where the source can go on, if that is known already."""
 
 
 class DecodeError(BridgeError):
