@@ -20,13 +20,14 @@ from adapters.postgres.catalog import (
     read_server,
     read_slot,
     read_table,
-    read_writers,
 )
 from adapters.postgres.server import PostgresServer
+from adapters.postgres.slot_creation import create_slot, drop_slot
+from adapters.postgres.start_verdict import judge_start
 from bridge.capture.cursor import CaptureCursor
 from bridge.capture.ports import Preparation, TableShape
-from bridge.model.errors import SourceUnavailable, SourceUnfit
-from bridge.model.lsn import format_lsn, parse_lsn
+from bridge.model.errors import SourceUnfit
+from bridge.model.lsn import parse_lsn
 
 VERSION_MIN: Final = 140000
 
@@ -45,10 +46,17 @@ class PostgresPreparation:
     """Prepares one source; every step can be repeated."""
 
     def __init__(
-        self, server: PostgresServer, *, slot: str, publication: str, tables: tuple[str, ...]
+        self,
+        server: PostgresServer,
+        *,
+        slot: str,
+        publication: str,
+        tables: tuple[str, ...],
+        failover: bool = True,
     ) -> None:
         self._server = server
         self._slot = slot
+        self._failover = failover
         self._names = {
             _ALL_KINDS: publication,
             _INSERT_KINDS: f"{publication}{INSERT_SUFFIX}",
@@ -66,24 +74,28 @@ class PostgresPreparation:
             facts = read_server(connection)
             slot = read_slot(connection, self._slot)
             self._check_server(facts, slot)
+            if slot is not None:
+                self._check_slot(slot, facts)
+            system_id, timeline, flushed = self._identify()
+            if cursor is not None:
+                verdict = judge_start(
+                    self._server,
+                    connection,
+                    cursor,
+                    slot=self._slot,
+                    system_id=system_id,
+                    timeline=timeline,
+                    flushed=flushed,
+                )
+                verdict.enforce(f"source database at {self._server.place}", cursor.end_lsn)
             tables = [self._read_table(connection, name, facts.role) for name in self._tables]
             for table in tables:
                 if check is not None:
                     check(table.shape)
-            system_id, timeline, flushed = self._identify()
-            if slot is not None:
-                self._check_slot(slot, facts)
-            if cursor is not None:
-                judge(cursor, system_id=system_id, flushed=flushed, slot=slot, name=self._slot)
             # Nothing is created before everything was found right.
             with connection.transaction():
                 self._publish(connection, facts, tables, slot)
-            if cursor is not None:
-                start_lsn = cursor.end_lsn
-            elif slot is not None and slot.confirmed is not None:
-                start_lsn = slot.confirmed
-            else:
-                start_lsn = self._create_slot(connection)
+            start_lsn = cursor.end_lsn if cursor else self._first_lsn(connection, slot)
         return Preparation(
             system_id=system_id,
             timeline=timeline,
@@ -225,25 +237,20 @@ class PostgresPreparation:
         assert row is not None, "IDENTIFY_SYSTEM always has a row"
         return row[0], row[1], parse_lsn(row[2])
 
+    def _first_lsn(self, connection: psycopg.Connection, slot: Slot | None) -> int:
+        """Return where a slot that we have no place in yet begins; creates what is missing."""
+        if slot is not None and slot.confirmed is not None and slot.wal_status != "lost":
+            return slot.confirmed
+        if slot is not None:
+            drop_slot(connection, self._slot)  # Its WAL is gone: nothing can be read from it.
+        return create_slot(self._server, connection, self._slot, failover=self._failover)
+
     def _check_slot(self, slot: Slot, facts: ServerFacts) -> None:
         if slot.plugin != "pgoutput" or slot.database != facts.database:
             raise self._unfit(
                 f"slot {self._slot!r} belongs to plugin {slot.plugin!r} on database "
                 f"{slot.database!r}; configure another slot name"
             )
-
-    def _create_slot(self, connection: psycopg.Connection) -> int:
-        """Create the slot and return its consistent point; waits for open writers."""
-        try:
-            with self._server.connect_replication() as replication:
-                row = replication.execute(
-                    f"CREATE_REPLICATION_SLOT {quoted(self._slot)} LOGICAL pgoutput "
-                    "NOEXPORT_SNAPSHOT".encode()
-                ).fetchone()
-        except psycopg.errors.LockNotAvailable as exc:
-            raise blocked(self._server, connection, f"create slot {self._slot!r}") from exc
-        assert row is not None, "CREATE_REPLICATION_SLOT always has a row"
-        return parse_lsn(row[1])
 
     def _unfit(self, why: str) -> SourceUnfit:
         return SourceUnfit(f"cannot capture source database at {self._server.place}: {why}")
@@ -265,44 +272,3 @@ def _publish_command(
         options = f"publish = '{kinds}', publish_via_partition_root = true"
         return f"CREATE PUBLICATION {quoted(name)}{tables} WITH ({options})"
     return f"ALTER PUBLICATION {quoted(name)} ADD TABLE {listed}" if listed else None
-
-
-def blocked(
-    server: PostgresServer, connection: psycopg.Connection, doing: str
-) -> SourceUnavailable:
-    """Return the error for a slot that had to wait too long for writing transactions."""
-    return SourceUnavailable(
-        f"cannot {doing} on source database at {server.place}: it waits for open writing "
-        f"transactions, the oldest: {read_writers(connection)}; it is tried again"
-    )
-
-
-def judge(
-    cursor: CaptureCursor, *, system_id: str, flushed: int, slot: Slot | None, name: str
-) -> None:
-    """Raise `SourceUnfit` unless every change after `cursor` is still to be had from the slot."""
-    ours = format_lsn(cursor.end_lsn)
-    if system_id != cursor.system_id:
-        raise SourceUnfit(
-            f"cannot go on capturing at {ours}: the server is cluster {system_id}, the log "
-            f"follows cluster {cursor.system_id}; correct the DSN or name a new source"
-        )
-    if flushed < cursor.end_lsn:
-        raise SourceUnfit(
-            f"cannot go on capturing at {ours}: the server ends at {format_lsn(flushed)}, so it "
-            "was set back (restore or failover) and the log has changes that it lost; name a new "
-            "source to read it afresh"
-        )
-    lost = "changes in between may be lost; name a new source to read the tables afresh"
-    if slot is None or slot.confirmed is None:
-        raise SourceUnfit(f"cannot go on capturing at {ours}: slot {name!r} is gone; {lost}")
-    if slot.wal_status == "lost":
-        raise SourceUnfit(
-            f"cannot go on capturing at {ours}: slot {name!r} was invalidated, its WAL is "
-            f"removed; {lost}"
-        )
-    if slot.confirmed > cursor.end_lsn:
-        raise SourceUnfit(
-            f"cannot go on capturing at {ours}: slot {name!r} was moved to "
-            f"{format_lsn(slot.confirmed)} by somebody else; {lost}"
-        )

@@ -11,8 +11,8 @@ from typing import Final
 
 import psycopg
 
+from adapters.postgres.blockers import blocked
 from adapters.postgres.catalog import quoted, quoted_table
-from adapters.postgres.preparation import blocked
 from adapters.postgres.server import PostgresServer
 from bridge.capture.ports import SnapshotChunk, TableShape
 from bridge.model.change import Row

@@ -25,6 +25,7 @@ class PostgresSource:
         tables: tuple[str, ...],
         lock_timeout_ms: int = LOCK_TIMEOUT_MS_DEFAULT,
         silence_s_max: float = SILENCE_S_MAX_DEFAULT,
+        failover: bool = True,
     ) -> None:
         """Raises `ConfigInvalid` when `dsn` is not a libpq connection string."""
         self._server = PostgresServer(
@@ -32,7 +33,7 @@ class PostgresSource:
         )
         self._slot = slot
         self._preparation = PostgresPreparation(
-            self._server, slot=slot, publication=publication, tables=tables
+            self._server, slot=slot, publication=publication, tables=tables, failover=failover
         )
         self._silence_s_max = silence_s_max
 

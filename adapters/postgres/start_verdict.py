@@ -54,9 +54,7 @@ def judge_start(
         left_at = _read_left_at(server, timeline, cursor.timeline)
     return judge(
         Place(system_id=cursor.system_id, timeline=cursor.timeline, end_lsn=cursor.end_lsn),
-        ServerPlace(
-            system_id=system_id, timeline=timeline, flushed=flushed, left_ours_at=left_at
-        ),
+        ServerPlace(system_id=system_id, timeline=timeline, flushed=flushed, left_ours_at=left_at),
         read_slot_facts(connection, slot),
         name=slot,
     )

@@ -8,9 +8,6 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from adapters.postgres.catalog import Slot
-from adapters.postgres.preparation import judge
-from bridge.capture.cursor import CaptureCursor
 from bridge.capture.ports import TableShape
 from bridge.capture.service import CaptureService
 from bridge.demo.servers import PrivatePostgres
@@ -20,7 +17,6 @@ from tests.capture.running import PlainContracts, make_source
 from tests.conftest import Database
 
 PASSWORD = "canary-secret"
-LSN = 0x5000
 
 
 @pytest.fixture
@@ -260,55 +256,3 @@ def test_a_table_without_a_contract_is_told_at_the_start(
     )
     with pytest.raises(ConfigInvalid, match=r"table 'public.t' of source 'shop': no contract"):
         service.check()
-
-
-CURSOR = CaptureCursor(system_id="1", timeline=1, end_lsn=LSN)
-SLOT = Slot(
-    plugin="pgoutput", database="d", active_pid=None, wal_status="reserved", confirmed=LSN - 1
-)
-
-
-@pytest.mark.parametrize("confirmed", [0, LSN - 1, LSN])
-def test_a_slot_at_or_behind_us_is_fine(confirmed: int) -> None:
-    slot = Slot(
-        plugin="pgoutput",
-        database="d",
-        active_pid=None,
-        wal_status="extended",
-        confirmed=confirmed,
-    )
-    judge(CURSOR, system_id="1", flushed=LSN, slot=slot, name="s")
-
-
-@pytest.mark.parametrize(
-    ("system_id", "flushed", "slot", "complaint"),
-    [
-        ("2", LSN, SLOT, "the server is cluster 2, the log follows cluster 1"),
-        ("1", LSN - 1, SLOT, "the server ends at 0/4FFF, so it was set back"),
-        ("1", LSN, None, "slot 's' is gone; changes in between may be lost"),
-    ],
-)
-def test_a_source_that_does_not_fit_our_position(
-    system_id: str, flushed: int, slot: Slot | None, complaint: str
-) -> None:
-    with pytest.raises(SourceUnfit, match=complaint):
-        judge(CURSOR, system_id=system_id, flushed=flushed, slot=slot, name="s")
-
-
-@pytest.mark.parametrize(
-    ("wal_status", "confirmed", "complaint"),
-    [
-        ("reserved", LSN + 1, "slot 's' was moved to 0/5001 by somebody else"),
-        ("lost", LSN - 1, "slot 's' was invalidated"),
-    ],
-)
-def test_a_slot_that_lost_our_position(wal_status: str, confirmed: int, complaint: str) -> None:
-    slot = Slot(
-        plugin="pgoutput",
-        database="d",
-        active_pid=None,
-        wal_status=wal_status,
-        confirmed=confirmed,
-    )
-    with pytest.raises(SourceUnfit, match=complaint):
-        judge(CURSOR, system_id="1", flushed=LSN, slot=slot, name="s")
