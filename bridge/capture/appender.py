@@ -73,6 +73,11 @@ class Appender:
         return self._durable
 
     @property
+    def version(self) -> int:
+        """The version of the durable cursor, 0 before the first."""
+        return self._version
+
+    @property
     def durable_lsn(self) -> int:
         """Everything that ended up to here is in the log."""
         assert self._durable is not None, "the first cursor is stored before anything is read"

@@ -9,12 +9,15 @@ the cursor that the log keeps beside the entries.
 import random
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from bridge.capture.announcements import Announcer
 from bridge.capture.appender import IDLE_INTERVAL_S_MIN, Appender, utc_now
-from bridge.capture.cursor import CaptureCursor
+from bridge.capture.cursor import CaptureCursor, SlotMark
+from bridge.capture.gaps import Gaps, OnGap
 from bridge.capture.mapping import ChangeMapper
 from bridge.capture.ports import (
     CaptureLog,
@@ -26,7 +29,7 @@ from bridge.capture.ports import (
 from bridge.capture.reader import READS_AHEAD_MAX_DEFAULT, StreamReader
 from bridge.capture.snapshot_run import CHUNK_ROWS_MAX_DEFAULT, SnapshotRun
 from bridge.capture.watches import Watch, Watches
-from bridge.model.errors import BridgeError, Remedy
+from bridge.model.errors import BridgeError, Remedy, SourceGap
 from bridge.model.observer import Observer, SilentObserver
 
 # One commit of the log costs one disk flush; at 1,000 entries it is a small part of the whole.
@@ -58,6 +61,8 @@ class CaptureService:
         snapshot_rows_max: int = CHUNK_ROWS_MAX_DEFAULT,
         idle_interval_s: float = IDLE_INTERVAL_S_MIN,
         watches: Sequence[Watch] = (),
+        announcer: Announcer | None = None,
+        on_gap: OnGap = OnGap.STOP,
     ) -> None:
         self._name = source_name
         self._source = source
@@ -71,14 +76,23 @@ class CaptureService:
         self._snapshot_rows_max = snapshot_rows_max
         self._idle_interval_s = idle_interval_s
         self._watches = Watches(source_name, watches, observer=self._observer)
+        self._gaps = Gaps(
+            source_name,
+            log,
+            observer=self._observer,
+            announcer=announcer or Announcer(source=source_name),
+            on_gap=on_gap,
+        )
         self._moves = 0
 
     def check(self) -> None:
         """Prepare the source and check its contracts once, so that a start can fail at once.
 
-        Raises `SourceUnfit`, `SourceUnavailable`, `ConfigInvalid` or `StorageUnavailable`.
+        A gap is no reason to fail: `run` records it and waits for a decision. Raises `SourceUnfit`,
+        `SourceUnavailable`, `ConfigInvalid` or `StorageUnavailable`.
         """
-        self._prepare(self._appender(self._mapper()), self._mapper())
+        with suppress(SourceGap):
+            self._prepare(self._appender(self._mapper()), self._mapper())
 
     def run(self, stop: threading.Event) -> None:
         """Capture until `stop` is set; what may pass by itself is tried again, without end.
@@ -123,7 +137,9 @@ class CaptureService:
             self._moves += appender.moves
 
     def _capture(self, appender: Appender, mapper: ChangeMapper, stop: threading.Event) -> None:
-        prepared = self._prepare(appender, mapper)
+        prepared = self._ready(appender, mapper, stop)
+        if prepared is None:
+            return
         self._adopt(appender, prepared)
         self._watches.start(appender.cursor.watches)
         snapshot = SnapshotRun(
@@ -182,6 +198,29 @@ class CaptureService:
             count += _changes(received)
         return reads
 
+    def _ready(
+        self, appender: Appender, mapper: ChangeMapper, stop: threading.Event
+    ) -> Preparation | None:
+        """Return the prepared source; None when a gap was decided about: begin again.
+
+        A gap is recorded and waits for its decision here; an accepted one is closed.
+        """
+        stored = appender.stored
+        if stored is None or stored.gap is None:
+            try:
+                return self._prepare(appender, mapper)
+            except SourceGap as gap:
+                self._gaps.record(appender, gap)
+        gap_mark = appender.cursor.gap
+        assert gap_mark is not None, "it was there, or it was just recorded"
+        if not gap_mark.accepted:
+            self._watches.start(appender.cursor.watches)
+            self._observer.note("gap_waits", source=self._name, cause=gap_mark.cause, open_gaps=1)
+            self._gaps.await_decision(appender, stop, lambda: self._append_sightings(appender))
+            return None
+        prepared = self._source.prepare(None, check=lambda table: mapper.check(table.relation))
+        return prepared if self._gaps.close(appender, prepared) else None
+
     def _prepare(self, appender: Appender, mapper: ChangeMapper) -> Preparation:
         return self._source.prepare(
             appender.stored, check=lambda table: mapper.check(table.relation)
@@ -195,6 +234,7 @@ class CaptureService:
                     system_id=prepared.system_id,
                     timeline=prepared.timeline,
                     end_lsn=prepared.start_lsn,
+                    slot=SlotMark(consistent_lsn=prepared.start_lsn, epoch=0),
                 )
             )
         elif appender.stored.timeline != prepared.timeline:

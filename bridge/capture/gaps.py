@@ -1,0 +1,204 @@
+"""A stretch of the source that cannot be read any more: recorded, decided about, closed.
+
+1. `record`: one commit holds the entry, the event for consumers and the mark in our cursor that
+   stops the reader. Nothing is read from the source until the gap is accepted.
+2. `accept`: an operator (or the setting `on_gap: resnapshot`) accepts it; that is an entry too.
+3. `close`: with a slot that begins behind the gap, one commit holds the second entry with the exact
+   range and the cursor there; every table is marked to be read again.
+
+A crash between any two of these repeats nothing: each moves the cursor that it was decided by.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any, Final
+
+from bridge.capture.announcements import Announcer
+from bridge.capture.appender import Appender
+from bridge.capture.cursor import CaptureCursor, GapMark, SlotMark, SnapshotMark
+from bridge.capture.mapping import rfc3339
+from bridge.capture.ports import CaptureLog, Preparation
+from bridge.contracts.names import source_urn
+from bridge.model.entry import EntryDraft, EntryKind
+from bridge.model.errors import (
+    ConfigInvalid,
+    SourceGap,
+    SourceUnavailable,
+    SourceUnfit,
+    StaleCursor,
+)
+from bridge.model.lsn import format_lsn
+from bridge.model.observer import Observer
+
+# How soon a decision is followed; the look is one read of our own store.
+_DECISION_INTERVAL_S: Final = 0.5
+
+
+class OnGap(Enum):
+    """What happens when a gap is found; set in the settings."""
+
+    STOP = "stop"  # Wait for an operator.
+    RESNAPSHOT = "resnapshot"  # Accept it at once, and read the tables again.
+
+
+class Gaps:
+    """The gaps of one source."""
+
+    def __init__(
+        self,
+        source: str,
+        log: CaptureLog,
+        *,
+        observer: Observer,
+        announcer: Announcer,
+        on_gap: OnGap = OnGap.STOP,
+    ) -> None:
+        self._source = source
+        self._log = log
+        self._observer = observer
+        self._announcer = announcer
+        self._on_gap = on_gap
+
+    def record(self, appender: Appender, gap: SourceGap) -> None:
+        """Append that changes behind our place are lost; the cursor then stops the reader."""
+        cursor = appender.cursor
+        facts = {
+            **_range(cursor, gap.end_lsn),
+            "cause": gap.cause,
+            "outcome": "found",
+            "on_gap": self._on_gap.value,
+            "why": str(gap),
+            "slot_began_at": cursor.slot and format_lsn(cursor.slot.consistent_lsn),
+            # A large transaction of which only the first changes are in the log.
+            "broken_off_transaction": cursor.part and format_lsn(cursor.part.commit_lsn),
+        }
+        accepted = self._on_gap is OnGap.RESNAPSHOT
+        mark = GapMark(cause=gap.cause, end_lsn=gap.end_lsn, accepted=accepted)
+        try:
+            appender.store(cursor.moved(gap=mark), self._drafts(appender, "found", facts))
+        except StaleCursor as exc:
+            # Whoever moved the cursor also moved the slot: we judged it by an old place.
+            raise SourceUnavailable(
+                f"cannot judge source {self._source!r}: another capture moved its cursor "
+                "meanwhile; it is judged again"
+            ) from exc
+        self._observer.note(
+            "gap_found", source=self._source, cause=gap.cause, error=str(gap), open_gaps=1
+        )
+
+    def await_decision(
+        self, appender: Appender, stop: threading.Event, tend: Callable[[], None]
+    ) -> None:
+        """Return when somebody moved the cursor, or at `stop`; calls `tend` meanwhile."""
+        while not stop.wait(_DECISION_INTERVAL_S):
+            try:
+                tend()
+            except StaleCursor:
+                return
+            stored = self._log.cursor(self._source)
+            if stored is None or stored.version != appender.version:
+                return
+
+    def close(self, appender: Appender, prepared: Preparation) -> bool:
+        """Go on behind an accepted gap; return False when the slot turns out to have no gap."""
+        cursor = appender.cursor
+        assert cursor.gap is not None, "only a gap that was found can be closed"
+        if prepared.system_id != cursor.system_id:
+            raise SourceUnfit(
+                f"cannot close the gap of source {self._source!r}: the server is cluster "
+                f"{prepared.system_id}, the log follows cluster {cursor.system_id}"
+            )
+        if prepared.start_lsn <= cursor.end_lsn:
+            # Somebody gave the slot back as it was. The ordinary judgement decides then.
+            appender.store(cursor.moved(gap=None))
+            return False
+        facts = {
+            **_range(cursor, prepared.start_lsn),
+            "cause": cursor.gap.cause,
+            "outcome": "closed",
+        }
+        slot = SlotMark(consistent_lsn=prepared.start_lsn, epoch=_epoch(cursor) + 1)
+        moved = cursor.moved(
+            timeline=prepared.timeline,
+            end_lsn=prepared.start_lsn,
+            part=None,
+            snapshot=SnapshotMark(next_ordinal=cursor.snapshot.next_ordinal),
+            slot=slot,
+            gap=None,
+        )
+        appender.store(moved, self._drafts(appender, "closed", facts))
+        self._observer.note("gap_closed", source=self._source, open_gaps=0)
+        return True
+
+    def _drafts(
+        self, appender: Appender, outcome: str, facts: Mapping[str, Any]
+    ) -> list[EntryDraft]:
+        number = _epoch(appender.cursor)
+        recorded = appender.recorded_time()
+        entry_id = f"{self._source}:gap:{number:08X}:{outcome}"
+        fields = {
+            "source": source_urn(self._source),
+            "recordedtime": recorded,
+            **{
+                name: facts[name]
+                for name in ("cause", "outcome", "from_lsn", "to_lsn", "system_id", "timeline")
+            },
+        }
+        payload = json.dumps(facts, separators=(",", ":"), ensure_ascii=False).encode()
+        return [
+            EntryDraft(EntryKind.GAP, entry_id, fields, payload),
+            self._announcer.announce(
+                "gap",
+                event_id=f"{entry_id}:event",
+                time=recorded,
+                recorded_time=recorded,
+                data={name: facts[name] for name in ("cause", "outcome", "from_lsn", "to_lsn")},
+            ),
+        ]
+
+
+def accept(
+    source: str, cursor: CaptureCursor, *, actor: str, reason: str, now: datetime
+) -> tuple[CaptureCursor, EntryDraft]:
+    """Return the cursor with its gap accepted, and the entry that says who did it and why.
+
+    Raises:
+        ConfigInvalid: there is no gap, or it is accepted already.
+    """
+    if cursor.gap is None:
+        raise ConfigInvalid(f"cannot resume source {source!r}: it has no open gap")
+    if cursor.gap.accepted:
+        raise ConfigInvalid(
+            f"cannot accept the gap of source {source!r}: it is accepted already; capture closes "
+            "it when it runs and reaches the source"
+        )
+    number = _epoch(cursor)
+    fields = {
+        "source": source_urn(source),
+        "recordedtime": rfc3339(now),
+        "actor": actor,
+        "reason": reason,
+        "outcome": "gap-accepted",
+    }
+    document = {**fields, **_range(cursor, cursor.gap.end_lsn), "cause": cursor.gap.cause}
+    payload = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    draft = EntryDraft(EntryKind.CONTROL, f"{source}:gap:{number:08X}:accepted", fields, payload)
+    mark = GapMark(cause=cursor.gap.cause, end_lsn=cursor.gap.end_lsn, accepted=True)
+    return cursor.moved(gap=mark), draft
+
+
+def _range(cursor: CaptureCursor, end_lsn: int | None) -> dict[str, Any]:
+    return {
+        "from_lsn": format_lsn(cursor.end_lsn),
+        # None: where the source can go on is known once a new slot is there.
+        "to_lsn": None if end_lsn is None else format_lsn(end_lsn),
+        "system_id": cursor.system_id,
+        "timeline": cursor.timeline,
+    }
+
+
+def _epoch(cursor: CaptureCursor) -> int:
+    return cursor.slot.epoch if cursor.slot else 0
