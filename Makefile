@@ -9,7 +9,7 @@ ONLY ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak build lock venv servers clean
+.PHONY: help demo test check bench soak build lock venv servers test-servers clean
 .SILENT:
 
 help:  ## Print this
@@ -18,7 +18,7 @@ help:  ## Print this
 demo: servers  ## The whole story on private servers, ends with a table of what happened (~4 min)
 	$(BIN)/legacy-bridge demo $(ARGS)
 
-test: servers  ## All tests but the soak, on real PostgreSQL and RabbitMQ (ARGS="-k word")
+test: test-servers  ## All tests but the soak, on real PostgreSQL, MariaDB and RabbitMQ (ARGS="-k word")
 	$(PYTEST) -n 2 -m "not soak" $(ARGS)
 
 check: venv  ## Format, lint, types, who may import whom
@@ -30,7 +30,7 @@ check: venv  ## Format, lint, types, who may import whom
 bench: servers  ## Benchmarks as JSON (ONLY=capture_to_broker_limit,proxy_get,log_append)
 	$(BIN)/python -m tests.bench.run $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
-soak: servers  ## Long runs: pgbench captured while every part is killed in turn; PostgreSQL 14 to 18
+soak: test-servers  ## Long runs: pgbench captured while every part is killed in turn; PostgreSQL 14 to 18
 	$(BIN)/python -m bridge.demo.servers.packages --all-versions
 	$(PYTEST) -m soak --timeout=3600 $(ARGS)
 
@@ -55,3 +55,6 @@ $(READY): pyproject.toml requirements.lock
 
 servers: venv
 	$(BIN)/python -m bridge.demo.servers.packages
+
+test-servers: venv
+	$(BIN)/python -m bridge.demo.servers.packages --for-tests

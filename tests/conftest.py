@@ -6,6 +6,7 @@ Session scope (one per worker process, started when first asked for):
   postgres_18 the same of version 18
   any_postgres  parametrised over versions: the distribution's and 18; 14 to 18 under `soak`
   rabbitmq    `PrivateRabbitMQ`: `.url`, `.ctl(...)`, `.kill()`, `.restart()`
+  mariadb     `PrivateMariaDB`: `.url(database, user)`, `.kill()`, `.restart()`
 Function scope:
   database    a fresh database: `.dsn` (`postgresql://…`), `.name`; its slots are dropped afterwards
   any_database  the same on `any_postgres`
@@ -33,6 +34,7 @@ from _pytest.mark import ParameterSet
 from psycopg import sql
 
 from bridge.demo.servers import PrivatePostgres, PrivateRabbitMQ, ServerNotStarted
+from bridge.demo.servers.mariadb import PrivateMariaDB
 from bridge.demo.servers.postgres_programs import (
     VERSIONS,
     distribution_version,
@@ -47,6 +49,7 @@ _VHOSTS_PER_CALL = 12
 
 # Tests kill processes, not the machine: what the kernel holds survives without `fsync`.
 _TEST_SETTINGS = {"fsync": "off"}
+_MARIADB_SETTINGS = {"innodb-flush-log-at-trx-commit": "2"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +138,15 @@ def any_postgres(
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[PrivateRabbitMQ]:
     with _temporary_folder() as folder, PrivateRabbitMQ.start(folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[PrivateMariaDB]:
+    with (
+        _temporary_folder() as folder,
+        PrivateMariaDB.start(folder, settings=_MARIADB_SETTINGS) as server,
+    ):
         yield server
 
 

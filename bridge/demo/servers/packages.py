@@ -2,7 +2,8 @@
 
 `python -m bridge.demo.servers.packages`. Installed programs are only run privately: the system
 services that the packages bring are not started, and existing ones are not touched.
-With `--all-versions` also every PostgreSQL that capture is tested on, into a temporary folder.
+With `--for-tests` also MariaDB, which polling is tested on; with `--all-versions` also every
+PostgreSQL that capture is tested on, into a temporary folder.
 """
 
 import contextlib
@@ -10,9 +11,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from bridge.demo.servers.mariadb import server_program
 from bridge.demo.servers.postgres_programs import VERSIONS, bin_dir, fetch
 from bridge.demo.servers.process import ServerNotStarted
 from bridge.demo.servers.rabbitmq import scripts_dir
@@ -30,10 +32,16 @@ class PackagesMissing(ServerNotStarted):
     """The servers are absent and cannot be installed; the message says what to run by hand."""
 
 
-def missing() -> list[str]:
+def missing(*, for_tests: bool = False) -> list[str]:
     """Return the names of the packages whose programs are not on this machine."""
     found = []
-    for package, look in (("postgresql", bin_dir), ("rabbitmq-server", scripts_dir)):
+    looks: list[tuple[str, Callable[[], object]]] = [
+        ("postgresql", bin_dir),
+        ("rabbitmq-server", scripts_dir),
+    ]
+    if for_tests:
+        looks.append(("mariadb-server", server_program))
+    for package, look in looks:
         try:
             look()
         except ServerNotStarted:
@@ -41,16 +49,16 @@ def missing() -> list[str]:
     return found
 
 
-def ensure() -> list[str]:
-    """Install what is missing and return it.
+def ensure(*, for_tests: bool = False) -> list[str]:
+    """Install what is missing and return it; `for_tests`, also what the demo does without.
 
     Raises:
         PackagesMissing: it cannot be installed by us, or the installation failed.
     """
-    packages = missing()
+    packages = missing(for_tests=for_tests)
     if packages:
         install(packages)
-    if still := missing():
+    if still := missing(for_tests=for_tests):
         raise PackagesMissing(
             f"cannot find the programs of {' and '.join(still)} although apt-get installed them; "
             "is this distribution's layout unknown to us?"
@@ -124,7 +132,7 @@ def _run(argv: Sequence[str], command: str) -> None:
 def main() -> int:
     """Install what is missing; say what was done, or why it cannot be."""
     try:
-        installed = ensure()
+        installed = ensure(for_tests="--for-tests" in sys.argv[1:])
         if "--all-versions" in sys.argv[1:]:
             for version in VERSIONS:
                 fetch(version)

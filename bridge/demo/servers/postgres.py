@@ -2,13 +2,11 @@
 
 import ctypes
 import os
-import pwd
 import re
 import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +14,7 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from bridge.demo.servers.account import hand_over
 from bridge.demo.servers.ports import free_port
 from bridge.demo.servers.postgres_programs import bin_dir
 from bridge.demo.servers.process import ServerNotStarted, ServerProcess
@@ -170,7 +169,7 @@ class PrivatePostgres:
     def _prepare(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._user is not None:
-            _hand_over(self._folder, self._user)
+            hand_over(self._folder, self._user, "PostgreSQL", package="postgresql")
         secret = self._folder / "password"
         if not (self._data / "PG_VERSION").exists():
             secret.write_text(secrets.token_urlsafe(18), encoding="utf-8")
@@ -263,26 +262,3 @@ class _PortTaken(ServerNotStarted):
 def _environment() -> dict[str, str]:
     """A clean one: our caller's PG* variables would reach the server's tools."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _hand_over(folder: Path, user: str) -> None:
-    """Give `folder` to `user` and let it pass the folders above, as far as they are temporary."""
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        raise ServerNotStarted(
-            f"cannot start PostgreSQL: it refuses to run as root, and this machine has no account "
-            f"{user!r} to run it as; install the package 'postgresql'"
-        ) from None
-    shutil.chown(folder, user, user)
-    temporary = Path(tempfile.gettempdir()).resolve()
-    for parent in folder.parents:
-        mode = parent.stat().st_mode
-        if mode & 0o001:
-            continue
-        if temporary not in parent.parents:
-            raise ServerNotStarted(
-                f"cannot start PostgreSQL in {str(folder)!r}: account {user!r} may not pass "
-                f"{str(parent)!r}; choose a folder under {str(temporary)!r}"
-            )
-        parent.chmod(mode | 0o011)
