@@ -1,10 +1,13 @@
 """One legacy PostgreSQL database as a source of changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import psycopg
 
+from adapters.postgres.inspection.look import Capturing
 from adapters.postgres.preparation import PostgresPreparation
+from adapters.postgres.publication import NoIdentity
 from adapters.postgres.server import LOCK_TIMEOUT_MS_DEFAULT, PostgresServer
 from adapters.postgres.snapshot import PostgresSnapshot
 from adapters.postgres.stream import SILENCE_S_MAX_DEFAULT, PostgresChangeStream
@@ -23,17 +26,30 @@ class PostgresSource:
         slot: str,
         publication: str,
         tables: tuple[str, ...],
+        mapped: Mapping[str, frozenset[str]] = MappingProxyType({}),
+        no_identity: NoIdentity = "insert_only",
         lock_timeout_ms: int = LOCK_TIMEOUT_MS_DEFAULT,
         silence_s_max: float = SILENCE_S_MAX_DEFAULT,
         failover: bool = True,
     ) -> None:
-        """Raises `ConfigInvalid` when `dsn` is not a libpq connection string."""
+        """`mapped` says which columns of a table contracts use, for what must be asked for.
+
+        Raises `ConfigInvalid` when `dsn` is not a libpq connection string.
+        """
         self._server = PostgresServer(
             dsn, application_name=f"legacy-bridge {slot}", lock_timeout_ms=lock_timeout_ms
         )
         self._slot = slot
         self._preparation = PostgresPreparation(
-            self._server, slot=slot, publication=publication, tables=tables, failover=failover
+            self._server,
+            Capturing(
+                slot=slot,
+                publication=publication,
+                tables=tables,
+                mapped=mapped,
+                no_identity=no_identity,
+                failover=failover,
+            ),
         )
         self._silence_s_max = silence_s_max
 

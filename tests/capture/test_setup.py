@@ -122,7 +122,7 @@ def test_a_role_without_select(database: Database, sql: psycopg.Connection, cler
     sql.execute(f"alter role clerk_{database.name} replication".encode())
     with pytest.raises(
         SourceUnfit,
-        match=r"no SELECT right on table 'public.t'; run: GRANT SELECT ON .* TO \"clerk",
+        match=r"no SELECT right on table 'public.t'; .*; run: GRANT SELECT ON .* TO \"clerk",
     ):
         make_source(clerk, database.name, "public.t").prepare(None)
 
@@ -137,7 +137,7 @@ def test_a_role_that_may_only_read(database: Database, sql: psycopg.Connection, 
     with pytest.raises(SourceUnfit, match=r"lacks ownership of table 'public.t'") as caught:
         source.prepare(None)
     assert slots(sql) == 0
-    sql.execute(str(caught.value).split("let an owner run: ")[1].encode())
+    sql.execute(str(caught.value).split("; run: ")[1].encode())
     assert source.prepare(None).tables[0].key == ("id",)
     assert slots(sql) == 1
 
