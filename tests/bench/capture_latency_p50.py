@@ -35,22 +35,22 @@ class Arrivals:
         self._url = url
         self._queue = queue
         self._number_of = number_of
-        self._bodies: list[tuple[float, bytes]] = []
+        self._when: dict[int, float] = {}
         self._ready = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="arrivals", daemon=True)
         self._thread.start()
         assert self._ready.wait(_ARRIVED_TIMEOUT_S), "the consumer did not start"
 
-    def count(self) -> int:
-        """Return how many messages came."""
-        return len(self._bodies)
+    def wait(self, number: int) -> None:
+        """Wait until row `number` has come."""
+        wait_until(lambda: number in self._when, _ARRIVED_TIMEOUT_S, f"row {number} to come")
 
-    def by_number(self) -> dict[int, float]:
-        """Stop, and return when each row came (`perf_counter` seconds)."""
+    def close(self) -> dict[int, float]:
+        """Stop, and return when each row came first (`perf_counter` seconds)."""
         self._stop.set()
         self._thread.join()
-        return {self._number_of(json.loads(body)): when for when, body in self._bodies}
+        return self._when
 
     def _run(self) -> None:
         connection = pika.BlockingConnection(pika.URLParameters(self._url))
@@ -58,7 +58,8 @@ class Arrivals:
         channel.basic_qos(prefetch_count=1_000)
 
         def arrived(channel: Any, method: Any, _properties: Any, body: bytes) -> None:
-            self._bodies.append((time.perf_counter(), body))
+            now = time.perf_counter()
+            self._when.setdefault(self._number_of(json.loads(body)), now)
             channel.basic_ack(method.delivery_tag)
 
         channel.basic_consume(self._queue, arrived)
@@ -122,6 +123,9 @@ def _debezium(line: Pipeline) -> tuple[float, float]:
 
 def _paced(line: Pipeline, arrivals: Arrivals) -> tuple[float, float]:
     """Commit rows at the set rate; return p50 and p99 of their way, in ms."""
+    # Behind it, everything from before has come too.
+    line.write_one()
+    arrivals.wait(line.written)
     committed: dict[int, float] = {}
     first = line.written
     began = time.perf_counter()
@@ -130,8 +134,8 @@ def _paced(line: Pipeline, arrivals: Arrivals) -> tuple[float, float]:
         pause.wait(max(began + number / COMMITS_PER_S - time.perf_counter(), 0))
         line.write_one()
         committed[line.written] = time.perf_counter()
-    wait_until(lambda: arrivals.count() >= _COMMITS, _ARRIVED_TIMEOUT_S, "every row to come")
-    arrived = arrivals.by_number()
+    arrivals.wait(line.written)
+    arrived = arrivals.close()
     counted = range(first + WARM_UP_S * COMMITS_PER_S + 1, line.written + 1)
     ways = sorted((arrived[number] - committed[number]) * 1000 for number in counted)
     return statistics.median(ways), ways[int(len(ways) * 0.99)]

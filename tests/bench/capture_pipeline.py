@@ -67,8 +67,6 @@ class Pipeline:
         self.written = 0
         self._database = psycopg.connect(postgres.dsn(), autocommit=True)
         self._database.execute(_CREATE)
-        # The rows are made before anything is measured: their commits need no disk.
-        self._database.execute("SET synchronous_commit = off")
         self._database.execute(_EACH_BY_ITSELF)
         self.cpu_s: dict[str, float] = {}
         self.peak_mb: dict[str, float] = {}
@@ -80,6 +78,8 @@ class Pipeline:
     def write(self, rows: int, rows_per_transaction: int) -> None:
         """Commit `rows` more rows and wait until their WAL is on disk."""
         last = self.written + rows
+        # They are made before anything is measured: their commits need not wait for the disk.
+        self._database.execute("SET synchronous_commit = off")
         if rows_per_transaction == 1:
             self._database.execute("CALL bench_rows(%s, %s)", (self.written + 1, last))
         else:
@@ -88,6 +88,7 @@ class Pipeline:
                 self._database.execute(_ROWS, (first, end))
         self.written = last
         self._database.execute("CHECKPOINT")
+        self._database.execute("RESET synchronous_commit")
 
     def write_one(self) -> None:
         """Commit one more row."""
