@@ -7,6 +7,7 @@ from typing import Final
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from adapters.postgres.refusal import read_refusal
 from bridge.model.errors import BridgeError, ConfigInvalid, SourceUnavailable, SourceUnfit
 
 # A role, a database or the server may set any of these; each would change the text of replicated
@@ -72,15 +73,27 @@ class PostgresServer:
 
     def connect(self) -> psycopg.Connection:
         """Open a connection for queries, in autocommit mode."""
-        with self.errors("connect to"):
+        with self._refusals("connect to"):
             return psycopg.connect(self._conninfo, autocommit=True)
 
     def connect_replication(self) -> psycopg.Connection:
         """Open a connection that takes replication commands (simple protocol only)."""
-        with self.errors("open a replication connection to"):
+        with self._refusals("open a replication connection to"):
             return psycopg.connect(
                 self._conninfo, autocommit=True, replication="database", prepare_threshold=None
             )
+
+    @contextmanager
+    def _refusals(self, doing: str) -> Iterator[None]:
+        """Tell a server that refuses us (`SourceUnfit`) from one that is not there."""
+        try:
+            yield
+        except psycopg.Error as exc:
+            refusal = read_refusal(exc, self._conninfo)
+            translated = self.translate(exc, doing, state=refusal.state)
+            if isinstance(translated, SourceUnfit) and refusal.advice:
+                translated = SourceUnfit(f"{translated}; {refusal.advice}")
+            raise translated from exc
 
     @contextmanager
     def errors(self, doing: str) -> Iterator[None]:
@@ -90,9 +103,14 @@ class PostgresServer:
         except psycopg.Error as exc:
             raise self.translate(exc, doing) from exc
 
-    def translate(self, error: psycopg.Error, doing: str) -> BridgeError:
-        """Return what `error` means for us; its message holds no value of a row."""
-        state = error.sqlstate or ""
+    def translate(
+        self, error: psycopg.Error, doing: str, *, state: str | None = None
+    ) -> BridgeError:
+        """Return what `error` means for us; its message holds no value of a row.
+
+        `state` is its SQLSTATE where the driver does not know it.
+        """
+        state = state or error.sqlstate or ""
         what = f"cannot {doing} source database at {self.place}"
         # Class 22 ("data exception") quotes the offending value.
         why = "bad data" if state.startswith("22") else _first_line(error)
