@@ -9,15 +9,20 @@ from typing import Final, Protocol
 from bridge.capture.cursor import CaptureCursor, PartMark, SnapshotMark, format_cursor, parse_cursor
 from bridge.capture.mapping import ChangeMapper, rfc3339
 from bridge.capture.ports import CaptureLog, Received
+from bridge.capture.shapes import ShapeBook
+from bridge.capture.shelf import Shelf
 from bridge.model.change import Relation, Row, TransactionPart
 from bridge.model.entry import CursorMove, EntryDraft, EntryKind
-from bridge.model.errors import SourceUnfit, StaleCursor
+from bridge.model.errors import LogCorrupt, SourceUnfit, StaleCursor, TableDrifted
 from bridge.model.lsn import format_lsn
 from bridge.model.observer import Observer
 
 # An idle source's position is a commit of its own here, and lets the source drop WAL there:
 # worth doing soon, not at every keepalive.
 IDLE_INTERVAL_S_MIN: Final = 1.0
+
+# A person waits for it; while no table is parked it costs nothing.
+_ACCEPT_INTERVAL_S: Final = 1.0
 
 
 class TakenSnapshot(Protocol):
@@ -66,6 +71,9 @@ class Appender:
         """How often this object moved the durable cursor."""
         # Set until the transaction that the last run left half appended has come again.
         self._resuming = self._durable.part if self._durable else None
+        self._shelf = Shelf(log, source, "shapes")
+        mapper.know(self._known_shapes(), log)
+        self._accepted_at = 0.0
 
     @property
     def stored(self) -> CaptureCursor | None:
@@ -92,6 +100,7 @@ class Appender:
     def store(self, cursor: CaptureCursor, drafts: Sequence[EntryDraft] = ()) -> None:
         """Append `drafts` and move to `cursor` in one durable commit."""
         started = time.monotonic()
+        cursor = self._with_shapes(cursor)
         move = CursorMove(self._source, self._version, format_cursor(cursor))
         try:
             appended = self._log.append(drafts, cursor=move)
@@ -119,31 +128,52 @@ class Appender:
 
     def settle(self) -> None:
         """Make a position of an idle source durable, if there is one and it is time."""
+        self._accept()
         due = time.monotonic() >= self._stored_at + self._idle_interval_s
         if due and self._ahead is not None and self._ahead != self._durable:
             self.store(self._ahead)
 
     def append_received(
-        self, reads: Sequence[Received], *, skip_tables: frozenset[str] = frozenset()
+        self,
+        reads: Sequence[Received],
+        *,
+        skip_tables: frozenset[str] = frozenset(),
+        snapshot: SnapshotMark | None = None,
     ) -> None:
-        """Append the parts of `reads` in order, or only note how far an idle source is."""
+        """Append the parts of `reads` in order, or only note how far an idle source is.
+
+        `snapshot` is the snapshot's mark after them, when they move it.
+
+        Raises:
+            TableDrifted: a table's policy is to stop before its first row; what committed before
+                that is appended, and the drift is told.
+        """
+        self._accept()
         recorded_time = self.recorded_time()
         drafts: list[EntryDraft] = []
         mark, end_lsn = self.cursor.part, self.cursor.end_lsn
         for received in reads:
             for part in received.parts:
-                drafts += self._mapper.part_drafts(
-                    part,
-                    recorded_time,
-                    skip_before=self._skip_before(part),
-                    skip_tables=skip_tables,
-                )
+                try:
+                    drafts += self._mapper.part_drafts(
+                        part,
+                        recorded_time,
+                        skip_before=self._skip_before(part),
+                        skip_tables=skip_tables,
+                    )
+                except TableDrifted as stop:
+                    self.store(self.cursor.moved(end_lsn=end_lsn, part=mark), drafts)
+                    # Without a cursor: the next start tells the same, and it is there already.
+                    self._log.append([stop.draft])
+                    raise
                 if part.end_lsn is None:
                     mark = _marked(mark, part)
                 else:
                     mark, end_lsn = None, max(end_lsn, part.end_lsn)
             end_lsn = max(end_lsn, received.position or 0)
-        moved = self.cursor.moved(end_lsn=end_lsn, part=mark)
+        moved = self.cursor.moved(
+            end_lsn=end_lsn, part=mark, snapshot=snapshot or self.cursor.snapshot
+        )
         if drafts:
             self.store(moved, drafts)
         else:
@@ -191,6 +221,34 @@ class Appender:
     def recorded_time(self) -> str:
         """Return the clock's time as events carry it."""
         return rfc3339(self._clock())
+
+    def _known_shapes(self) -> ShapeBook:
+        digest = self._durable.shapes if self._durable else None
+        if digest is None:
+            return ShapeBook()
+        text = self._shelf.load(digest)
+        if text is None:
+            raise LogCorrupt(
+                f"cannot go on with source {self._source!r}: the shapes of its tables, {digest}, "
+                "are not beside its cursor"
+            )
+        return ShapeBook.parse(text)
+
+    def _with_shapes(self, cursor: CaptureCursor) -> CaptureCursor:
+        """Return `cursor` with the shapes as of the drafts that go with it."""
+        shapes = self._mapper.shapes
+        if not shapes.is_changed:
+            return cursor
+        cursor = cursor.moved(shapes=self._shelf.store(shapes.text()))
+        shapes.is_changed = False
+        return cursor
+
+    def _accept(self) -> None:
+        """From time to time, look whether a person accepted what drifted."""
+        now = time.monotonic()
+        if now >= self._accepted_at + _ACCEPT_INTERVAL_S:
+            self._accepted_at = now
+            self._mapper.accept()
 
     def _skip_before(self, part: TransactionPart) -> int:
         """Return the ordinal below which the log already has the changes of `part`."""

@@ -23,7 +23,16 @@ class TableMark:
     """The table that the snapshot is reading, and the key of its last row in the log."""
 
     table: str
-    after: tuple[str, ...]
+    after: tuple[str, ...] | None
+    """None before the first row."""
+    again: tuple[tuple[str, ...], ...] = ()
+    """Keys up to there whose rows are still to be read: their changes lacked a value."""
+    offset: int = 0
+    """How many of the keys that were asked for are dealt with, when keys were."""
+    row_count: int = 0
+    """How many rows were read so far."""
+    row_estimate: int = 0
+    """How many there are, as the source's statistics said; 0 when they said nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +48,26 @@ class SpoolMark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadMark:
+    """A reading that a person asked for."""
+
+    request: str
+    """Id of the request, which has the rest: condition, keys, actor, reason."""
+    table: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotMark:
-    """How far the first reading of the tables has come."""
+    """How far the reading of the tables has come."""
 
     done: tuple[str, ...] = ()
     next_ordinal: int = 0
     """Numbers read rows over all runs, so that no run can repeat an id."""
     table: TableMark | None = None
     spool: SpoolMark | None = None
+    queue: tuple[ReadMark, ...] = ()
+    """What was asked for, in order, after the first reading of every table."""
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +107,8 @@ class CaptureCursor:
     slot: SlotMark | None = None
     """None for a cursor that was stored before slots were remembered."""
     gap: GapMark | None = None
+    shapes: str | None = None
+    """Digest of the tables' last shapes, which lie on their shelf; None before the first."""
 
     def moved(self, **changes: Any) -> "CaptureCursor":
         """Return this cursor with `changes`; it never goes back."""
@@ -111,7 +134,17 @@ def format_cursor(cursor: CaptureCursor) -> bytes:
         "snapshot": {
             "done": mark.done,
             "ordinal": mark.next_ordinal,
-            "table": mark.table and {"name": mark.table.table, "after": mark.table.after},
+            "table": mark.table
+            and {
+                "name": mark.table.table,
+                "after": mark.table.after,
+                "again": mark.table.again,
+                "offset": mark.table.offset,
+                "rows": mark.table.row_count,
+                "estimate": mark.table.row_estimate,
+            },
+            "queue": [{"request": read.request, "table": read.table} for read in mark.queue],
+            "paused": mark.paused,
             "spool": mark.spool
             and {
                 "name": mark.spool.table,
@@ -124,6 +157,7 @@ def format_cursor(cursor: CaptureCursor) -> bytes:
         "slot": cursor.slot
         and {"consistent": format_lsn(cursor.slot.consistent_lsn), "epoch": cursor.slot.epoch},
         "gap": cursor.gap and _gap_document(cursor.gap),
+        "shapes": cursor.shapes,
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -143,7 +177,12 @@ def parse_cursor(state: bytes) -> CaptureCursor:
             snapshot=SnapshotMark(
                 done=tuple(snapshot["done"]),
                 next_ordinal=snapshot["ordinal"],
-                table=table and TableMark(table=table["name"], after=tuple(table["after"])),
+                table=table and _table_mark(table),
+                queue=tuple(
+                    ReadMark(request=read["request"], table=read["table"])
+                    for read in snapshot.get("queue", ())
+                ),
+                paused=snapshot.get("paused", False),
                 spool=spool
                 and SpoolMark(
                     table=spool["name"],
@@ -155,11 +194,23 @@ def parse_cursor(state: bytes) -> CaptureCursor:
             watches=document.get("watches", {}),
             slot=_slot_mark(document.get("slot")),
             gap=_gap_mark(document.get("gap")),
+            shapes=document.get("shapes"),
         )
     except (ValueError, KeyError, TypeError) as exc:
         raise LogCorrupt(
             f"cannot read a source's cursor: {type(exc).__name__} in {len(state)} bytes"
         ) from exc
+
+
+def _table_mark(document: Any) -> TableMark:
+    return TableMark(
+        table=document["name"],
+        after=None if document["after"] is None else tuple(document["after"]),
+        again=tuple(map(tuple, document.get("again", ()))),
+        offset=document.get("offset", 0),
+        row_count=document.get("rows", 0),
+        row_estimate=document.get("estimate", 0),
+    )
 
 
 def _gap_document(gap: GapMark) -> dict[str, Any]:

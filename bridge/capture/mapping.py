@@ -1,72 +1,94 @@
-"""From row changes to entry drafts, by the contract of each table."""
+"""From changes to entry drafts, by the contract of each table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from bridge.capture.ports import TableContracts, TableMapper
-from bridge.contracts.names import data_schema_urn, source_urn
-from bridge.model.change import BeforeImage, ChangeKind, Relation, Row, RowChange, TransactionPart
+from bridge.capture.context import Context, ContextRefused, parse_context
+from bridge.capture.drift_desk import DriftDesk, DriftPolicy, LogLookup
+from bridge.capture.leaf_fields import MappedTable, Moment, parked_draft, place, with_said
+from bridge.capture.messages import MessageRules, message_data
+from bridge.capture.own_events import Envelope, OwnEvents
+from bridge.capture.ports import TableContracts
+from bridge.capture.shapes import ShapeBook
+from bridge.contracts.names import source_urn
+from bridge.model.change import (
+    BeforeImage,
+    Change,
+    ChangeKind,
+    LogicalMessage,
+    Relation,
+    Row,
+    RowChange,
+    TransactionPart,
+)
 from bridge.model.entry import EntryDraft, EntryKind
-from bridge.model.errors import ConfigInvalid
 from bridge.model.event import Breach, ChangeOrigin, Event
 from bridge.model.lsn import format_lsn
+from bridge.model.observer import Observer, SilentObserver
 
 
-class _Moment(NamedTuple):
-    """What the events of one transaction, or of one chunk of a snapshot, have in common."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingOptions:
+    """What a deployment decides about the entries of a source."""
 
-    lsn: str
-    xid: int
-    time: datetime
-    time_text: str
-    recorded_time: str
-
-
-class _Table:
-    """A table in its current shape, its mapper, and the leaf fields of its latest change."""
-
-    def __init__(self, source: str, relation: Relation, mapper: TableMapper) -> None:
-        self.relation = relation
-        self.map = mapper.map
-        self._source = source
-        self._name = relation.name
-        self._moment: _Moment | None = None
-        self._kind = ChangeKind.READ
-        self._fields: dict[str, Any] = {}
-
-    def fields(self, kind: ChangeKind, moment: _Moment, event: Event | Breach) -> dict[str, Any]:
-        """Return the leaf's fields, the same object for all like changes of a transaction."""
-        if moment is self._moment and kind is self._kind:
-            return self._fields
-        self._moment, self._kind = moment, kind
-        self._fields = {
-            "source": self._source,
-            "dataschema": data_schema_urn(event.subject, event.version),
-            "time": moment.time_text,
-            "recordedtime": moment.recorded_time,
-            "legacy": {
-                "system": "postgresql",
-                "lsn": moment.lsn,
-                "xid": moment.xid,
-                "table": self._name,
-                "op": kind.value,
-            },
-        }
-        return self._fields
+    type_prefix: str = "com.example"
+    messages: MessageRules = field(default_factory=MessageRules)
+    drift: DriftPolicy = field(default_factory=DriftPolicy)
+    transactions: bool = False
+    """Whether the begin and the end of each transaction become events too."""
 
 
 class ChangeMapper:
     """Maps the changes of one source; remembers the mapper of each table's current shape."""
 
-    def __init__(self, source: str, contracts: TableContracts) -> None:
+    def __init__(
+        self,
+        source: str,
+        contracts: TableContracts,
+        options: MappingOptions | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        options = options or MappingOptions()
         self._source = source
-        self._contracts = contracts
-        self._tables: dict[int, _Table] = {}
+        self._source_urn = source_urn(source)
+        self._rules = options.messages
+        self._transactions = options.transactions
+        self._observer = observer or SilentObserver()
+        self._events = OwnEvents(source, options.type_prefix)
+        self._desk = DriftDesk(
+            source, contracts, options.drift, self._events, type_prefix=options.type_prefix
+        )
+        self._tables: dict[int, MappedTable] = {}
+        self._read_tables: dict[int, MappedTable] = {}
+        # What was said last about who changes rows, in the transaction whose part came last.
+        self._context: Context | None = None
+
+    @property
+    def shapes(self) -> ShapeBook:
+        """The shape of each table as of the last part that was mapped."""
+        return self._desk.book
+
+    def know(self, shapes: ShapeBook, log: LogLookup) -> None:
+        """Take over the durable shapes; called once, before anything is mapped."""
+        self._desk.know(shapes, log)
 
     def check(self, relation: Relation) -> None:
-        """Raise `ConfigInvalid` unless the table in this shape has a fitting contract."""
-        self._learn(relation)
+        """Raise `ConfigInvalid` unless the table, new to the log, has a fitting contract."""
+        self._desk.check(relation)
+
+    def accept(self) -> None:
+        """Let tables flow again that a person accepted since; cheap while none waits."""
+        if not self._desk.is_waiting:
+            return
+        unfit = self._desk.accept()
+        for table in unfit:
+            self._observer.note("drift_accepted_in_vain", source=self._source, table=table)
+        if self.shapes.is_changed:
+            # Their mappers are looked up again.
+            self._tables.clear()
+            self._read_tables.clear()
 
     def part_drafts(
         self,
@@ -80,22 +102,37 @@ class ChangeMapper:
 
         Left out, but counted: ordinals below `skip_before` (the log has them), and changes of
         `skip_tables` (a snapshot will have them).
+
+        Raises:
+            TableDrifted: a table left its contract and its policy is to stop.
         """
-        moment = _Moment(
+        if part.first_ordinal == 0:
+            self._context = None
+        moment = Moment(
             format_lsn(part.commit_lsn),
             part.xid,
             part.commit_time,
             rfc3339(part.commit_time),
             recorded_time,
+            part.origin,
+            part.change_count,
+            self._context,
         )
         prefix = f"{part.commit_lsn:016X}:"
-        return [
-            self._draft(change, f"{prefix}{ordinal:08X}", moment)
-            for ordinal, change in enumerate(part.changes, part.first_ordinal)
-            if isinstance(change, RowChange)
-            and ordinal >= skip_before
-            and not (skip_tables and change.relation.name in skip_tables)
-        ]
+        drafts: list[EntryDraft] = []
+        if self._transactions:
+            self._begin(drafts, part, moment, skip_before)
+        for ordinal, change in enumerate(part.changes, part.first_ordinal):
+            if type(change) is LogicalMessage:
+                moment = self._message(
+                    drafts, change, f"{prefix}{ordinal:08X}", moment, ordinal < skip_before
+                )
+            elif ordinal >= skip_before and not (skip_tables and _table(change) in skip_tables):
+                self._row(drafts, change, f"{prefix}{ordinal:08X}", moment)  # type: ignore[arg-type]  # no message
+        self._context = None if part.final else moment.context
+        if self._transactions:
+            self._end(drafts, part, moment)
+        return drafts
 
     def read_drafts(
         self,
@@ -108,24 +145,39 @@ class ChangeMapper:
         recorded_time: str,
     ) -> list[EntryDraft]:
         """Return a draft per row of a snapshot of everything that committed before `position`."""
-        moment = _Moment(format_lsn(position), 0, taken_at, rfc3339(taken_at), recorded_time)
+        moment = Moment(format_lsn(position), 0, taken_at, rfc3339(taken_at), recorded_time)
         # One below the position: these ids then sort behind every commit that is in the
         # snapshot, and before the first that is not, whose LSN may equal the position.
         prefix = f"{position - 1:016X}:R"
-        return [
-            self._draft(
-                RowChange(ChangeKind.READ, relation, None, BeforeImage.NONE, row),
-                f"{prefix}{ordinal:08X}",
-                moment,
+        table = self._read_tables.get(relation.oid)
+        if table is None or table.relation is not relation:
+            mapper = self._desk.as_read(relation)
+            table = self._read_tables[relation.oid] = MappedTable(
+                self._source_urn, relation, mapper
             )
-            for ordinal, row in enumerate(rows, first_ordinal)
-        ]
+        drafts: list[EntryDraft] = []
+        for ordinal, row in enumerate(rows, first_ordinal):
+            change = RowChange(ChangeKind.READ, relation, None, BeforeImage.NONE, row)
+            self._map(drafts, table, change, f"{prefix}{ordinal:08X}", moment)
+        return drafts
 
-    def _draft(self, change: RowChange, sequence: str, moment: _Moment) -> EntryDraft:
+    def _row(
+        self, drafts: list[EntryDraft], change: RowChange, sequence: str, moment: Moment
+    ) -> None:
         relation = change.relation
         table = self._tables.get(relation.oid)
         if table is None or table.relation is not relation:
-            table = self._learn(relation)
+            table = self._meet(drafts, relation, sequence, moment)
+        self._map(drafts, table, change, sequence, moment)
+
+    def _map(
+        self,
+        drafts: list[EntryDraft],
+        table: MappedTable,
+        change: RowChange,
+        sequence: str,
+        moment: Moment,
+    ) -> None:
         event_id = f"{self._source}:{sequence}"
         result = table.map(
             change,
@@ -133,29 +185,147 @@ class ChangeMapper:
                 self._source, event_id, sequence, moment.xid, moment.time, moment.recorded_time
             ),
         )
-        fields = table.fields(change.kind, moment, result)
         if type(result) is Event:
+            fields = table.fields(change.kind, moment, result)
             # Set again for each change of a kind, to the same value.
             fields["type"] = result.type
-            return EntryDraft(
-                EntryKind.EVENT, event_id, fields, result.payload, result.routing_key, result.key
+            payload = result.payload
+            if moment.context is not None or change.truncation is not None:
+                fields, payload = with_said(fields, payload, change, moment)
+            drafts.append(
+                EntryDraft(
+                    EntryKind.EVENT, event_id, fields, payload, result.routing_key, result.key
+                )
             )
-        assert isinstance(result, Breach), "a mapper returns an event or a breach"
-        fields = {name: value for name, value in fields.items() if name != "type"}
-        fields["reason"] = result.reason
-        return EntryDraft(EntryKind.PARKED, event_id, fields, result.payload, None, result.key)
+        elif type(result) is Breach:
+            drafts.append(parked_draft(result, table.fields(change.kind, moment, result)))
+        else:
+            for one in result:
+                assert isinstance(one, Event | Breach), "a mapper returns events and breaches"
+                # A copy: these events differ in their type.
+                fields = {**table.fields(change.kind, moment, one)}
+                drafts.append(_one_of_several(one, fields, change, moment))
 
-    def _learn(self, relation: Relation) -> _Table:
-        mapper = self._contracts.mapper(self._source, relation)
-        if mapper is None:
-            raise ConfigInvalid(
-                f"cannot capture table {relation.name!r} of source {self._source!r}: no contract "
-                "maps it; add one, or take the table out of the publication"
-            )
-        table = self._tables[relation.oid] = _Table(source_urn(self._source), relation, mapper)
+    def _meet(
+        self, drafts: list[EntryDraft], relation: Relation, sequence: str, moment: Moment
+    ) -> MappedTable:
+        """Look at a table's shape for the first time in this session, or since it changed."""
+        met = self._desk.meet(relation, self._envelope(sequence, moment))
+        if met.draft is not None:
+            drafts.append(met.draft)
+            told = {name: str(met.draft.fields[name]) for name in ("table", "verdict", "outcome")}
+            self._observer.note("schema_drift", source=self._source, **told)
+        table = self._tables[relation.oid] = MappedTable(self._source_urn, relation, met.mapper)
         return table
+
+    def _message(
+        self,
+        drafts: list[EntryDraft],
+        message: LogicalMessage,
+        sequence: str,
+        moment: Moment,
+        is_known: bool,
+    ) -> Moment:
+        """Take in a message; return the moment of the changes behind it."""
+        envelope = self._envelope(sequence, moment)._replace(key=message.prefix)
+        if self._rules.is_context(message):
+            said = _context(message)
+            if isinstance(said, ContextRefused):
+                if not is_known:
+                    drafts.append(self._refused(message, envelope, said, moment))
+                said = said.as_context()
+            # What stands for itself says nothing about rows.
+            return moment._replace(context=said) if message.transactional else moment
+        if not is_known and self._rules.is_published(message):
+            fields: Mapping[str, Any] = {"legacy": {**place(moment), "op": "message"}}
+            attributes = b""
+            if moment.context is not None:
+                fields = {**moment.context.fields, **fields}
+                attributes = moment.context.attributes
+            drafts.append(
+                self._events.event(
+                    "message",
+                    envelope,
+                    message_data(message),
+                    fields=fields,
+                    attributes=attributes,
+                )
+            )
+        return moment
+
+    def _refused(
+        self,
+        message: LogicalMessage,
+        envelope: Envelope,
+        refused: ContextRefused,
+        moment: Moment,
+    ) -> EntryDraft:
+        self._observer.note("context_refused", source=self._source, error=refused.reason)
+        return self._events.parked(
+            "message",
+            envelope,
+            message_data(message),
+            reason=f"the context message {refused.reason}",
+            fields={"legacy": {**place(moment), "op": "message"}},
+        )
+
+    def _begin(
+        self, drafts: list[EntryDraft], part: TransactionPart, moment: Moment, skip_before: int
+    ) -> None:
+        # With a first change in the log, the begin is there too: they were one commit.
+        if part.first_ordinal == 0 and skip_before == 0 and part.changes and part.xid:
+            drafts.append(self._boundary("begin", part, moment, 0))
+
+    def _end(self, drafts: list[EntryDraft], part: TransactionPart, moment: Moment) -> None:
+        reached = part.first_ordinal + len(part.changes)
+        if part.final and reached and part.xid:
+            drafts.append(self._boundary("end", part, moment, reached))
+
+    def _boundary(
+        self, which: str, part: TransactionPart, moment: Moment, reached: int
+    ) -> EntryDraft:
+        """Return the event of a transaction's begin or end; they take no number."""
+        sequence = f"{part.commit_lsn:016X}:{max(reached - 1, 0):08X}"
+        envelope = self._envelope(sequence, moment)
+        data: dict[str, Any] = {"status": which, "xid": part.xid, "lsn": moment.lsn}
+        total = reached or part.change_count
+        if total is not None:
+            data["changes"] = total
+        if part.origin is not None:
+            data["origin"] = part.origin
+        return self._events.event(
+            "transaction",
+            envelope._replace(event_id=f"{envelope.event_id}-{which}", key=str(part.xid)),
+            data,
+            fields={"legacy": {**place(moment), "op": which}},
+        )
+
+    def _envelope(self, sequence: str, moment: Moment) -> Envelope:
+        return Envelope(
+            f"{self._source}:{sequence}", sequence, moment.time_text, moment.recorded_time
+        )
 
 
 def rfc3339(time: datetime) -> str:
     """Return an aware UTC time as events write it, with a `Z`."""
     return time.isoformat().replace("+00:00", "Z")
+
+
+def _table(change: Change) -> str | None:
+    return change.relation.name if isinstance(change, RowChange) else None
+
+
+def _context(message: LogicalMessage) -> Context | ContextRefused | None:
+    if not message.transactional:
+        return ContextRefused("stands outside a transaction, so that no rows follow it")
+    return parse_context(message.content)
+
+
+def _one_of_several(
+    one: Event | Breach, fields: dict[str, Any], change: RowChange, moment: Moment
+) -> EntryDraft:
+    if isinstance(one, Breach):
+        return parked_draft(one, fields)
+    fields["type"] = one.type
+    fields, payload = with_said(fields, one.payload, change, moment)
+    return EntryDraft(EntryKind.EVENT, one.event_id, fields, payload, one.routing_key, one.key)

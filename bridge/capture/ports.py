@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from bridge.capture.cursor import CaptureCursor
 from bridge.capture.findings import Finding, Leave, SetupStep
+from bridge.contracts.contract_fit import ContractFit
 from bridge.eventlog.ports import EventLogReader, EventLogWriter
 from bridge.model.change import Relation, Row, RowChange, TransactionPart
 from bridge.model.event import Breach, ChangeOrigin, Event
@@ -160,8 +161,10 @@ class SourceSetup(Protocol):
 class TableMapper(Protocol):
     """Turns changes of one table, in one shape, into events of one contract."""
 
-    def map(self, change: RowChange, origin: ChangeOrigin) -> Event | Breach:
-        """Return the event, or what is wrong with it."""
+    def map(
+        self, change: RowChange, origin: ChangeOrigin
+    ) -> Event | Breach | Sequence[Event | Breach]:
+        """Return the event or events in their order, or what is wrong with the change."""
 
 
 class TableContracts(Protocol):
@@ -175,6 +178,12 @@ class TableContracts(Protocol):
 
         Raises `ConfigInvalid` when the mapping does not fit the table's columns.
         """
+
+    def fit(self, source: str, relation: Relation) -> ContractFit | None:
+        """Return the version that fits a table in this shape best; None when it has no contract."""
+
+    def refresh(self) -> None:
+        """Look whether versions were added; keeps what is there when they cannot be read."""
 
 
 class CaptureLog(EventLogWriter, EventLogReader, Protocol):

@@ -18,7 +18,7 @@ from bridge.capture.announcements import Announcer
 from bridge.capture.appender import IDLE_INTERVAL_S_MIN, Appender, utc_now
 from bridge.capture.cursor import CaptureCursor, SlotMark
 from bridge.capture.gaps import Gaps, OnGap
-from bridge.capture.mapping import ChangeMapper
+from bridge.capture.mapping import ChangeMapper, MappingOptions
 from bridge.capture.ports import (
     CaptureLog,
     ChangeSource,
@@ -63,11 +63,13 @@ class CaptureService:
         watches: Sequence[Watch] = (),
         announcer: Announcer | None = None,
         on_gap: OnGap = OnGap.STOP,
+        mapping: MappingOptions | None = None,
     ) -> None:
         self._name = source_name
         self._source = source
         self._log = log
         self._contracts = contracts
+        self._mapping = mapping or MappingOptions()
         self._spool_folder = spool_folder
         self._observer = observer or SilentObserver()
         self._clock = clock
@@ -92,7 +94,8 @@ class CaptureService:
         `SourceUnavailable`, `ConfigInvalid` or `StorageUnavailable`.
         """
         with suppress(SourceGap):
-            self._prepare(self._appender(self._mapper()), self._mapper())
+            mapper = self._mapper()
+            self._prepare(self._appender(mapper), mapper)
 
     def run(self, stop: threading.Event) -> None:
         """Capture until `stop` is set; what may pass by itself is tried again, without end.
@@ -241,7 +244,7 @@ class CaptureService:
             appender.store(appender.stored.moved(timeline=prepared.timeline))
 
     def _mapper(self) -> ChangeMapper:
-        return ChangeMapper(self._name, self._contracts)
+        return ChangeMapper(self._name, self._contracts, self._mapping, self._observer)
 
     def _appender(self, mapper: ChangeMapper) -> Appender:
         return Appender(

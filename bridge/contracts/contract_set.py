@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from bridge.contracts.contract_fit import ContractFit, fit_contract
 from bridge.contracts.loading import Contract, read_contracts
+from bridge.contracts.means import Means
 from bridge.contracts.names import is_type_prefix, version_numbers
+from bridge.contracts.row_policies import table_mapper
 from bridge.contracts.table_mapper import TableMapper
 from bridge.model.change import Relation
 from bridge.model.errors import ConfigInvalid
@@ -21,7 +24,9 @@ def check(directory: Path) -> list[str]:
 class ContractSet:
     """Looks up contracts and mappers. Safe to share between threads."""
 
-    def __init__(self, contracts: list[Contract], *, type_prefix: str) -> None:
+    def __init__(
+        self, contracts: list[Contract], *, type_prefix: str, means: Means | None = None
+    ) -> None:
         """Take contracts that have no problems; `load` is the usual way."""
         if not is_type_prefix(type_prefix):
             raise ConfigInvalid(
@@ -29,16 +34,20 @@ class ContractSet:
                 "such as 'com.example'"
             )
         self._type_prefix = type_prefix
+        contracts = [contract.equipped(means) for contract in contracts] if means else contracts
         self._contracts = {(c.subject, c.version): c for c in contracts}
-        self._publishing: dict[tuple[str, str], Contract] = {}
-        for contract in sorted(contracts, key=lambda c: version_numbers(c.version)):
-            if contract.mapping is not None:  # The newest minor publishes.
+        # Newest first: it publishes, and older ones what still comes in the shape of their time.
+        self._publishing: dict[tuple[str, str], list[Contract]] = {}
+        for contract in sorted(contracts, key=lambda c: version_numbers(c.version), reverse=True):
+            if contract.mapping is not None:
                 place = (contract.mapping.source, contract.mapping.table)
-                self._publishing[place] = contract
+                self._publishing.setdefault(place, []).append(contract)
 
     @classmethod
-    def load(cls, directory: Path, *, type_prefix: str) -> "ContractSet":
-        """Read `directory`.
+    def load(
+        cls, directory: Path, *, type_prefix: str, means: Means | None = None
+    ) -> "ContractSet":
+        """Read `directory`; `means` is what mappings need beside their text.
 
         Raises:
             ConfigInvalid: names the files and what is wrong with each.
@@ -49,7 +58,7 @@ class ContractSet:
             told = "; ".join(problems[:_PROBLEMS_TOLD_MAX])
             rest = f"; {more} more" if more > 0 else ""
             raise ConfigInvalid(f"cannot load contracts from {str(directory)!r}: {told}{rest}")
-        return cls(contracts, type_prefix=type_prefix)
+        return cls(contracts, type_prefix=type_prefix, means=means)
 
     def contracts(self) -> list[Contract]:
         """Return all contracts, by subject and version."""
@@ -69,10 +78,26 @@ class ContractSet:
         Raises:
             ConfigInvalid: names the columns over which the relation and the mapping disagree.
         """
-        contract = self._publishing.get((source, relation.name))
-        if contract is None or contract.mapping is None:
+        fit = self.fit(source, relation)
+        if fit is None:
             return None
-        return TableMapper(contract.mapping, relation, contract.data_schema, self._type_prefix)
+        if fit.is_exact and isinstance(fit.mapper, TableMapper):
+            return fit.mapper
+        # Its newest version says what is wrong.
+        newest = self._publishing[source, relation.name][0]
+        assert newest.mapping is not None, "only contracts with a mapping publish"
+        return table_mapper(newest.mapping, relation, newest.data_schema, self._type_prefix)
+
+    def fit(self, source: str, relation: Relation) -> ContractFit | None:
+        """Return the version that fits `relation` best, or None when no contract publishes it.
+
+        It compiles: call it once per `Relation` and keep the answer.
+        """
+        versions = self._publishing.get((source, relation.name), [])
+        return fit_contract(versions, relation, self._type_prefix)
+
+    def refresh(self) -> None:
+        """Do nothing: a set never changes; `ContractShelf` loads another."""
 
     def contract(self, subject: str, version: str) -> Contract:
         """Return one contract.

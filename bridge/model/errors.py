@@ -4,6 +4,7 @@
     ├── ConfigInvalid               OPERATOR     a file or setting must change
     ├── SourceUnfit                 OPERATOR     the source is reachable, but not set up for capture
     │   └── SourceGap               OPERATOR     changes that the log needs are lost
+    ├── TableDrifted                OPERATOR     a table left its contract; the policy is to stop
     ├── DecodeError                 STOP         bytes are not what the protocol says
     ├── ContractViolated            PARK         an event does not fit its contract
     ├── ContractIncompatible        OPERATOR     a new version breaks its readers
@@ -26,6 +27,8 @@ value, a credential, a body or a header value.
 
 from enum import Enum
 from typing import ClassVar
+
+from bridge.model.entry import EntryDraft
 
 
 class Remedy(Enum):
@@ -62,6 +65,15 @@ class SourceGap(SourceUnfit):
         """`slot-missing`, `slot-lost` or `slot-moved`."""
         self.end_lsn = end_lsn
         """Where the source can go on, if that is known already."""
+
+
+class TableDrifted(BridgeError):
+    """A table left its contract, and the policy is to stop before its first row."""
+
+    def __init__(self, message: str, draft: EntryDraft) -> None:
+        super().__init__(message)
+        self.draft = draft
+        """The drift event: it is told even though nothing behind it is appended."""
 
 
 class DecodeError(BridgeError):

@@ -15,6 +15,7 @@ from adapters.postgres.source import PostgresSource
 from bridge.capture.cursor import CaptureCursor, parse_cursor
 from bridge.capture.ports import CaptureLog, ChangeSource, TableMapper
 from bridge.capture.service import CaptureService
+from bridge.contracts.contract_fit import ContractFit
 from bridge.model.change import UNSENT, Relation, Row, RowChange
 from bridge.model.event import Breach, ChangeOrigin, Event
 from tests.waiting import RecordingObserver, wait_until
@@ -35,6 +36,24 @@ class PlainContracts:
     def mapper(self, source: str, relation: Relation) -> TableMapper | None:
         """Return a mapper for a known table."""
         return PlainMapper(relation) if relation.name in self._tables else None
+
+    def fit(self, source: str, relation: Relation) -> ContractFit | None:
+        """Return a fit that accounts for every column, whatever the shape."""
+        if relation.name not in self._tables:
+            return None
+        return ContractFit(
+            subject="shop.plain",
+            version="1.0",
+            mapper=PlainMapper(relation),
+            field_types={},
+            dropped=frozenset(),
+            key_columns=(),
+            unmapped=(),
+            missing=(),
+        )
+
+    def refresh(self) -> None:
+        """Do nothing: it has no files."""
 
 
 class PlainMapper:
@@ -150,14 +169,16 @@ def cursor_of(log: CaptureLog, source: str = SOURCE) -> CaptureCursor:
 
 
 def events_of(log: CaptureLog) -> list[dict[str, Any]]:
-    """Return all payloads, in log order."""
+    """Return the payloads of all row changes, in log order."""
     size = log.head().size
-    return [json.loads(entry.payload) for entry in log.read(0, size)]
+    payloads = [json.loads(entry.payload) for entry in log.read(0, size)]
+    return [payload for payload in payloads if "image" in payload]
 
 
 def ids_of(log: CaptureLog) -> list[str]:
-    """Return all entry ids, in log order."""
-    return [entry.entry_id for entry in log.read(0, log.head().size)]
+    """Return the ids of all changes, in log order."""
+    ids = [entry.entry_id for entry in log.read(0, log.head().size)]
+    return [entry_id for entry_id in ids if not entry_id.endswith("-drift")]
 
 
 def rebuild(log: CaptureLog, table: str, key: str) -> dict[str, dict[str, Any]]:
