@@ -19,8 +19,11 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from bridge.contracts.pgtext.intervals import INFINITIES, parse_interval, seconds_text
+
 BOOL, BYTEA, INT8, INT2, INT4, OID, JSON, FLOAT4, FLOAT8 = 16, 17, 20, 21, 23, 26, 114, 700, 701
 BPCHAR, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, NUMERIC, UUID = 1042, 1082, 1083, 1114, 1184, 1700, 2950
+MONEY, INTERVAL = 790, 1186
 
 CodeMeaning: TypeAlias = str | int | float | bool | None
 
@@ -28,6 +31,8 @@ _INTEGERS = frozenset((INT2, INT4, INT8, OID))
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1  # What orjson and most readers take.
 
 _INTEGER_TEXT = re.compile(r" *(-?[0-9]{1,20}) *")
+_DIGITS_TEXT = re.compile(r" *(-?[0-9]+) *")
+_MONEY_TEXT = re.compile(r"(-?)\$([0-9]{1,3}(?:,[0-9]{3})*\.[0-9]{2})")
 _DECIMAL_TEXT = re.compile(r"-?[0-9]+(?:\.[0-9]+)?|NaN|-?Infinity")
 _FLOAT_TEXT = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|NaN|-?Infinity")
 _UUID_TEXT = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -38,7 +43,7 @@ _DATE_TEXT = re.compile(rf"{_DAY}( BC)?")
 _TIMESTAMP_TEXT = re.compile(rf"{_DAY}[ T]{_CLOCK}( BC)?")
 _TIMESTAMPTZ_TEXT = re.compile(rf"{_DAY}[ T]{_CLOCK}{_OFFSET}( BC)?")
 _TIME_TEXT = re.compile(rf"({_CLOCK}|24:00:00)(?:{_OFFSET})?")
-_INFINITIES = frozenset(("infinity", "-infinity"))
+_INFINITIES = INFINITIES
 
 
 def _integer(text: str) -> int:
@@ -55,6 +60,40 @@ def _decimal(text: str) -> str:
     if _DECIMAL_TEXT.fullmatch(text) is None:
         raise ValueError
     return text
+
+
+def _digits(text: str) -> str:
+    match = _DIGITS_TEXT.fullmatch(text)
+    if match is None:
+        raise ValueError
+    return match[1]
+
+
+def _number(text: str) -> Any:
+    """Return a number to judge by; the event gets the digits of `text` themselves."""
+    _decimal(text)
+    return orjson.loads(text) if text[-1].isdigit() else text
+
+
+def _money(text: str) -> str:
+    """Read what `lc_monetary = C` prints: `-$1,234.50`."""
+    match = _MONEY_TEXT.fullmatch(text)
+    if match is None:
+        raise ValueError
+    return match[1] + match[2].replace(",", "")
+
+
+def _interval(text: str) -> str:
+    if text not in INFINITIES:
+        parse_interval(text)
+    return text
+
+
+def _interval_parts(text: str) -> Any:
+    if text in INFINITIES:
+        return text
+    months, days, microseconds = parse_interval(text)
+    return {"months": months, "days": days, "seconds": seconds_text(microseconds)}
 
 
 def _float(text: str) -> float | str:
@@ -124,9 +163,9 @@ def _time(text: str) -> str:
     clock, _, sign, hours, minutes, seconds = match.groups()
     if sign is None:
         return str(clock)
-    if seconds is not None:
-        raise ValueError  # RFC 3339 has no offsets with seconds.
     offset = f"{sign}{hours}:{minutes or '00'}"
+    if seconds is not None:  # Old zones had them; RFC 3339 has not: contracts must let them in.
+        offset += f":{seconds}"
     return f"{clock}Z" if offset == "+00:00" else f"{clock}{offset}"
 
 
@@ -150,6 +189,9 @@ _FAST: Final[dict[tuple[str, int], str]] = {
         " else _timestamptz({v}))"
     ),
     ("uuid", UUID): "{v}",
+    ("interval", INTERVAL): "{v}",
+    ("decimal", MONEY): "_money({v})",
+    **{("integer_text", oid): "{v}" for oid in _INTEGERS},
 }
 
 _STRICT: Final[dict[str, str]] = {
@@ -165,10 +207,22 @@ _STRICT: Final[dict[str, str]] = {
     "bytes": "_bytes({v})",
     "float": "_float({v})",
     "uuid": "_uuid({v})",
+    "interval": "_interval({v})",
 }
 
 TYPES: Final = tuple(_STRICT)
-"""The field types that a mapping may name."""
+"""The plain field types that a mapping may name."""
+
+_VARIANTS: Final[dict[str, str]] = {
+    "integer_text": "_digits({v})",
+    "decimal_number": "_number({v})",
+    "money": "_money({v})",
+    "interval_parts": "_interval_parts({v})",
+}
+"""What other forms of these types convert with."""
+
+PASSED_THROUGH: Final = frozenset(("json", "decimal_number"))
+"""Conversions whose value is only judged: the event holds the text itself."""
 
 NAMESPACE: Final[dict[str, Any]] = {
     "_integer": _integer,
@@ -182,14 +236,19 @@ NAMESPACE: Final[dict[str, Any]] = {
     "_bytes": _bytes,
     "_float": _float,
     "_uuid": _uuid,
+    "_digits": _digits,
+    "_number": _number,
+    "_money": _money,
+    "_interval": _interval,
+    "_interval_parts": _interval_parts,
 }
 """What the expressions refer to."""
 
 
-def expression(field_type: str, type_oid: int, variable: str) -> str:
+def expression(conversion: str, type_oid: int, variable: str) -> str:
     """Return a Python expression that converts the text in `variable`, over `NAMESPACE`."""
-    template = _FAST.get((field_type, type_oid)) or _STRICT[field_type]
-    return template.format(v=variable)
+    template = _FAST.get((conversion, type_oid)) or _STRICT.get(conversion)
+    return (template or _VARIANTS[conversion]).format(v=variable)
 
 
 def code_table(

@@ -11,7 +11,7 @@ is a promise that nobody keeps.
 
 import json
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import orjson
 import yaml
 
 from bridge.contracts.mapping import TableMapping, parse_mapping
+from bridge.contracts.means import Means
 from bridge.contracts.names import (
     SUBJECT_FORM,
     VERSION_FORM,
@@ -26,7 +27,7 @@ from bridge.contracts.names import (
     is_version,
     version_numbers,
 )
-from bridge.contracts.schema import DataSchema, row_schema, schema_problems
+from bridge.contracts.schema import DataSchema, row_schema, schema_problems, takes_member
 
 # A contract is read by people; anything larger is not one, and would be read into memory whole.
 FILE_BYTES_MAX = 1_000_000
@@ -46,6 +47,12 @@ class Contract:
     def major(self) -> int:
         """Readers of one major read every minor of it."""
         return version_numbers(self.version)[0]
+
+    def equipped(self, means: Means) -> "Contract":
+        """Return this contract with what its mapping needs beside its text."""
+        if self.mapping is None:
+            return self
+        return replace(self, mapping=replace(self.mapping, means=means))
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -224,6 +231,8 @@ def _field_problems(mapping: TableMapping, data_schema: DataSchema) -> Iterator[
         yield f"field {name!r} is not among the properties of the schema's 'after'"
     for name in sorted(set(row.get("required", ())).difference(names)):
         yield f"the schema's 'after' requires {name!r}, which the mapping never fills"
+    if mapping.refill and not takes_member(data_schema.schema, "refilled"):
+        yield "'refill' needs the property 'refilled' in the schema: a list of field names"
 
 
 def _overlaps(contracts: list[Contract]) -> Iterator[str]:

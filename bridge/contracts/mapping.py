@@ -2,14 +2,20 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Final
 
-from bridge.contracts.conversions import TYPES, CodeMeaning
+from bridge.contracts.conversions import CodeMeaning
+from bridge.contracts.field_types import KEYS as TYPE_KEYS
+from bridge.contracts.field_types import FieldType, parse_type, type_problems
+from bridge.contracts.means import Means
 from bridge.contracts.names import is_field, is_source
+from bridge.contracts.protection import Protection, parse_protection, protection_problems
 
-_KEYS: Final = ("subject", "version", "source", "table", "key", "fields", "drop")
-_FIELD_KEYS: Final = ("column", "type", "codes")
+_REQUIRED: Final = ("subject", "version", "source", "table", "key", "fields")
+_KEYS: Final = (*_REQUIRED, "drop", "refill", "key_change", "on_decode_error")
+_FIELD_KEYS: Final = ("column", "codes", "protect", *TYPE_KEYS)
 _MEANING_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "string": str,
     "decimal": str,
@@ -18,7 +24,23 @@ _MEANING_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "float": (int, float),
 }
 """What the codes of a field may mean, by field type; other types have no code tables."""
-_NO_KEY_TYPES: Final = frozenset(("json", "bytes", "float"))
+_NO_KEY_TYPES: Final = frozenset(
+    ("json", "bytes", "float", "array", "range", "multirange", "object", "hstore")
+)
+
+
+class KeyChange(Enum):
+    """What an update that changes an entity's key becomes; set by the mapping's author."""
+
+    UPDATE = "update"  # One event, whose `before` has the old key.
+    DELETE_INSERT = "delete_insert"  # Two: the old key's end, then the new key's beginning.
+
+
+class OnDecodeError(Enum):
+    """What becomes of an event with a column that cannot be read; set by the mapping's author."""
+
+    KEEP = "keep"  # Published without the field, its raw text under `decode_error`.
+    PARK = "park"  # Kept aside, as an event that breaks its contract.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +49,16 @@ class FieldRule:
 
     name: str
     column: str
-    type: str
-    """One of `conversions.TYPES`."""
+    shape: FieldType
     codes: Mapping[str, CodeMeaning] | None
     """Column text → value of the field; a text outside it breaks the contract."""
+    protect: Protection | None = None
+    """How the value is made unreadable before it is logged."""
+
+    @property
+    def type(self) -> str:
+        """One of `field_types.TYPES`."""
+        return self.shape.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +75,19 @@ class TableMapping:
     fields: tuple[FieldRule, ...]
     drop: frozenset[str]
     """Columns that never leave the legacy database."""
+    refill: bool = False
+    """Whether a long value that was not sent again is taken from our own log."""
+    key_change: KeyChange = KeyChange.UPDATE
+    on_decode_error: OnDecodeError = OnDecodeError.KEEP
+    means: Means = field(default=Means(), repr=False, compare=False)
+    """What a mapping cannot say itself: keys of the protection, last known values."""
+
+    @property
+    def refilled(self) -> frozenset[str]:
+        """Fields whose values are remembered for a refill."""
+        if not self.refill:
+            return frozenset()
+        return frozenset(rule.name for rule in self.fields if rule.shape.may_be_long)
 
 
 def unknown_key(key: object, known: tuple[str, ...]) -> str:
@@ -61,7 +102,7 @@ def parse_mapping(tree: Any) -> tuple[TableMapping | None, list[str]]:
     if not isinstance(tree, dict):
         return None, ["expected a mapping of keys"]
     problems = [unknown_key(key, _KEYS) for key in tree if key not in _KEYS]
-    problems += [f"key {key!r} is missing" for key in _KEYS[:-1] if key not in tree]
+    problems += [f"key {key!r} is missing" for key in _REQUIRED if key not in tree]
     if problems:
         return None, problems
     problems += _text_problems(tree)
@@ -69,6 +110,7 @@ def parse_mapping(tree: Any) -> tuple[TableMapping | None, list[str]]:
     problems += field_problems
     problems += _key_problems(tree["key"], fields)
     problems += _drop_problems(tree.get("drop", []), fields)
+    problems += _policy_problems(tree)
     if problems:
         return None, problems
     mapping = TableMapping(
@@ -79,8 +121,22 @@ def parse_mapping(tree: Any) -> tuple[TableMapping | None, list[str]]:
         key=tuple(tree["key"]),
         fields=tuple(fields),
         drop=frozenset(tree.get("drop", [])),
+        refill=tree.get("refill", False),
+        key_change=KeyChange(tree.get("key_change", "update")),
+        on_decode_error=OnDecodeError(tree.get("on_decode_error", "keep")),
     )
     return mapping, []
+
+
+def _policy_problems(tree: dict[str, Any]) -> Iterator[str]:
+    if not isinstance(tree.get("refill", False), bool):
+        yield "'refill' must be true or false"
+    elif tree.get("refill", False) and not tree["key"]:
+        yield "'refill' needs a key: last values are remembered by it"
+    for key, policy in (("key_change", KeyChange), ("on_decode_error", OnDecodeError)):
+        known = [member.value for member in policy]
+        if key in tree and tree[key] not in known:
+            yield f"{key!r} must be one of {', '.join(known)}"
 
 
 def _text_problems(tree: dict[str, Any]) -> Iterator[str]:
@@ -103,9 +159,14 @@ def _parse_fields(tree: Any) -> tuple[list[FieldRule], list[str]]:
         found = list(_field_problems(name, rule))
         problems += [f"field {str(name)!r}: {problem}" for problem in found]
         if not found:
-            codes = rule.get("codes")
             fields.append(
-                FieldRule(name=name, column=rule["column"], type=rule["type"], codes=codes)
+                FieldRule(
+                    name=name,
+                    column=rule["column"],
+                    shape=parse_type(rule),
+                    codes=rule.get("codes"),
+                    protect=parse_protection(rule.get("protect")),
+                )
             )
     return fields, problems
 
@@ -123,12 +184,13 @@ def _field_problems(name: Any, rule: Any) -> Iterator[str]:
         if not isinstance(rule.get(key), str):
             yield f"{key!r} must be there and be a text"
             return
-    if rule["type"] not in TYPES:
-        near = difflib.get_close_matches(rule["type"], TYPES, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(TYPES)}"
-        yield f"unknown type {rule['type']!r}; {hint}"
-    elif "codes" in rule:
+    yield from type_problems(rule)
+    if "codes" in rule:
         yield from _code_problems(rule["type"], rule["codes"])
+        if "as" in rule or "protect" in rule:
+            yield "'codes' cannot stand beside 'as' or 'protect'"
+    if "protect" in rule:
+        yield from protection_problems(rule["type"], rule["protect"])
 
 
 def _code_problems(field_type: str, codes: Any) -> Iterator[str]:

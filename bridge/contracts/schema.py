@@ -46,6 +46,39 @@ _PLAIN = (
 KEYWORDS: Final = frozenset((*_ONE, *_MANY, *_NAMED, *_PLAIN))
 """Keywords that a contract may use, beside annotations that begin with `x-lb-`."""
 
+_PATHS: Final = {"type": "array", "items": {"type": "string"}}
+MEMBERS: Final[dict[str, JsonSchema]] = {
+    "unavailable": {**_PATHS, "description": "Fields that did not change and were not sent."},
+    "refilled": {
+        **_PATHS,
+        "description": "Fields that were not sent; their value is the last one in our log.",
+    },
+    "base64": {
+        **_PATHS,
+        "description": "Paths of texts that are not UTF-8 in the source and are written so.",
+    },
+    "bounds": {
+        "description": "Path of an array to its first subscripts, where they are not 1.",
+        "type": "object",
+        "additionalProperties": {"type": "array", "items": {"type": "integer"}},
+    },
+    "decode_error": {
+        "description": "Columns that could not be read, as the source sent them.",
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["path", "type"],
+            "properties": {
+                "path": {"type": "string"},
+                "type": {"type": "string"},
+                "text": {"type": "string"},
+                "base64": {"type": "string"},
+            },
+        },
+    },
+}
+"""What an event's data may have beside `key`, `after` and `before`, as schemas may declare it."""
+
 # Paths deeper than this lead into a JSON column, whose keys are the legacy system's data.
 _PATH_DEPTH_MAX = 2
 
@@ -121,6 +154,17 @@ def row_schema(schema: JsonSchema) -> JsonSchema | None:
             break
         node = resolve(schema, node["$ref"])
     return node if isinstance(node, dict) and "properties" in node else None
+
+
+def takes_member(schema: JsonSchema, name: str) -> bool:
+    """Whether data may have the member `name` beside its rows, as far as the top of `schema` says.
+
+    Members are `MEMBERS`; a schema that is closed and does not list one refuses events that need
+    it, which is then a breach.
+    """
+    closed = schema.get("additionalProperties") is False
+    closed = closed or schema.get("unevaluatedProperties") is False
+    return name in schema.get("properties", {}) or not closed
 
 
 def _formats_as_patterns(node: Any) -> Any:

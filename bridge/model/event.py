@@ -36,6 +36,8 @@ class Event(NamedTuple):
     """Partition key: JSON text of the entity's key, or None for a table without one."""
     payload: bytes
     """The exact CloudEvent bytes; logged, hashed and published as they are."""
+    undecoded: tuple[str, ...] = ()
+    """Paths of columns that could not be read; their raw texts are in the event."""
 
 
 class Breach(NamedTuple):

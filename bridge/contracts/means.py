@@ -1,0 +1,29 @@
+"""What mapping a table needs beside the mapping's text: keys, and values that were seen before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bridge.contracts.protection import ProtectionKeys
+from bridge.model.event import Breach, Event
+
+
+class LastKnown(Protocol):
+    """The last values of rows, as the events of one source told them."""
+
+    def find(self, table: str, key: str) -> Mapping[str, bytes]:
+        """Return the remembered fields of a row as JSON texts; empty when nothing is known.
+
+        `key` is the JSON text of the entity's key.
+        """
+
+    def stage(self, table: str, mapped: Event | Breach) -> None:
+        """Take note of a mapped change of `table`: the next one may need its values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """Given to all mappings of a deployment when its contracts are loaded."""
+
+    protection: ProtectionKeys | None = field(default=None, repr=False)
+    last_known: LastKnown | None = None
