@@ -1,6 +1,7 @@
 """One legacy PostgreSQL database as a source of changes."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import psycopg
@@ -10,7 +11,12 @@ from adapters.postgres.preparation import PostgresPreparation
 from adapters.postgres.publication import NoIdentity
 from adapters.postgres.server import LOCK_TIMEOUT_MS_DEFAULT, PostgresServer
 from adapters.postgres.snapshot import PostgresSnapshot
-from adapters.postgres.stream import SILENCE_S_MAX_DEFAULT, PostgresChangeStream
+from adapters.postgres.stream import (
+    ORDINARY_FORM,
+    SILENCE_S_MAX_DEFAULT,
+    PostgresChangeStream,
+    StreamForm,
+)
 from bridge.capture.cursor import CaptureCursor
 from bridge.capture.ports import Preparation, TableShape
 from bridge.model.errors import SourceUnavailable
@@ -31,6 +37,7 @@ class PostgresSource:
         lock_timeout_ms: int = LOCK_TIMEOUT_MS_DEFAULT,
         silence_s_max: float = SILENCE_S_MAX_DEFAULT,
         failover: bool = True,
+        form: StreamForm = ORDINARY_FORM,
     ) -> None:
         """`mapped` says which columns of a table contracts use, for what must be asked for.
 
@@ -52,6 +59,7 @@ class PostgresSource:
             ),
         )
         self._silence_s_max = silence_s_max
+        self._form = form
 
     def prepare(
         self, cursor: CaptureCursor | None, check: Callable[[TableShape], None] | None = None
@@ -70,6 +78,8 @@ class PostgresSource:
                 publications=self._preparation.publications,
                 start_lsn=start_lsn,
                 silence_s_max=self._silence_s_max,
+                form=self._form,
+                refuse_streaming=self._refuse_streaming,
             )
         except psycopg.errors.ObjectInUse as exc:
             connection.close()
@@ -84,6 +94,9 @@ class PostgresSource:
         except BaseException:
             connection.close()
             raise
+
+    def _refuse_streaming(self) -> None:
+        self._form = replace(self._form, stages=None)
 
     def snapshot(self) -> PostgresSnapshot:
         """Take a snapshot; waits for older open transactions, up to the lock timeout."""

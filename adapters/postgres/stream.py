@@ -6,6 +6,8 @@ layer gives the frames. One thread drives a stream.
 
 import select
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import psycopg
@@ -16,7 +18,9 @@ from adapters.postgres.catalog import quoted
 from adapters.postgres.server import PostgresServer
 from bridge.capture.assembler import TransactionAssembler
 from bridge.capture.pgoutput import PgOutputDecoder
+from bridge.capture.pgoutput_options import OriginFilter, format_options, pgoutput_options
 from bridge.capture.ports import Received
+from bridge.capture.staging import OwnerUnknown, StageStore
 from bridge.capture.walsender import KEEPALIVE, decode_keepalive, encode_status
 from bridge.model.change import TransactionPart
 from bridge.model.errors import BridgeError, SourceUnavailable
@@ -40,6 +44,19 @@ _CLOSE_S_MAX: Final = 2.0
 _FLUSH_S_MAX: Final = 10.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamForm:
+    """In which form transactions are asked for."""
+
+    stages: StageStore | None = None
+    """Keeps large transactions that come while they are open, if the server can send them so (from
+    14); without it they come when they have committed, and the server keeps them until then."""
+    origin: OriginFilter = "any"
+
+
+ORDINARY_FORM: Final = StreamForm()
+
+
 class PostgresChangeStream:
     """Implements `ChangeStream` over one replication connection, which it owns."""
 
@@ -52,12 +69,16 @@ class PostgresChangeStream:
         publications: tuple[str, ...],
         start_lsn: int,
         silence_s_max: float = SILENCE_S_MAX_DEFAULT,
+        form: StreamForm = ORDINARY_FORM,
+        refuse_streaming: Callable[[], None] | None = None,
     ) -> None:
+        """`refuse_streaming` is called when the next stream must not have open transactions."""
         self._server = server
         self._connection = connection
         self._pgconn = connection.pgconn
         self._decoder = PgOutputDecoder()
-        self._assembler = TransactionAssembler()
+        self._assembler = TransactionAssembler(stages=form.stages)
+        self._refuse_streaming = refuse_streaming
         self._acknowledged = start_lsn
         self._reported = 0
         # Proof of what the server has sent; nothing above it may ever be acknowledged, because
@@ -66,14 +87,25 @@ class PostgresChangeStream:
         self._silence_s_max = silence_s_max
         timeout_s = _read_timeout_s(server, connection)
         self._status_interval_s = min(STATUS_INTERVAL_S_MAX, timeout_s / 3, silence_s_max / 3)
-        self._start(slot, publications, start_lsn)
+        options = pgoutput_options(
+            connection.info.server_version,
+            publications,
+            streaming=form.stages is not None,
+            origin=form.origin,
+        )
+        self._start(slot, start_lsn, format_options(options))
+        if form.stages is not None:
+            form.stages.clear()
         self._heard_at = self._status_at = time.monotonic()
 
-    def _start(self, slot: str, publications: tuple[str, ...], start_lsn: int) -> None:
-        names = ",".join(quoted(name) for name in publications).replace("'", "''")
+    def _start(self, slot: str, start_lsn: int, options: str) -> None:
+        encoding = self._connection.execute("show server_encoding").fetchone()
+        if encoding == ("SQL_ASCII",):
+            # Such a database holds any bytes. Asked for UTF-8, the server would check them and end
+            # the stream at the first row that is not, each time again.
+            self._connection.execute("set client_encoding to 'SQL_ASCII'")
         command = (
-            f"START_REPLICATION SLOT {quoted(slot)} LOGICAL {format_lsn(start_lsn)} "
-            f"(proto_version '1', publication_names '{names}')"
+            f"START_REPLICATION SLOT {quoted(slot)} LOGICAL {format_lsn(start_lsn)} ({options})"
         )
         result = self._pgconn.exec_(command.encode())
         if result.status != ExecStatus.COPY_BOTH:
@@ -88,7 +120,17 @@ class PostgresChangeStream:
         get_copy_data = self._pgconn.get_copy_data
         decode, feed = self._decoder.decode, self._assembler.feed
         try:
+            part = self._staged_part()
             while True:
+                if part is not None:
+                    parts.append(part)
+                    self._note_received(part)
+                    count += len(part.changes)
+                    if count >= changes_max or self._assembler.is_leaving:
+                        break
+                    part = None
+                if size >= _BATCH_BYTES_MAX:
+                    break
                 length, view = get_copy_data(1)
                 if length > 0:
                     frame = bytes(view)
@@ -97,13 +139,6 @@ class PostgresChangeStream:
                         continue
                     part = feed(decode(frame), length)
                     size += length
-                    if part is None:
-                        continue
-                    parts.append(part)
-                    self._note_received(part)
-                    count += len(part.changes)
-                    if count >= changes_max or size >= _BATCH_BYTES_MAX:
-                        break
                 elif length == 0:
                     # With something to return, look for more but do not wait for it.
                     something = parts or position is not None
@@ -114,6 +149,8 @@ class PostgresChangeStream:
             self._tend()
         except (psycopg.Error, OSError) as exc:
             raise self._broken(exc) from exc
+        except OwnerUnknown as exc:
+            raise self._unclear(exc) from exc
         if position is None and parts and not self._assembler.in_transaction:
             position = parts[-1].end_lsn
         return Received(parts, position)
@@ -147,6 +184,15 @@ class PostgresChangeStream:
             pass  # The server frees the slot when it notices that we are gone.
         finally:
             self._connection.close()
+            self._assembler.close()
+
+    def _staged_part(self) -> TransactionPart | None:
+        """Return the next part of a streamed transaction that has committed."""
+        if not self._assembler.is_leaving:
+            return None
+        # The server is not read meanwhile, so its silence proves nothing.
+        self._heard_at = time.monotonic()
+        return self._assembler.next_part()
 
     def _hear(self, frame: bytes) -> int | None:
         """Take a keepalive; return its position when nothing is half received."""
@@ -240,6 +286,14 @@ class PostgresChangeStream:
         if result is not None and result.status == ExecStatus.FATAL_ERROR:
             raise error_from_result(result)
         raise psycopg.OperationalError("the server ended the stream")
+
+    def _unclear(self, why: OwnerUnknown) -> SourceUnavailable:
+        if self._refuse_streaming is not None:
+            self._refuse_streaming()
+        return SourceUnavailable(
+            f"cannot go on streaming open transactions from source at {self._server.place}: "
+            f"{why}; the source is asked again for committed ones only"
+        )
 
     def _broken(self, error: Exception) -> BridgeError:
         if isinstance(error, psycopg.Error):

@@ -1,101 +1,59 @@
-"""Decode pgoutput messages (protocol version 1, text mode).
+"""Decode pgoutput messages (protocol versions 1 and 2, text mode).
 
 The decoder knows only what the stream said: shapes come from Relation messages, never from the
 catalog, so an old row is read with the shape that it was written under. Each relation gets its
 own row decoder when its shape arrives; that one runs once per row and does nothing else.
+
+Inside a block of a streamed transaction (protocol 2) rows are handed on undecoded: the
+transaction, or the part of it that they belong to, may yet be undone.
 
 Whatever the bytes are, the result is a message or a `DecodeError` that names the message's tag,
 its LSN and the offset in the message.
 """
 
 from collections.abc import Callable
-from datetime import datetime
-from typing import Final, NamedTuple, NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
-from bridge.capture.tuples import Malformed, RowDecoder, row_decoder, short
-from bridge.capture.walsender import (
-    PAYLOAD_OFFSET,
-    XLOG_DATA,
-    decode_clock,
-    frame_position,
+from bridge.capture.pgoutput_messages import (
+    Begin,
+    Commit,
+    Message,
+    MessageCursor,
+    Origin,
+    StandaloneMessage,
+    StreamAbort,
+    StreamCommit,
+    StreamedFrame,
+    StreamedRelation,
+    StreamStart,
+    StreamStop,
+    Truncate,
 )
+from bridge.capture.tuples import Malformed, RowDecoder, row_decoder, short
+from bridge.capture.walsender import CLOCK_OFFSET, PAYLOAD_OFFSET, XLOG_DATA, frame_position
 from bridge.model.change import (
     UNSENT,
     BeforeImage,
     ChangeKind,
     Column,
+    LogicalMessage,
     Relation,
     Row,
     RowChange,
+    Truncation,
 )
 from bridge.model.errors import DecodeError
 from bridge.model.lsn import format_lsn
 
-
-class Begin(NamedTuple):
-    """A committed transaction follows; its commit record stands at `commit_lsn`."""
-
-    commit_lsn: int
-    commit_time: datetime
-    xid: int
-
-
-class Commit(NamedTuple):
-    """The transaction is complete; confirm `end_lsn`, never `commit_lsn`."""
-
-    commit_lsn: int
-    end_lsn: int
-
-
-class Truncate(NamedTuple):
-    """One TRUNCATE statement: a change per table, in the statement's order."""
-
-    changes: tuple[RowChange, ...]
-
-
-Message: TypeAlias = RowChange | Begin | Commit | Truncate | Relation | None
-"""None: a message that changes nothing for us (origin, type name)."""
-
 _OID_OFFSET: Final = PAYLOAD_OFFSET + 1
 _TUPLE_OFFSET: Final = PAYLOAD_OFFSET + 5
 _ROW_OFFSET: Final = PAYLOAD_OFFSET + 6
+_XID_END: Final = PAYLOAD_OFFSET + 5
+"""Inside a block an xid stands between a message's tag and its body."""
 
 _NEW: Final = b"N"
 _OLD_KEY: Final = b"K"
 _OLD_FULL: Final = b"O"
-
-
-class _Cursor:
-    """Checked reads over one frame, for all messages but the cells of a row."""
-
-    def __init__(self, frame: bytes) -> None:
-        self._frame = frame
-        self.offset = PAYLOAD_OFFSET + 1
-
-    def integer(self, size: int, what: str, *, signed: bool = False) -> int:
-        start, end = self.offset, self.offset + size
-        if end > len(self._frame):
-            raise short(self._frame, start, what, size)
-        self.offset = end
-        return int.from_bytes(self._frame[start:end], signed=signed)
-
-    def text(self, what: str) -> str:
-        start = self.offset
-        end = self._frame.find(b"\0", start)
-        if end < 0:
-            raise Malformed(start, f"{what} has no end")
-        self.offset = end + 1
-        try:
-            return self._frame[start:end].decode()
-        except UnicodeDecodeError as exc:
-            raise Malformed(start, f"{what} is not UTF-8") from exc
-
-    def time(self, what: str) -> datetime:
-        start = self.offset
-        try:
-            return decode_clock(self.integer(8, what, signed=True))
-        except OverflowError as exc:
-            raise Malformed(start, f"{what} is beyond the year 9999") from exc
 
 
 class PgOutputDecoder:
@@ -104,15 +62,17 @@ class PgOutputDecoder:
     def __init__(self) -> None:
         # By the four bytes of the OID, as each row message repeats them.
         self._relations: dict[bytes, tuple[Relation, RowDecoder]] = {}
+        self._handlers = _HANDLERS
 
     def decode(self, frame: bytes) -> Message:
         """Return the message in an XLogData `frame`, or raise `DecodeError`."""
         try:
             if len(frame) <= PAYLOAD_OFFSET or frame[0] != XLOG_DATA:
                 raise Malformed(0, "not an XLogData frame with a message in it")
-            handler = _HANDLERS.get(frame[PAYLOAD_OFFSET])
+            handler = self._handlers.get(frame[PAYLOAD_OFFSET])
             if handler is None:
-                raise Malformed(PAYLOAD_OFFSET, "unknown message")
+                where = " in a streamed block" if self._handlers is _BLOCK_HANDLERS else ""
+                raise Malformed(PAYLOAD_OFFSET, f"unknown message{where}")
             message, end = handler(self, frame)
             if end != len(frame):
                 raise Malformed(end, f"{len(frame) - end} bytes too many")
@@ -120,37 +80,56 @@ class PgOutputDecoder:
             _refuse(frame, exc)
         return message
 
+    def learn(self, relation: Relation) -> None:
+        """Decode the rows of this table in this shape from now on."""
+        self._relations[relation.oid.to_bytes(4)] = (relation, row_decoder(len(relation.columns)))
+
     def _begin(self, frame: bytes) -> tuple[Begin, int]:
-        cursor = _Cursor(frame)
+        cursor = MessageCursor(frame)
         commit_lsn = cursor.integer(8, "commit LSN")
         commit_time = cursor.time("commit time")
         return Begin(commit_lsn, commit_time, cursor.integer(4, "xid")), cursor.offset
 
     def _commit(self, frame: bytes) -> tuple[Commit, int]:
-        cursor = _Cursor(frame)
+        cursor = MessageCursor(frame)
         cursor.integer(1, "flags")
         commit_lsn = cursor.integer(8, "commit LSN")
         end_lsn = cursor.integer(8, "end LSN")
         cursor.time("commit time")
         return Commit(commit_lsn, end_lsn), cursor.offset
 
-    def _origin(self, frame: bytes) -> tuple[None, int]:
-        cursor = _Cursor(frame)
+    def _origin(self, frame: bytes) -> tuple[Origin, int]:
+        cursor = MessageCursor(frame)
         cursor.integer(8, "origin LSN")
-        cursor.text("origin name")
-        return None, cursor.offset
+        return Origin(cursor.text("origin name")), cursor.offset
+
+    def _message(self, frame: bytes) -> tuple[LogicalMessage | StandaloneMessage, int]:
+        cursor = MessageCursor(frame)
+        transactional = cursor.integer(1, "flags") & 1 == 1
+        lsn = cursor.integer(8, "message LSN")
+        # An application may write any bytes here; one odd prefix must not end the stream.
+        prefix = cursor.text("prefix", errors="backslashreplace")
+        content = cursor.raw(cursor.integer(4, "content length"), "content")
+        message = LogicalMessage(transactional, prefix, content, lsn)
+        if transactional:
+            return message, cursor.offset
+        sent_at = MessageCursor(frame, offset=CLOCK_OFFSET).time("clock")
+        return StandaloneMessage(message, sent_at), cursor.offset
 
     def _type(self, frame: bytes) -> tuple[None, int]:
-        cursor = _Cursor(frame)
+        cursor = MessageCursor(frame)
         cursor.integer(4, "type OID")
         cursor.text("type schema")
         cursor.text("type name")
         return None, cursor.offset
 
     def _relation(self, frame: bytes) -> tuple[Relation, int]:
-        cursor = _Cursor(frame)
-        oid = cursor.integer(4, "relation OID")
-        oid_bytes = frame[cursor.offset - 4 : cursor.offset]
+        cursor = MessageCursor(frame)
+        return self._described(cursor), cursor.offset
+
+    def _described(self, cursor: MessageCursor) -> Relation:
+        oid_bytes = cursor.raw(4, "relation OID")
+        oid = int.from_bytes(oid_bytes)
         # pgoutput abbreviates this one schema to nothing.
         schema = cursor.text("schema name") or "pg_catalog"
         table = cursor.text("table name")
@@ -171,9 +150,9 @@ class PgOutputDecoder:
         # Relation messages are repeated after any cache invalidation; keeping the first object
         # lets everybody downstream compare shapes by identity.
         if known is not None and known[0] == relation:
-            return known[0], cursor.offset
-        self._relations[oid_bytes] = (relation, row_decoder(len(columns)))
-        return relation, cursor.offset
+            return known[0]
+        self.learn(relation)
+        return relation
 
     def _known(self, frame: bytes, offset: int) -> tuple[Relation, RowDecoder]:
         found = self._relations.get(frame[offset : offset + 4])
@@ -212,15 +191,62 @@ class PgOutputDecoder:
         return RowChange(ChangeKind.DELETED, relation, before, image, None), end
 
     def _truncate(self, frame: bytes) -> tuple[Truncate, int]:
-        cursor = _Cursor(frame)
+        cursor = MessageCursor(frame)
         count = cursor.integer(4, "relation count")
-        cursor.integer(1, "options")
+        options = cursor.integer(1, "options")
+        truncation = Truncation(cascade=options & 1 == 1, restart_identity=options & 2 == 2)
         changes = []
         for _ in range(count):
             relation, _ = self._known(frame, cursor.offset)
             cursor.integer(4, "relation OID")
-            changes.append(RowChange(ChangeKind.TRUNCATED, relation, None, BeforeImage.NONE, None))
+            changes.append(
+                RowChange(ChangeKind.TRUNCATED, relation, None, BeforeImage.NONE, None, truncation)
+            )
         return Truncate(tuple(changes)), cursor.offset
+
+    def _stream_start(self, frame: bytes) -> tuple[StreamStart, int]:
+        cursor = MessageCursor(frame)
+        xid = cursor.integer(4, "xid")
+        self._handlers = _BLOCK_HANDLERS
+        return StreamStart(xid, cursor.integer(1, "first segment flag") == 1), cursor.offset
+
+    def _stream_stop(self, frame: bytes) -> tuple[StreamStop, int]:
+        self._handlers = _HANDLERS
+        return StreamStop(), PAYLOAD_OFFSET + 1
+
+    def _stream_commit(self, frame: bytes) -> tuple[StreamCommit, int]:
+        cursor = MessageCursor(frame)
+        xid = cursor.integer(4, "xid")
+        cursor.integer(1, "flags")
+        commit_lsn = cursor.integer(8, "commit LSN")
+        end_lsn = cursor.integer(8, "end LSN")
+        commit = StreamCommit(xid, commit_lsn, end_lsn, cursor.time("commit time"))
+        return commit, cursor.offset
+
+    def _stream_abort(self, frame: bytes) -> tuple[StreamAbort, int]:
+        cursor = MessageCursor(frame)
+        xid = cursor.integer(4, "xid")
+        return StreamAbort(xid, cursor.integer(4, "sub-transaction xid")), cursor.offset
+
+    def _streamed(self, frame: bytes) -> tuple[StreamedFrame, int]:
+        if len(frame) < _XID_END:
+            raise short(frame, _OID_OFFSET, "xid", 4)
+        return StreamedFrame(int.from_bytes(frame[_OID_OFFSET:_XID_END]), frame, 1), len(frame)
+
+    def _streamed_truncate(self, frame: bytes) -> tuple[StreamedFrame, int]:
+        cursor = MessageCursor(frame)
+        xid = cursor.integer(4, "xid")
+        count = cursor.integer(4, "relation count")
+        return StreamedFrame(xid, frame, count), len(frame)
+
+    def _streamed_relation(self, frame: bytes) -> tuple[StreamedRelation, int]:
+        cursor = MessageCursor(frame, offset=_XID_END)
+        # It counts for the transactions after this block as well: at the commit the server takes
+        # it for known, and after anything that may change a shape it describes the table again.
+        return StreamedRelation(self._described(cursor)), cursor.offset
+
+    def _streamed_type(self, frame: bytes) -> tuple[None, int]:
+        return None, len(frame)
 
 
 def _old_row(
@@ -264,4 +290,20 @@ _HANDLERS: dict[int, _Handler] = {
     ord("T"): PgOutputDecoder._truncate,
     ord("Y"): PgOutputDecoder._type,
     ord("O"): PgOutputDecoder._origin,
+    ord("M"): PgOutputDecoder._message,
+    ord("S"): PgOutputDecoder._stream_start,
+    ord("c"): PgOutputDecoder._stream_commit,
+    ord("A"): PgOutputDecoder._stream_abort,
+}
+
+_BLOCK_HANDLERS: dict[int, _Handler] = {
+    ord("I"): PgOutputDecoder._streamed,
+    ord("U"): PgOutputDecoder._streamed,
+    ord("D"): PgOutputDecoder._streamed,
+    ord("M"): PgOutputDecoder._streamed,
+    ord("T"): PgOutputDecoder._streamed_truncate,
+    ord("R"): PgOutputDecoder._streamed_relation,
+    ord("Y"): PgOutputDecoder._streamed_type,
+    ord("O"): PgOutputDecoder._origin,
+    ord("E"): PgOutputDecoder._stream_stop,
 }

@@ -1,14 +1,15 @@
 """Decode the tuples in pgoutput messages: a row's cells, in text mode.
 
 A tuple is a column count (2 bytes) and for each column a kind: `n` null, `u` unchanged TOAST that
-was not sent, or `t` with a length (4 bytes) and the value's text.
+was not sent, or `t` with a length (4 bytes) and the value's text. Text that is not UTF-8 (a
+SQL_ASCII database holds anything) becomes `bytes`.
 """
 
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeAlias
 
-from bridge.model.change import UNSENT, Row
+from bridge.model.change import UNSENT, Cell, Row
 
 RowDecoder: TypeAlias = Callable[[bytes, int], tuple[Row, int]]
 """From frame and offset of a tuple to its cells and the offset after it."""
@@ -33,7 +34,7 @@ _ROW_HEAD = """\
 def decode_row(frame, at):
     if frame[at:at + 2] != COUNTED:
         raise wrong_count(frame, at, COUNT)
-    at += 2
+    first = at = at + 2
     try:
 """
 _ROW_CELL = """
@@ -56,8 +57,7 @@ _ROW_TAIL = """
     except IndexError:
         raise cut_off(frame) from None
     except UnicodeDecodeError:
-        # No cause attached: its message would carry a piece of the value.
-        raise not_text(start) from None
+        return decode_any(frame, first, COUNT)
     if at > len(frame):
         raise cut_off(frame)
     return ({cells}), at
@@ -84,7 +84,7 @@ def row_decoder(column_count: int) -> RowDecoder:
         "wrong_count": _wrong_count,
         "wrong_cell": _wrong_cell,
         "cut_off": _cut_off,
-        "not_text": _not_text,
+        "decode_any": _decode_any,
     }
     exec(_ROW_HEAD + body + _ROW_TAIL.format(cells=cells), namespace)  # noqa: S102  our own text
     decode_row: RowDecoder = namespace["decode_row"]
@@ -106,5 +106,29 @@ def _cut_off(frame: bytes) -> Malformed:
     return Malformed(len(frame), "the row goes on beyond the end of the message")
 
 
-def _not_text(offset: int) -> Malformed:
-    return Malformed(offset, "a cell is not UTF-8")
+def _decode_any(frame: bytes, at: int, column_count: int) -> tuple[Row, int]:
+    """Decode a row in which some text is not UTF-8; checks all again, as rows like it are rare."""
+    cells: list[Cell] = []
+    for _ in range(column_count):
+        kind = frame[at : at + 1]
+        if kind == b"t":
+            start = at + 5
+            at = start + int.from_bytes(frame[at + 1 : start])
+            cells.append(_text_or_bytes(frame[start:at]))
+        elif kind in (b"n", b"u"):
+            cells.append(None if kind == b"n" else UNSENT)
+            at += 1
+        elif kind:
+            raise _wrong_cell(frame, at)
+        else:
+            raise _cut_off(frame)
+    if at > len(frame):
+        raise _cut_off(frame)
+    return tuple(cells), at
+
+
+def _text_or_bytes(value: bytes) -> str | bytes:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value

@@ -14,6 +14,9 @@ from bridge.model.errors import DecodeError
 XLOG_DATA: Final = ord("w")
 KEEPALIVE: Final = ord("k")
 
+CLOCK_OFFSET: Final = 17
+"""Where the time of sending stands in an XLogData frame."""
+
 PAYLOAD_OFFSET: Final = 25
 """Where the pgoutput message begins in an XLogData frame."""
 
