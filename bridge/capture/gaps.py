@@ -16,11 +16,12 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from bridge.capture.announcements import Announcer
 from bridge.capture.appender import Appender
 from bridge.capture.cursor import CaptureCursor, GapMark, SlotMark, SnapshotMark
 from bridge.capture.mapping import rfc3339
+from bridge.capture.own_events import Envelope, OwnEvents
 from bridge.capture.ports import CaptureLog, Preparation
+from bridge.capture.watches import GiveUp
 from bridge.contracts.names import source_urn
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.errors import (
@@ -44,6 +45,14 @@ class OnGap(Enum):
     RESNAPSHOT = "resnapshot"  # Accept it at once, and read the tables again.
 
 
+class SlotGivenUp(Exception):
+    """The slot is to be dropped now: its gap is in the log."""
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        super().__init__()
+        self.release = release
+
+
 class Gaps:
     """The gaps of one source."""
 
@@ -53,13 +62,13 @@ class Gaps:
         log: CaptureLog,
         *,
         observer: Observer,
-        announcer: Announcer,
+        type_prefix: str,
         on_gap: OnGap = OnGap.STOP,
     ) -> None:
         self._source = source
         self._log = log
         self._observer = observer
-        self._announcer = announcer
+        self._events = OwnEvents(source, type_prefix)
         self._on_gap = on_gap
 
     def record(self, appender: Appender, gap: SourceGap) -> None:
@@ -89,6 +98,16 @@ class Gaps:
             "gap_found", source=self._source, cause=gap.cause, error=str(gap), open_gaps=1
         )
 
+    def give_up(self, appender: Appender, given_up: GiveUp) -> None:
+        """Record that our slot is to be dropped; always raises, so that the stream ends first.
+
+        Raises:
+            SlotGivenUp: the gap is in the log; whoever catches it drops the slot.
+        """
+        if appender.cursor.gap is None:
+            self.record(appender, given_up.gap)
+        raise SlotGivenUp(given_up.release)
+
     def await_decision(
         self, appender: Appender, stop: threading.Event, tend: Callable[[], None]
     ) -> None:
@@ -112,8 +131,21 @@ class Gaps:
                 f"{prepared.system_id}, the log follows cluster {cursor.system_id}"
             )
         if prepared.start_lsn <= cursor.end_lsn:
-            # Somebody gave the slot back as it was. The ordinary judgement decides then.
-            appender.store(cursor.moved(gap=None))
+            # The slot is as it was, given back or never dropped: the ordinary judgement decides.
+            slot = cursor.slot or SlotMark(consistent_lsn=prepared.start_lsn, epoch=0)
+            slot = SlotMark(consistent_lsn=slot.consistent_lsn, epoch=slot.epoch + 1)
+            appender.store(
+                cursor.moved(gap=None, slot=slot),
+                self._drafts(
+                    appender,
+                    "none",
+                    {
+                        **_range(cursor, cursor.end_lsn),
+                        "cause": cursor.gap.cause,
+                        "outcome": "none",
+                    },
+                ),
+            )
             return False
         facts = {
             **_range(cursor, prepared.start_lsn),
@@ -150,12 +182,11 @@ class Gaps:
         payload = json.dumps(facts, separators=(",", ":"), ensure_ascii=False).encode()
         return [
             EntryDraft(EntryKind.GAP, entry_id, fields, payload),
-            self._announcer.announce(
+            self._events.event(
                 "gap",
-                event_id=f"{entry_id}:event",
-                time=recorded,
-                recorded_time=recorded,
-                data={name: facts[name] for name in ("cause", "outcome", "from_lsn", "to_lsn")},
+                Envelope(f"{entry_id}:event", None, recorded, recorded),
+                {name: facts[name] for name in ("cause", "outcome", "from_lsn", "to_lsn")},
+                fields={"cause": facts["cause"], "outcome": outcome},
             ),
         ]
 

@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from bridge.capture.announcements import Announcer
 from bridge.contracts.names import data_schema_urn, source_urn
 from bridge.model.entry import EntryDraft, EntryKind
 
@@ -36,7 +35,10 @@ class OwnEvents:
     def __init__(self, source: str, type_prefix: str) -> None:
         self._source = source
         self._type_prefix = type_prefix
-        self.routing_key = Announcer(source=source, type_prefix=type_prefix).routing_key
+
+    def routing_key(self, what: str) -> str:
+        """Return `bridge.SOURCE.WHAT.v1`; words of a routing key have no underscores."""
+        return f"bridge.{self._source.replace('_', '-')}.{what}.v1"
 
     def event(
         self,

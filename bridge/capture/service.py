@@ -14,10 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from bridge.capture.announcements import Announcer
 from bridge.capture.appender import IDLE_INTERVAL_S_MIN, Appender, utc_now
 from bridge.capture.cursor import CaptureCursor, SlotMark
-from bridge.capture.gaps import Gaps, OnGap
+from bridge.capture.gaps import Gaps, OnGap, SlotGivenUp
 from bridge.capture.mapping import ChangeMapper, MappingOptions
 from bridge.capture.ports import (
     CaptureLog,
@@ -61,7 +60,6 @@ class CaptureService:
         snapshot_rows_max: int = CHUNK_ROWS_MAX_DEFAULT,
         idle_interval_s: float = IDLE_INTERVAL_S_MIN,
         watches: Sequence[Watch] = (),
-        announcer: Announcer | None = None,
         on_gap: OnGap = OnGap.STOP,
         mapping: MappingOptions | None = None,
     ) -> None:
@@ -82,7 +80,7 @@ class CaptureService:
             source_name,
             log,
             observer=self._observer,
-            announcer=announcer or Announcer(source=source_name),
+            type_prefix=self._mapping.type_prefix,
             on_gap=on_gap,
         )
         self._moves = 0
@@ -136,10 +134,15 @@ class CaptureService:
         appender = self._appender(mapper)
         try:
             self._capture(appender, mapper, stop)
+        except SlotGivenUp as given_up:
+            given_up.release()  # The stream is closed and the gap is in the log.
         finally:
             self._moves += appender.moves
 
     def _capture(self, appender: Appender, mapper: ChangeMapper, stop: threading.Event) -> None:
+        if appender.stored is not None:
+            # A source that cannot be prepared needs its watches all the more.
+            self._watches.start(appender.stored.watches)
         prepared = self._ready(appender, mapper, stop)
         if prepared is None:
             return
@@ -188,6 +191,8 @@ class CaptureService:
             states = {} if seen.sighting.state is None else {seen.watch: seen.sighting.state}
             appender.append_entries(seen.sighting.drafts, states=states)
             self._watches.appended(1)
+            if seen.sighting.give_up is not None:
+                self._gaps.give_up(appender, seen.sighting.give_up)
 
     def _batch(self, first: Received, reader: StreamReader) -> list[Received]:
         """Return `first` and what else is there already: never waits for a fuller batch."""
@@ -217,7 +222,6 @@ class CaptureService:
         gap_mark = appender.cursor.gap
         assert gap_mark is not None, "it was there, or it was just recorded"
         if not gap_mark.accepted:
-            self._watches.start(appender.cursor.watches)
             self._observer.note("gap_waits", source=self._name, cause=gap_mark.cause, open_gaps=1)
             self._gaps.await_decision(appender, stop, lambda: self._append_sightings(appender))
             return None

@@ -12,11 +12,11 @@ next look says the same again: with the same entry ids, which are then appended 
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from bridge.model.entry import EntryDraft
-from bridge.model.errors import BridgeError
+from bridge.model.errors import BridgeError, SourceGap
 from bridge.model.observer import Observer
 
 # Watches speak about changes of state, a handful a day. Beyond this many unheard sightings the log
@@ -29,6 +29,15 @@ _INTERVAL_S_MIN: Final = 0.05
 _CLOSE_S_MAX: Final = 15.0
 
 
+class GiveUp(NamedTuple):
+    """Our slot is to be dropped: an operator authorised it for this case."""
+
+    gap: SourceGap
+    """Recorded before anything is dropped."""
+    release: Callable[[], None]
+    """Drops the slot; called by capture's own thread, once the stream is closed."""
+
+
 class Sighting(NamedTuple):
     """What one look gave."""
 
@@ -37,6 +46,8 @@ class Sighting(NamedTuple):
     and from `state`, never from a clock; one that the log has already is passed over."""
     state: str | None = None
     """What the next look is given, and the first one after a restart; None: as it was."""
+    give_up: GiveUp | None = None
+    """Set as long as the slot is to be dropped and is not."""
 
 
 class Watch(Protocol):
@@ -141,7 +152,9 @@ class Watches:
         except Exception as exc:  # A bug in a watch must never end capture, nor the other watches.
             self._note_failure(watch, type(exc).__name__)
             return
-        if not sighting.drafts and sighting.state in (None, self._states.get(watch.name)):
+        if sighting.state == self._states.get(watch.name):
+            sighting = sighting._replace(state=None)
+        if sighting == Sighting():
             return
         with self._lock:
             if len(self._waiting) >= self._sightings_max:
