@@ -62,6 +62,7 @@ class ChangeMapper:
         )
         self._tables: dict[int, MappedTable] = {}
         self._read_tables: dict[int, MappedTable] = {}
+        self._undecoded = 0
         # What was said last about who changes rows, in the transaction whose part came last.
         self._context: Context | None = None
 
@@ -132,6 +133,7 @@ class ChangeMapper:
         self._context = None if part.final else moment.context
         if self._transactions:
             self._end(drafts, part, moment)
+        self._tell_undecoded()
         return drafts
 
     def read_drafts(
@@ -159,7 +161,14 @@ class ChangeMapper:
         for ordinal, row in enumerate(rows, first_ordinal):
             change = RowChange(ChangeKind.READ, relation, None, BeforeImage.NONE, row)
             self._map(drafts, table, change, f"{prefix}{ordinal:08X}", moment)
+        self._tell_undecoded()
         return drafts
+
+    def _tell_undecoded(self) -> None:
+        """Raise an alarm over events with a column that could not be read."""
+        if self._undecoded:
+            self._observer.note("undecoded", source=self._source, entries=self._undecoded)
+            self._undecoded = 0
 
     def _row(
         self, drafts: list[EntryDraft], change: RowChange, sequence: str, moment: Moment
@@ -192,6 +201,9 @@ class ChangeMapper:
             payload = result.payload
             if moment.context is not None or change.truncation is not None:
                 fields, payload = with_said(fields, payload, change, moment)
+            if result.undecoded:
+                fields = {**fields, "decode_error": list(result.undecoded)}
+                self._undecoded += 1
             drafts.append(
                 EntryDraft(
                     EntryKind.EVENT, event_id, fields, payload, result.routing_key, result.key

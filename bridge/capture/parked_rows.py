@@ -102,14 +102,16 @@ class ParkedTable:
 def kept_columns(
     relation: Relation, fit: ContractFit | None, renamed: Sequence[tuple[str, str]] = ()
 ) -> frozenset[str]:
-    """Return the columns whose cells a parked row may hold: those that the contract reads.
+    """Return the columns whose cells a parked row may hold: those that the contract reads as they
+    are, so none that it protects.
 
     A column that seems to be a mapped one under a new name counts as that one.
     """
     if fit is None:
         return frozenset()
-    missing = {*fit.missing}
+    missing = {*fit.missing} - fit.protected
     mapped = {column.name for column in relation.columns} - {*fit.unmapped} - fit.dropped
+    mapped -= fit.protected
     return frozenset(mapped | {new for old, new in renamed if old in missing})
 
 

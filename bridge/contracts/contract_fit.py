@@ -50,6 +50,8 @@ class ContractFit:
     """Field type by mapped column."""
     dropped: frozenset[str]
     """Columns that a person decided to leave in the legacy database."""
+    protected: frozenset[str]
+    """Columns whose values may be logged only masked, hashed or as a token."""
     key_columns: tuple[str, ...]
     unmapped: tuple[str, ...]
     """Columns that this version neither maps nor drops."""
@@ -110,6 +112,7 @@ def _fit(
         mapper=_mapper(contract, mapping, relation, unmapped, missing, type_prefix),
         field_types={rule.column: rule.type for rule in mapping.fields if rule.codes is None},
         dropped=mapping.drop,
+        protected=frozenset(rule.column for rule in mapping.fields if rule.protect is not None),
         key_columns=tuple(columns[name] for name in mapping.key),
         unmapped=unmapped,
         missing=missing,

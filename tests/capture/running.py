@@ -47,6 +47,7 @@ class PlainContracts:
             mapper=PlainMapper(relation),
             field_types={},
             dropped=frozenset(),
+            protected=frozenset(),
             key_columns=(),
             unmapped=(),
             missing=(),
