@@ -11,6 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bridge.capture.pgoutput_options import OriginFilter
+from bridge.capture.stage_files import STAGE_BYTES_MAX_DEFAULT
+
 _NAME = r"^[a-z][a-z0-9_]{0,30}$"
 """Source names become parts of event ids and slot names: lower case, 31 characters at most."""
 
@@ -50,6 +53,13 @@ class SourceSettings(Section):
     """Replication slot; `bridge_NAME` when absent."""
     publication: str | None = Field(default=None, pattern=_NAME)
     """Publication; `bridge_NAME` when absent."""
+    streaming: bool = True
+    """Whether large transactions may come while they are open (PostgreSQL 14 and later), to be kept
+    in `data_dir/spool/NAME` until they commit; else the source keeps them on its own disk."""
+    stage_bytes_max: int = Field(default=STAGE_BYTES_MAX_DEFAULT, ge=16 * 1024**2)
+    """How much all open transactions together may take in that folder."""
+    origin: OriginFilter = "any"
+    """`none` leaves out what the source itself got by replication (PostgreSQL 16 and later)."""
 
 
 class GroupSettings(Section):
