@@ -10,8 +10,10 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from adapters.postgres.source import PostgresSource
+from adapters.postgres.stream import StreamForm
 from adapters.rabbitmq.sink import RabbitMQSink
 from bridge.capture.service import CaptureService
+from bridge.capture.stage_files import StageFolder
 from bridge.contracts.contract_set import ContractSet
 from bridge.delivery.relay import Relay
 from bridge.delivery.topology import QueueSpec, Topology
@@ -23,7 +25,7 @@ from bridge.model.errors import ConfigInvalid
 from bridge.model.group_queue import park_queue_name, queue_name
 from bridge.model.observer import Observer
 from bridge.model.stage import GroupState, Side
-from bridge.runtime.settings import DeliverySettings, GatewaySettings, Settings
+from bridge.runtime.settings import DeliverySettings, GatewaySettings, Settings, SourceSettings
 from bridge.storage.generation import Generation
 from bridge.storage.postgres_event_log import PostgresEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
@@ -180,7 +182,15 @@ def postgres_source(settings: Settings, name: str, contracts: ContractSet) -> Po
         slot=source.slot or f"bridge_{name}",
         publication=source.publication or f"bridge_{name}",
         tables=tables,
+        form=StreamForm(stages=_stages(settings, name, source), origin=source.origin),
     )
+
+
+def _stages(settings: Settings, name: str, source: SourceSettings) -> StageFolder | None:
+    if not source.streaming:
+        return None
+    folder = settings.data_dir / "spool" / name
+    return StageFolder(folder, bytes_max=source.stage_bytes_max)
 
 
 def capture_service(stores: Stores, name: str, observer: Observer) -> CaptureService:
