@@ -29,6 +29,27 @@ select extract(epoch from clock_timestamp())::float8 as at_s,
 _DROP = "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s"
 
 
+# Shown to the role that reads, and to members of pg_monitor; to others only the pid.
+_HOLDER = """
+select a.application_name, host(a.client_addr),
+       floor(extract(epoch from clock_timestamp() - a.backend_start))::int
+  from pg_replication_slots s join pg_stat_activity a on a.pid = s.active_pid
+ where s.slot_name = %s
+"""
+
+
+def read_holder(server: PostgresServer, slot: str) -> str:
+    """Return who reads `slot` now, as ` (application …, from …, since … s)`; empty if unknown."""
+    try:
+        with server.connect() as connection:
+            row = connection.execute(_HOLDER, (slot,)).fetchone()
+    except (psycopg.Error, SourceUnavailable):
+        return ""
+    if row is None or row[2] is None:
+        return ""
+    return f" (application {row[0]!r}, from {row[1] or 'this machine'}, since {row[2]} s)"
+
+
 class PostgresSlotReader:
     """Implements `SlotReader`; opens its connection when first asked, and again after an error."""
 

@@ -6,10 +6,12 @@ from types import MappingProxyType
 
 import psycopg
 
+from adapters.postgres.chunks import PostgresChunkReader
 from adapters.postgres.inspection.look import Capturing
 from adapters.postgres.preparation import PostgresPreparation
 from adapters.postgres.publication import NoIdentity
 from adapters.postgres.server import LOCK_TIMEOUT_MS_DEFAULT, PostgresServer
+from adapters.postgres.slot_watch import PostgresSlotReader, read_holder
 from adapters.postgres.snapshot import PostgresSnapshot
 from adapters.postgres.stream import (
     ORDINARY_FORM,
@@ -85,8 +87,8 @@ class PostgresSource:
             connection.close()
             raise SourceUnavailable(
                 f"cannot start replication from {self._server.place}: "
-                f"{exc.diag.message_primary}; stop that reader, or wait until the server notices "
-                "that it is gone (wal_sender_timeout)"
+                f"{exc.diag.message_primary}{read_holder(self._server, self._slot)}; stop that "
+                "reader, or wait until the server notices that it is gone (wal_sender_timeout)"
             ) from exc
         except psycopg.Error as exc:
             connection.close()
@@ -95,8 +97,16 @@ class PostgresSource:
             connection.close()
             raise
 
+    def slot_reader(self) -> PostgresSlotReader:
+        """Return what looks at our slot beside the stream, with a connection of its own."""
+        return PostgresSlotReader(self._server, self._slot)
+
     def _refuse_streaming(self) -> None:
         self._form = replace(self._form, stages=None)
+
+    def chunks(self) -> PostgresChunkReader:
+        """Return what reads rows beside the stream, over a connection of its own."""
+        return PostgresChunkReader(self._server)
 
     def snapshot(self) -> PostgresSnapshot:
         """Take a snapshot; waits for older open transactions, up to the lock timeout."""

@@ -7,9 +7,9 @@ Relative paths in the file are relative to the file's own folder.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bridge.capture.pgoutput_options import OriginFilter
 from bridge.capture.stage_files import STAGE_BYTES_MAX_DEFAULT
@@ -43,6 +43,37 @@ class ContractsSettings(Section):
     """Reverse-DNS prefix of CloudEvents `type`."""
 
 
+class GuardSettings(Section):
+    """When the WAL that a slot holds is an alarm, and who hears of it."""
+
+    interval_s: float = Field(default=10.0, ge=1.0, le=3_600.0)
+    """Seconds between two looks at the slot; each is one query that reads shared memory."""
+    warning_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    critical_bytes: int = Field(default=5 << 30, ge=1 << 20)
+    """Retained WAL at which the level is raised; choose them well below the free disk."""
+    warning_left_s: float = Field(default=21_600.0, ge=0)
+    critical_left_s: float = Field(default=3_600.0, ge=0)
+    """Time until `max_slot_wal_keep_size` is reached, at the present rate; 0 never alarms."""
+    stall_s: float = Field(default=60.0, ge=1.0)
+    """How long the server may have WAL for us and send nothing."""
+    webhook: str | None = None
+    """Where alarms are posted as JSON; best given by `BRIDGE_SOURCES__NAME__GUARD__WEBHOOK`."""
+    webhook_token: str | None = Field(default=None, min_length=8)
+    """Sent as bearer token to the webhook; best given by the environment."""
+    drop_slot_bytes: int | None = Field(default=None, ge=1 << 20)
+    """Retained WAL at which the slot is DROPPED, after a gap was recorded; never when absent."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.warning_bytes > self.critical_bytes:
+            raise ValueError("warning_bytes must not be above critical_bytes")
+        if self.warning_left_s < self.critical_left_s:
+            raise ValueError("warning_left_s must not be below critical_left_s")
+        if self.drop_slot_bytes is not None and self.drop_slot_bytes < self.critical_bytes:
+            raise ValueError("drop_slot_bytes must not be below critical_bytes")
+        return self
+
+
 class SourceSettings(Section):
     """A legacy database to capture."""
 
@@ -53,6 +84,12 @@ class SourceSettings(Section):
     """Replication slot; `bridge_NAME` when absent."""
     publication: str | None = Field(default=None, pattern=_NAME)
     """Publication; `bridge_NAME` when absent."""
+    guard: GuardSettings = GuardSettings()
+    on_gap: Literal["stop", "resnapshot"] = "stop"
+    """What follows when changes of the source are lost: wait for `source resume`, or read the
+    tables again at once."""
+    failover: Literal["auto", "off"] = "auto"
+    """Whether the slot is created as a failover slot where the server has them (from 17 on)."""
     streaming: bool = True
     """Whether large transactions may come while they are open (PostgreSQL 14 and later), to be kept
     in `data_dir/spool/NAME` until they commit; else the source keeps them on its own disk."""

@@ -9,11 +9,18 @@ from typing import Self
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
+from adapters.introspection.tables import Introspection
 from adapters.postgres.source import PostgresSource
 from adapters.postgres.stream import StreamForm
 from adapters.rabbitmq.sink import RabbitMQSink
+from adapters.webhook.bell import WebhookBell
+from bridge.capture.gaps import OnGap
+from bridge.capture.guard_watch import GuardWatch
+from bridge.capture.mapping import MappingOptions
+from bridge.capture.own_events import OwnEvents
 from bridge.capture.service import CaptureService
 from bridge.capture.stage_files import StageFolder
+from bridge.capture.wal_guard import GuardLimits
 from bridge.contracts.contract_set import ContractSet
 from bridge.delivery.relay import Relay
 from bridge.delivery.topology import QueueSpec, Topology
@@ -182,6 +189,7 @@ def postgres_source(settings: Settings, name: str, contracts: ContractSet) -> Po
         slot=source.slot or f"bridge_{name}",
         publication=source.publication or f"bridge_{name}",
         tables=tables,
+        failover=source.failover == "auto",
         form=StreamForm(stages=_stages(settings, name, source), origin=source.origin),
     )
 
@@ -193,16 +201,58 @@ def _stages(settings: Settings, name: str, source: SourceSettings) -> StageFolde
     return StageFolder(folder, bytes_max=source.stage_bytes_max)
 
 
+def introspection(settings: Settings, name: str, url: str | None) -> Introspection:
+    """Return what describes the tables of source `name`, at `url` when the settings lack it."""
+    source = settings.sources.get(name)
+    address = url or (getattr(source, "dsn", None) or getattr(source, "url", None))
+    if address is None:
+        raise ConfigInvalid(
+            f"cannot look at source {name!r}: the settings do not have it; give its address "
+            "with --url, best through the environment (LEGACY_BRIDGE_SOURCE_URL)"
+        )
+    return Introspection(address)
+
+
+def guard_watch(
+    settings: Settings, name: str, source: PostgresSource, observer: Observer
+) -> GuardWatch:
+    """Return the watch over the WAL that the slot of source `name` holds."""
+    guard = settings.sources[name].guard
+    bell = None
+    if guard.webhook is not None:
+        bell = WebhookBell(guard.webhook, token=guard.webhook_token, observer=observer)
+    return GuardWatch(
+        name,
+        source.slot_reader(),
+        limits=GuardLimits(
+            warning_bytes=guard.warning_bytes,
+            critical_bytes=guard.critical_bytes,
+            warning_left_s=guard.warning_left_s,
+            critical_left_s=guard.critical_left_s,
+            stall_s=guard.stall_s,
+            drop_slot_bytes=guard.drop_slot_bytes,
+        ),
+        events=OwnEvents(name, settings.contracts.type_prefix),
+        observer=observer,
+        bell=bell,
+        interval_s=guard.interval_s,
+    )
+
+
 def capture_service(stores: Stores, name: str, observer: Observer) -> CaptureService:
     """Wire the capture of source `name`."""
     contracts = contract_set(stores.settings)
+    source = postgres_source(stores.settings, name, contracts)
     return CaptureService(
         name,
-        postgres_source(stores.settings, name, contracts),
+        source,
         stores.event_log(),
         contracts,
         spool_folder=_made(stores.settings.data_dir / "spool" / name),
         observer=observer,
+        watches=[guard_watch(stores.settings, name, source, observer)],
+        on_gap=OnGap(stores.settings.sources[name].on_gap),
+        mapping=MappingOptions(type_prefix=stores.settings.contracts.type_prefix),
     )
 
 
