@@ -92,6 +92,8 @@ class WebhookBell:
             self._deliver(body)
 
     def _deliver(self, body: bytes) -> None:
+        error: str | None = None
+        number = 0
         for number, pause_s in enumerate((*self._pauses_s, None), 1):
             error = self._post(body)
             if error is None:
@@ -99,7 +101,9 @@ class WebhookBell:
                 return
             if pause_s is None or self._ending.wait(pause_s):
                 break
-        self._observer.note("webhook_failed", host=self._host, error=error, attempts=number)
+        self._observer.note(
+            "webhook_failed", host=self._host, error=error or "ended", attempts=number
+        )
 
     def _post(self, body: bytes) -> str | None:
         """Return what went wrong, or None."""
