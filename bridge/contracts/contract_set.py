@@ -5,6 +5,7 @@ from typing import Any
 
 from bridge.contracts.contract_fit import ContractFit, fit_contract
 from bridge.contracts.loading import Contract, read_contracts
+from bridge.contracts.mapping import TableMapping
 from bridge.contracts.means import Means
 from bridge.contracts.names import is_type_prefix, version_numbers
 from bridge.contracts.row_policies import table_mapper
@@ -69,6 +70,16 @@ class ContractSet:
     def tables(self, source: str) -> list[str]:
         """Return the tables of `source` that some contract publishes, as `schema.table`, sorted."""
         return sorted(table for name, table in self._publishing if name == source)
+
+    def mappings(self, source: str) -> list[TableMapping]:
+        """Return the mappings of `source` in all their versions, the oldest of a table first."""
+        return [
+            contract.mapping
+            for (name, _), versions in sorted(self._publishing.items())
+            if name == source
+            for contract in reversed(versions)
+            if contract.mapping is not None
+        ]
 
     def mapper(self, source: str, relation: Relation) -> TableMapper | None:
         """Return a mapper for `relation` as it stands, or None when no contract publishes it.

@@ -216,11 +216,14 @@ def _key_problems(key: Any, fields: list[FieldRule]) -> Iterator[str]:
         yield "'key' must be a list of field names; [] for a table without a key"
         return
     types = {field.name: field.type for field in fields}
+    shapes = {field.name: field.shape for field in fields}
     for name in key:
         if not isinstance(name, str) or name not in types:
             yield f"key field {name!r} is not among the fields"
         elif types[name] in _NO_KEY_TYPES:
             yield f"key field {name!r} is of type {types[name]!r}, which cannot name an entity"
+        elif shapes[name].is_exact:
+            yield f"key field {name!r} is a number with a fraction; leave out its 'as'"
     if len(set(map(str, key))) != len(key):
         yield "'key' names a field twice"
 

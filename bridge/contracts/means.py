@@ -2,19 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bridge.contracts.protection import ProtectionKeys
 from bridge.model.event import Breach, Event
+
+if TYPE_CHECKING:
+    from bridge.contracts.mapping import TableMapping
 
 
 class LastKnown(Protocol):
     """The last values of rows, as the events of one source told them."""
 
-    def find(self, table: str, key: str) -> Mapping[str, bytes]:
+    def learn(self, mapping: "TableMapping") -> None:
+        """Take in how a table is mapped; called when a mapper is made."""
+
+    def find(self, table: str, schema: str, key: str) -> Mapping[str, bytes]:
         """Return the remembered fields of a row as JSON texts; empty when nothing is known.
 
-        `key` is the JSON text of the entity's key.
+        `schema` is the `dataschema` of who asks, `key` the JSON text of the entity's key.
         """
 
     def stage(self, table: str, mapped: Event | Breach) -> None:

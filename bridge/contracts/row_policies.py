@@ -7,6 +7,7 @@ import orjson
 
 from bridge.contracts.careful import read_change
 from bridge.contracts.mapping import KeyChange, TableMapping
+from bridge.contracts.names import data_schema_urn
 from bridge.contracts.schema import DataSchema
 from bridge.contracts.table_mapper import Mapped, TableMapper
 from bridge.model.change import UNSENT, BeforeImage, ChangeKind, Relation, Row, RowChange
@@ -40,6 +41,9 @@ class PolicyMapper(TableMapper):
         ]
         self._splits = mapping.key_change is KeyChange.DELETE_INSERT
         self._last_known = mapping.means.last_known if mapping.refill else None
+        self._data_schema = data_schema_urn(mapping.subject, mapping.version)
+        if self._last_known is not None:
+            self._last_known.learn(mapping)
 
     def map(self, change: RowChange, origin: ChangeOrigin) -> Mapped:
         """Return the events of `change` in their order, or what is wrong with them."""
@@ -106,7 +110,8 @@ class PolicyMapper(TableMapper):
         key = reading.data["key"]
         if key is None or reading.is_key_undecoded(self.mapping.key):
             return {}
-        return self._last_known.find(self.mapping.table, orjson.dumps(key).decode())
+        text = orjson.dumps(key).decode()
+        return self._last_known.find(self.mapping.table, self._data_schema, text)
 
     def _stage(self, mapped: Event | Breach) -> None:
         if self._last_known is not None:

@@ -41,6 +41,10 @@ class ContractsSettings(Section):
     dir: Path = Path("contracts")
     type_prefix: str = "com.example"
     """Reverse-DNS prefix of CloudEvents `type`."""
+    protection_key_file: Path | None = None
+    """File of at least 32 random bytes, readable by its owner only: the secret behind columns that
+    contracts hash or turn into tokens. Losing it makes tokens unreadable; changing it, all hashes
+    and tokens different."""
 
 
 class GuardSettings(Section):
@@ -74,6 +78,34 @@ class GuardSettings(Section):
         return self
 
 
+class MessagesSettings(Section):
+    """What messages of the application (`pg_logical_emit_message`) mean."""
+
+    context_prefix: str | None = Field(default="lb.context", min_length=1)
+    """Messages with exactly this prefix say who changes the rows behind them in their transaction,
+    and why; null: none does."""
+    publish_prefixes: tuple[str, ...] = ()
+    """Messages whose prefix begins with one of these become events; an empty text takes all."""
+
+
+DriftPolicyName = Literal["continue", "park", "stop"]
+
+
+class DriftSettings(Section):
+    """What becomes of a table whose shape changes."""
+
+    policy: DriftPolicyName = "park"
+    """For a shape that breaks the contract: map what can be mapped, keep the table's rows aside
+    until a person accepts, or end capture before the first of them."""
+    tables: dict[str, DriftPolicyName] = Field(default_factory=dict)
+    """Another policy for single tables, by `schema.table`."""
+    keep_unmapped: bool = False
+    """Whether rows kept aside also hold columns that no contract maps or drops: nobody has decided
+    about these yet, and the log is kept for ever."""
+    catalog_interval_s: float = Field(default=60.0, ge=1.0, le=86_400.0)
+    """How often the catalog is compared with what it was; two queries of a few milliseconds."""
+
+
 class SourceSettings(Section):
     """A legacy database to capture."""
 
@@ -84,6 +116,10 @@ class SourceSettings(Section):
     """Replication slot; `bridge_NAME` when absent."""
     publication: str | None = Field(default=None, pattern=_NAME)
     """Publication; `bridge_NAME` when absent."""
+    no_identity: Literal["insert_only", "refuse"] = "insert_only"
+    """What becomes of a table without a usable replica identity, of which the server would refuse
+    the application's own UPDATE if that were published: only its inserts and truncates are
+    captured, or capture does not start."""
     guard: GuardSettings = GuardSettings()
     on_gap: Literal["stop", "resnapshot"] = "stop"
     """What follows when changes of the source are lost: wait for `source resume`, or read the
@@ -97,6 +133,10 @@ class SourceSettings(Section):
     """How much all open transactions together may take in that folder."""
     origin: OriginFilter = "any"
     """`none` leaves out what the source itself got by replication (PostgreSQL 16 and later)."""
+    messages: MessagesSettings = MessagesSettings()
+    drift: DriftSettings = DriftSettings()
+    transactions: bool = False
+    """Whether begin and end of each transaction become events too."""
 
 
 class GroupSettings(Section):

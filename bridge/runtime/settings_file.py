@@ -18,7 +18,12 @@ ENV_PREFIX = "BRIDGE_"
 # Larger is not a settings file; it guards against pointing at the wrong file.
 FILE_BYTES_MAX = 1_000_000
 
-_PATH_KEYS = (("data_dir",), ("contracts", "dir"), ("gateway", "routes"))
+_PATH_KEYS = (
+    ("data_dir",),
+    ("contracts", "dir"),
+    ("contracts", "protection_key_file"),
+    ("gateway", "routes"),
+)
 
 
 def load_settings(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
@@ -151,7 +156,10 @@ def _anchored(settings: Settings, base: Path) -> Settings:
             parent = getattr(parent, key)
         if parent is None:
             continue
-        value = base / getattr(parent, keys[-1])
+        path = getattr(parent, keys[-1])
+        if path is None:
+            continue
+        value = base / path
         changed = parent.model_copy(update={keys[-1]: value})
         tree = changed if len(keys) == 1 else tree.model_copy(update={keys[0]: changed})
     return tree
