@@ -3,7 +3,7 @@
 Tables and publications have modules of their own beside this one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +105,7 @@ def read_slot(connection: psycopg.Connection, name: str) -> Slot | None:
 
 
 def fetch_rows(
-    connection: psycopg.Connection, query: str, parameters: Sequence[Any] = ()
+    connection: psycopg.Connection, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
 ) -> list[Any]:
     """Return the rows of a catalog query as named tuples."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:

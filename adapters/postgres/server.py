@@ -67,6 +67,8 @@ class PostgresServer:
             "client_encoding": "UTF8",
         }
         self._conninfo = make_conninfo("", **parameters)
+        self.application_name = str(parameters["application_name"])
+        """What our sessions are called in `pg_stat_activity`."""
         host = given.get("host") or given.get("hostaddr") or "localhost"
         self.place = f"{host}:{given.get('port') or 5432}"
         """`host:port`, for messages."""

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from bridge import __version__
-from bridge.cli import check, demo, lanes, log, roles, source, status, switch, writes
+from bridge.cli import check, demo, doctor, lanes, log, roles, source, status, switch, writes
 from bridge.cli.output import print_error
 from bridge.model.errors import BridgeError
 from bridge.runtime.exit_codes import exit_code
@@ -21,6 +21,7 @@ roles.add_to(app)
 status.add_to(app)
 switch.add_to(app)
 check.add_to(app)
+doctor.add_to(app)
 demo.add_to(app)
 app.add_typer(source.app, name="source")
 app.add_typer(lanes.app, name="lanes")

@@ -1,7 +1,9 @@
 """Check everything outside before anything starts, and tell all problems at once."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from bridge.control.exposure import check_exposure
 from bridge.gateway.listener import refuse_taken_port
@@ -9,6 +11,9 @@ from bridge.model.errors import BridgeError, ConfigInvalid
 from bridge.model.observer import SilentObserver
 from bridge.runtime.settings import Settings
 from bridge.runtime.wiring import Stores, capture_service, contract_set, rabbitmq_sink
+
+# A busy source fills a gigabyte of log in minutes: less is no room to notice it in.
+DISK_FREE_BYTES_MIN: Final = 1024**3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,23 +26,30 @@ class Finding:
     """What is there, or the error with what to do."""
 
 
-def preflight(settings: Settings) -> list[Finding]:
-    """Look at data folder, contracts, sources, broker, routes and ports.
+def preflight(settings: Settings, *, sources: bool = True) -> list[Finding]:
+    """Look at data folder, disk, contracts, sources, broker, routes and ports.
 
     Preparing a source creates its publication and slot when they are missing, exactly as the
-    capture role would a moment later.
+    capture role would a moment later. Without `sources` only what capture stands on is looked at:
+    data folder, disk, contracts and broker.
     """
-    return [_found(what, look) for what, look in _looks(settings)]
+    looks = _looks(settings) if sources else _foundations(settings)
+    return [_found(what, look) for what, look in looks]
+
+
+def _foundations(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "data folder", lambda: _data_dir(settings)
+    yield "disk", lambda: _disk(settings)
+    if settings.sources:
+        yield "contracts", lambda: f"{len(contract_set(settings).contracts())} contracts"
+    if settings.delivery is not None:
+        yield "broker", lambda: _broker(settings)
 
 
 def _looks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
-    yield "data folder", lambda: _data_dir(settings)
-    if settings.sources:
-        yield "contracts", lambda: f"{len(contract_set(settings).contracts())} contracts"
+    yield from _foundations(settings)
     for name in sorted(settings.sources):
         yield f"source {name}", lambda name=name: _source(settings, name)  # type: ignore[misc]  # default binds the name now
-    if settings.delivery is not None:
-        yield "broker", lambda: _broker(settings)
     gateway, control = settings.gateway, settings.control
     if gateway is not None:
         yield "routes", lambda: _routes(settings)
@@ -59,6 +71,21 @@ def _data_dir(settings: Settings) -> str:
     with Stores(settings) as stores:
         size = stores.event_log().head().size
     return f"{settings.data_dir}: event log with {size:,} entries"
+
+
+def _disk(settings: Settings) -> str:
+    """Look at the disk of the data folder, or of the nearest folder above it that exists."""
+    folder = settings.data_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < DISK_FREE_BYTES_MIN:
+        raise ConfigInvalid(
+            f"cannot rely on the disk of data_dir {str(settings.data_dir)!r}: "
+            f"{free / 1024**2:,.0f} MiB are free, expected {DISK_FREE_BYTES_MIN / 1024**2:,.0f} "
+            "MiB at least; without room the log stops, and the source keeps its WAL for us"
+        )
+    return f"{free / 1024**3:,.1f} GiB free"
 
 
 def _source(settings: Settings, name: str) -> str:
