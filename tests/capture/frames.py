@@ -47,8 +47,34 @@ def delete(oid: int, old: list[Cell], *, how: bytes = b"K") -> bytes:
     return frame(b"D" + struct.pack(">I", oid) + how + cells(old))
 
 
-def truncate(*oids: int) -> bytes:
-    return frame(b"T" + struct.pack(f">IB{len(oids)}I", len(oids), 0, *oids))
+def truncate(*oids: int, options: int = 0) -> bytes:
+    return frame(b"T" + struct.pack(f">IB{len(oids)}I", len(oids), options, *oids))
+
+
+def message(prefix: bytes, content: bytes, *, lsn: int = 90, transactional: bool = True) -> bytes:
+    body = struct.pack(">BQ", transactional, lsn) + prefix + b"\0"
+    return frame(b"M" + body + struct.pack(">I", len(content)) + content)
+
+
+def stream_start(xid: int, *, first: bool = True) -> bytes:
+    return frame(b"S" + struct.pack(">IB", xid, first))
+
+
+def stream_stop() -> bytes:
+    return frame(b"E")
+
+
+def stream_commit(xid: int, commit_lsn: int, end_lsn: int, *, clock_us: int = 0) -> bytes:
+    return frame(b"c" + struct.pack(">IBQQq", xid, 0, commit_lsn, end_lsn, clock_us))
+
+
+def stream_abort(xid: int, sub_xid: int) -> bytes:
+    return frame(b"A" + struct.pack(">II", xid, sub_xid))
+
+
+def streamed(xid: int, ordinary: bytes) -> bytes:
+    """Return a frame as it is inside a block: with an xid behind its tag."""
+    return ordinary[:26] + struct.pack(">I", xid) + ordinary[26:]
 
 
 def origin(name: str = "elsewhere") -> bytes:
@@ -67,8 +93,8 @@ def cells(row: list[Cell]) -> bytes:
         elif cell is UNSENT:
             out += b"u"
         else:
-            assert isinstance(cell, str)
-            out += b"t" + struct.pack(">I", len(cell.encode())) + cell.encode()
+            text = cell if isinstance(cell, bytes) else cell.encode()
+            out += b"t" + struct.pack(">I", len(text)) + text
     return out
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bridge.capture.assembler import TransactionAssembler
 from bridge.capture.pgoutput import PgOutputDecoder
-from bridge.model.change import RowChange, TransactionPart
+from bridge.model.change import LogicalMessage, RowChange, TransactionPart
 from bridge.model.errors import DecodeError
 from tests.capture import frames
 
@@ -40,6 +40,36 @@ def test_a_wide_transaction_is_parted_by_bytes() -> None:
     parts = assemble(transaction(100, 6), bytes_max=80)
     assert len(parts) > 1
     assert sum(len(part.changes) for part in parts) == 6
+
+
+def test_the_size_of_a_transaction_is_told_when_it_is_known() -> None:
+    (part,) = assemble(transaction(100, 3))
+    assert part.change_count == 3
+    parts = assemble(transaction(100, 6), changes_max=4)
+    assert [part.change_count for part in parts] == [None, 6]
+
+
+def test_a_transaction_has_the_origin_that_it_was_told() -> None:
+    with_origin = transaction(100, 1)
+    with_origin.insert(1, frames.origin("berlin"))
+    told = [part.origin for part in assemble([*with_origin, *transaction(200, 1)])]
+    assert told == ["berlin", None]
+
+
+def test_a_message_takes_an_ordinal_like_a_row() -> None:
+    first, message, second = (
+        frames.insert(OID, ["1"]),
+        frames.message(b"a", b"b"),
+        frames.insert(OID, ["2"]),
+    )
+    (part,) = assemble([frames.begin(100), first, message, second, frames.commit(100, 105)])
+    assert [type(change) for change in part.changes] == [RowChange, LogicalMessage, RowChange]
+
+
+def test_a_message_outside_of_transactions_stands_for_itself() -> None:
+    (part,) = assemble([frames.message(b"a", b"b", lsn=90, transactional=False)])
+    assert (part.xid, part.commit_lsn, part.end_lsn, part.final) == (0, 90, 91, True)
+    assert part.changes == [LogicalMessage(False, "a", b"b", 90)]
 
 
 @given(st.lists(st.integers(0, 30), max_size=6), st.integers(1, 12))

@@ -8,8 +8,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.capture.pgoutput import PgOutputDecoder
-from bridge.capture.pgoutput_messages import Begin, Commit, Origin, Truncate
-from bridge.model.change import UNSENT, BeforeImage, Cell, ChangeKind, Relation, RowChange
+from bridge.capture.pgoutput_messages import (
+    Begin,
+    Commit,
+    Origin,
+    StandaloneMessage,
+    StreamAbort,
+    StreamCommit,
+    StreamedFrame,
+    StreamedRelation,
+    StreamStart,
+    StreamStop,
+    Truncate,
+)
+from bridge.capture.walsender import EPOCH
+from bridge.model.change import (
+    UNSENT,
+    BeforeImage,
+    Cell,
+    ChangeKind,
+    LogicalMessage,
+    Relation,
+    RowChange,
+    Truncation,
+)
 from bridge.model.errors import DecodeError
 from tests.capture import frames
 
@@ -101,6 +123,56 @@ def test_truncate_is_a_change_per_table() -> None:
     ]
 
 
+def test_a_truncate_says_how() -> None:
+    for options, truncation in enumerate(
+        [
+            Truncation(cascade=False, restart_identity=False),
+            Truncation(cascade=True, restart_identity=False),
+            Truncation(cascade=False, restart_identity=True),
+            Truncation(cascade=True, restart_identity=True),
+        ]
+    ):
+        message = primed().decode(frames.truncate(OID, options=options))
+        assert isinstance(message, Truncate)
+        assert message.changes[0].truncation == truncation
+
+
+def test_messages_of_both_kinds() -> None:
+    inside = frames.message(b"app", b"\x00\xff", lsn=90)
+    assert PgOutputDecoder().decode(inside) == LogicalMessage(True, "app", b"\x00\xff", 90)
+    outside = frames.message(b"\xfcber", b"x", lsn=90, transactional=False)
+    assert PgOutputDecoder().decode(outside) == StandaloneMessage(
+        LogicalMessage(False, "\\xfcber", b"x", 90), EPOCH
+    )
+
+
+def test_what_is_not_utf_8_is_bytes_and_the_rest_is_text() -> None:
+    row: list[Cell] = ["1", b"caf\xe9", None]
+    assert row_change(primed().decode(frames.insert(OID, row))).after == ("1", b"caf\xe9", None)
+    change = row_change(
+        primed().decode(frames.update(OID, ["1", UNSENT, b"\xff"], old=row, how=b"O"))
+    )
+    assert change.before == ("1", b"caf\xe9", None)
+    assert change.after == ("1", b"caf\xe9", b"\xff")
+
+
+def test_a_block_hands_rows_on_undecoded() -> None:
+    decoder = primed()
+    assert decoder.decode(frames.stream_start(700)) == StreamStart(700, True)
+    row = frames.streamed(701, frames.insert(OID, ["1"]))
+    assert decoder.decode(row) == StreamedFrame(701, row, 1)
+    truncate = frames.streamed(701, frames.truncate(OID, OID))
+    assert decoder.decode(truncate) == StreamedFrame(701, truncate, 2)
+    shape = decoder.decode(frames.streamed(701, frames.relation(OID, COLUMNS)))
+    assert isinstance(shape, StreamedRelation)
+    assert decoder.decode(frames.streamed(701, frames.type_name())) is None
+    with pytest.raises(DecodeError, match="unknown message in a streamed block"):
+        decoder.decode(frames.begin(100))
+    assert decoder.decode(frames.stream_stop()) == StreamStop()
+    assert decoder.decode(frames.stream_commit(700, 100, 140)) == StreamCommit(700, 100, 140, EPOCH)
+    assert decoder.decode(frames.stream_abort(700, 701)) == StreamAbort(700, 701)
+
+
 def test_an_origin_is_told_and_a_type_name_changes_nothing() -> None:
     assert PgOutputDecoder().decode(frames.origin("berlin")) == Origin("berlin")
     assert PgOutputDecoder().decode(frames.type_name()) is None
@@ -118,6 +190,12 @@ MESSAGES = {
     "truncate": frames.truncate(OID),
     "origin": frames.origin(),
     "type": frames.type_name(),
+    "not UTF-8": frames.insert(OID, ["1", b"\xff", b"n\xc3"]),
+    "message": frames.message(b"app", b"content"),
+    "message outside": frames.message(b"app", b"content", transactional=False),
+    "stream start": frames.stream_start(700),
+    "stream commit": frames.stream_commit(700, 100, 140),
+    "stream abort": frames.stream_abort(700, 701),
 }
 
 
@@ -150,8 +228,18 @@ def test_one_wrong_byte(name: str, data: st.DataObject) -> None:
         primed().decode(bytes(damaged))
 
 
+def _is_text(value: bytes) -> bool:
+    with contextlib.suppress(UnicodeDecodeError):
+        value.decode()
+        return True
+    return False
+
+
 CELLS = st.one_of(
-    st.none(), st.just(UNSENT), st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+    st.none(),
+    st.just(UNSENT),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
+    st.binary(max_size=9).filter(lambda value: not _is_text(value)),
 )
 
 
