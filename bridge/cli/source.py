@@ -2,6 +2,9 @@
 
 import typer
 
+from bridge.cli import source_setup
+
 app = typer.Typer(
     no_args_is_help=True, help="A legacy database: set up, read again, compare, leave."
 )
+source_setup.add_to(app)

@@ -33,6 +33,7 @@ from bridge.model.group_queue import park_queue_name, queue_name
 from bridge.model.observer import Observer
 from bridge.model.stage import GroupState, Side
 from bridge.runtime.settings import DeliverySettings, GatewaySettings, Settings, SourceSettings
+from bridge.runtime.source_wiring import mapped_columns
 from bridge.storage.generation import Generation
 from bridge.storage.postgres_event_log import PostgresEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
@@ -189,6 +190,8 @@ def postgres_source(settings: Settings, name: str, contracts: ContractSet) -> Po
         slot=source.slot or f"bridge_{name}",
         publication=source.publication or f"bridge_{name}",
         tables=tables,
+        mapped=mapped_columns(name, contracts),
+        no_identity=source.no_identity,
         failover=source.failover == "auto",
         form=StreamForm(stages=_stages(settings, name, source), origin=source.origin),
     )
