@@ -12,9 +12,11 @@ from typing import Any
 import psycopg
 
 from adapters.postgres.source import PostgresSource
+from adapters.postgres.stream import StreamForm
 from bridge.capture.cursor import CaptureCursor, parse_cursor
 from bridge.capture.ports import CaptureLog, ChangeSource, TableMapper
 from bridge.capture.service import CaptureService
+from bridge.capture.stage_files import StageFolder
 from bridge.contracts.contract_fit import ContractFit
 from bridge.model.change import UNSENT, Relation, Row, RowChange
 from bridge.model.event import Breach, ChangeOrigin, Event
@@ -132,9 +134,15 @@ class Running:
         return self.failure
 
 
-def make_source(dsn: str, slot: str, *tables: str, **options: Any) -> PostgresSource:
-    """Return a source whose slot and publication are called `slot`."""
-    return PostgresSource(dsn, slot=slot, publication=slot, tables=tables, **options)
+def make_source(
+    dsn: str, slot: str, *tables: str, stages: str | Path | None = None, **options: Any
+) -> PostgresSource:
+    """Return a source whose slot and publication are called `slot`.
+
+    Large transactions are streamed only with a folder for their `stages`.
+    """
+    form = StreamForm(stages=StageFolder(Path(stages)) if stages else None)
+    return PostgresSource(dsn, slot=slot, publication=slot, tables=tables, form=form, **options)
 
 
 def start(
