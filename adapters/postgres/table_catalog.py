@@ -58,14 +58,20 @@ select k.attnum
  order by k.place
 """
 
+# Not by `pg_partition_tree`: it locks every partition, and so waits for the application's open
+# TRUNCATE or ALTER TABLE. Children by plain inheritance are tables of their own.
 _LEAVES = """
+with recursive below as (
+  select inhrelid as relid from pg_inherits where inhparent = %s
+   union all
+  select i.inhrelid from pg_inherits i join below b on i.inhparent = b.relid)
 select n.nspname || '.' || c.relname as table, c.relkind::text as kind,
        c.relpersistence::text as persistence, c.relreplident::text as identity,
        exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary
                   and i.indimmediate and i.indisvalid) as primary_usable
-  from pg_partition_tree(%s) p join pg_class c on c.oid = p.relid
+  from below p join pg_class c on c.oid = p.relid
   join pg_namespace n on n.oid = c.relnamespace
- where p.isleaf and p.relid <> %s
+ where c.relispartition and c.relkind <> 'p'
  order by 1
 """
 
@@ -274,7 +280,7 @@ def _is_sent(
 
 
 def _leaves(connection: psycopg.Connection, oid: int) -> tuple[Leaf, ...]:
-    return tuple(Leaf(**row._asdict()) for row in fetch_rows(connection, _LEAVES, (oid, oid)))
+    return tuple(Leaf(**row._asdict()) for row in fetch_rows(connection, _LEAVES, (oid,)))
 
 
 def _ancestors(connection: psycopg.Connection, oid: int) -> frozenset[str]:
