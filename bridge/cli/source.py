@@ -2,9 +2,12 @@
 
 import typer
 
-from bridge.cli import source_setup
+from bridge.cli import source_add, source_drift, source_guard, source_setup
 
 app = typer.Typer(
     no_args_is_help=True, help="A legacy database: set up, read again, compare, leave."
 )
+source_add.add_to(app)
 source_setup.add_to(app)
+source_drift.add_to(app)
+source_guard.add_to(app)

@@ -44,9 +44,17 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
     )
     print_rows(
         "Sources",
-        ("source", "position", "tables read", "appends"),
+        ("source", "position", "tables read", "appends", "WAL held", "time left", "state"),
         [
-            (s["source"], s["position"], s["tables_read"], f"{s['version']:,}")
+            (
+                s["source"],
+                s["position"],
+                s["tables_read"],
+                f"{s['version']:,}",
+                _size(s["wal"]["retained_bytes"]),
+                _span(s["wal"]["left_s"]),
+                _state(s),
+            )
             for s in report["sources"]
         ],
     )
@@ -85,3 +93,22 @@ def _lanes(report: dict[str, Any]) -> None:
             f"[yellow]{report['writes_to_decide']} writes need a decision: "
             "`legacy-bridge writes list`[/yellow]"
         )
+
+
+def _size(count_bytes: int | None) -> str:
+    return "" if count_bytes is None else f"{count_bytes / (1 << 20):,.1f} MiB"
+
+
+def _span(seconds: int | None) -> str:
+    return "" if seconds is None else f"{seconds / 3600:,.1f} h"
+
+
+def _state(source: dict[str, Any]) -> Text:
+    """Return what a person must know of a source first."""
+    gap, level = source["gap"], source["wal"]["level"]
+    if gap is not None and not gap["accepted"]:
+        return Text(f"gap ({gap['cause']}): `source resume`", "red")
+    if gap is not None:
+        return Text("gap accepted, being closed", "yellow")
+    colours = {"critical": "red", "warning": "yellow", "ok": "green"}
+    return Text(f"WAL {level}" if level else "", colours.get(level or "", ""))

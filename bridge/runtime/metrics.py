@@ -1,20 +1,33 @@
 """All roles' counts in Prometheus' text form, read from their run files."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
+from bridge.capture.meter import BUCKETS_MS
 from bridge.runtime.run_files import read_roles
 
 # Facts whose sum means something; of the others only the latest does, or none.
 _ADDITIVE = frozenset(
     {"entries", "events", "requests", "applied", "parked", "pending", "attempts", "took_ms"}
 )
-_LATEST = frozenset({"lag_entries", "next_index", "size"})
+_LATEST = frozenset(
+    {
+        "lag_entries", "next_index", "size", "level", "retained_bytes", "unconfirmed_bytes",
+        "headroom_bytes", "growth_bytes_per_s", "left_s", "stalled", "slot_active", "open_gaps",
+    }
+)  # fmt: skip
+_AGES = "commit_to_log."
+_TABLES = "captured_rows."
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 
 
@@ -44,12 +57,26 @@ class _RunFiles(Collector):
         )
         families: dict[str, CounterMetricFamily] = {}
         gauges: dict[str, GaugeMetricFamily] = {}
+        ages = HistogramMetricFamily(
+            "legacy_bridge_commit_to_log_seconds",
+            "Age of a source's commit when it was durable in the event log.",
+            labels=["role"],
+        )
+        rows = CounterMetricFamily(
+            "legacy_bridge_captured_rows", "Row changes taken in.", labels=["role", "table"]
+        )
         for role in roles:
+            if _AGES + "transactions" in role.counts:
+                buckets, total_s = _histogram(role.counts)
+                ages.add_metric([role.role], buckets, total_s)
+            for name, value in role.counts.items():
+                if name.startswith(_TABLES):
+                    rows.add_metric([role.role, name.removeprefix(_TABLES)], value)
             up.add_metric([role.role], float(role.alive))
             restarts.add_metric([role.role], role.restarts)
             for name, value in role.counts.items():
                 _note, dot, fact = name.rpartition(".")
-                if dot and fact not in _ADDITIVE:
+                if (dot and fact not in _ADDITIVE) or name.startswith((_AGES, _TABLES)):
                     continue
                 metric = f"legacy_bridge_{_NOT_A_NAME.sub('_', name)}"
                 family = families.setdefault(
@@ -64,7 +91,16 @@ class _RunFiles(Collector):
                         metric, GaugeMetricFamily(metric, f"Latest {name}.", labels=["role"])
                     )
                     gauge.add_metric([role.role], last)
+        yield ages
+        yield rows
         yield up
         yield restarts
         yield from families.values()
         yield from gauges.values()
+
+
+def _histogram(counts: Mapping[str, float]) -> tuple[list[tuple[str, float]], float]:
+    """Return cumulative buckets and the sum of the ages, in seconds."""
+    buckets = [(str(bound / 1000), counts.get(f"{_AGES}le_{bound}", 0)) for bound in BUCKETS_MS]
+    buckets.append(("+Inf", counts[_AGES + "transactions"]))
+    return buckets, counts.get(_AGES + "age_ms", 0) / 1000

@@ -1,8 +1,11 @@
 """What an operator sees at one look, collected from the stores and the run files."""
 
+from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from bridge.capture.cursor import parse_cursor
+from bridge.capture.wal_guard import GuardLevel
 from bridge.model.entry import SourceCursor
 from bridge.model.lsn import format_lsn
 from bridge.runtime.run_files import read_roles
@@ -29,14 +32,25 @@ def collect_status(settings: Settings) -> dict[str, Any]:
             }
             for role in read_roles(stores.run_dir)
         ]
-        sources = [_source(name, log.cursor(name)) for name in sorted(settings.sources)]
+        guards = {role.role: role.last for role in read_roles(stores.run_dir) if role.alive}
+        sources = [
+            _source(name, log.cursor(name), guards.get(f"capture:{name}", {}))
+            for name in sorted(settings.sources)
+        ]
         sinks = []
         if settings.delivery is not None:
             next_index = stores.sink_cursors().load(SINK)
             sinks.append({"sink": SINK, "next_index": next_index, "behind": head.size - next_index})
         groups, lanes, to_decide = _writes(settings, stores)
     stuck = any(lane["oldest_age_s"] > LANE_AGE_S_MAX for lane in lanes)
-    healthy = bool(roles) and all(role["alive"] for role in roles) and to_decide == 0 and not stuck
+    alarmed = any(source["gap"] or source["wal"]["level"] == "critical" for source in sources)
+    healthy = (
+        bool(roles)
+        and all(role["alive"] for role in roles)
+        and to_decide == 0
+        and not stuck
+        and not alarmed
+    )
     return {
         "healthy": healthy,
         "roles": roles,
@@ -72,13 +86,37 @@ def _writes(
     return groups, lanes, len(desk.list_writes(count_max=1_000))
 
 
-def _source(name: str, cursor: SourceCursor | None) -> dict[str, Any]:
+def _source(
+    name: str, cursor: SourceCursor | None, noted: Mapping[str, float | str]
+) -> dict[str, Any]:
+    wal = _wal(noted)
     if cursor is None:
-        return {"source": name, "version": 0, "position": None, "tables_read": 0}
+        return {
+            "source": name, "version": 0, "position": None, "tables_read": 0, "gap": None,
+            "wal": wal,
+        }  # fmt: skip
     state = parse_cursor(cursor.state)
     return {
         "source": name,
         "version": cursor.version,
         "position": format_lsn(state.end_lsn),
         "tables_read": len(state.snapshot.done),
+        "gap": state.gap and {"cause": state.gap.cause, "accepted": state.gap.accepted},
+        "wal": wal,
+    }
+
+
+def _wal(noted: Mapping[str, float | str]) -> dict[str, Any]:
+    """Return what the WAL guard noted last; None for what is unknown or without end."""
+
+    def number(fact: str) -> int | None:
+        value = noted.get(f"wal_guard.{fact}")
+        return round(value) if isinstance(value, int | float) and isfinite(value) else None
+
+    level = number("level")
+    return {
+        "level": None if level is None else GuardLevel(level).word,
+        "retained_bytes": number("retained_bytes"),
+        "headroom_bytes": number("headroom_bytes"),
+        "left_s": number("left_s"),
     }
