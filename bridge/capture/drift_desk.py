@@ -22,7 +22,7 @@ from bridge.capture.drift import (
 from bridge.capture.own_events import Envelope, OwnEvents
 from bridge.capture.parked_rows import ParkedTable, kept_columns
 from bridge.capture.ports import TableContracts
-from bridge.capture.shapes import KnownTable, SeenIn, ShapeBook, TableState
+from bridge.capture.shapes import KnownTable, Pending, SeenIn, ShapeBook, TableState
 from bridge.contracts.contract_fit import ContractFit, RowMapper
 from bridge.model.change import Relation
 from bridge.model.entry import EntryDraft
@@ -179,12 +179,16 @@ class DriftDesk:
         verdict = judge(found, relation, fit)
         drift_id = f"{envelope.event_id}-drift"
         action = self._policy.of(relation.name)
-        state = self._state(known, verdict, fit, action)
-        stops = self._stops(action, verdict) and not self._is_accepted(drift_id)
+        accepted = self._is_accepted(drift_id)
+        state = self._state(known, verdict, fit, DriftAction.CONTINUE if accepted else action)
+        stops = self._stops(action, verdict) and not accepted
         did = "stopped" if stops else _DID[state]
         reason = _told_reason(relation, verdict, known)
         told = self._draft(known, relation, fit, found, verdict, envelope, action.value, did)
         if stops:
+            pending = Pending(relation=relation, drift_id=drift_id, reason=reason)
+            base = known or KnownTable(relation=relation, seen_in=SeenIn.STREAM)
+            self.book.put(replace(base, pending=pending))
             raise TableDrifted(
                 f"cannot go on with table {relation.name!r} of source {self._source!r}: {reason}; "
                 "its drift policy is to stop; add a contract version that fits, then run: "

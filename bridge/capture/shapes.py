@@ -27,6 +27,15 @@ class TableState(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A shape before whose first row capture stopped."""
+
+    relation: Relation
+    drift_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KnownTable:
     """A table as its last row had it."""
 
@@ -39,6 +48,8 @@ class KnownTable:
     """Why, in the words of the verdict."""
     shape_before: Relation | None = None
     """For a table that is not flowing: the last shape that was."""
+    pending: Pending | None = None
+    """Set when capture ends because of the table's policy."""
 
 
 class ShapeBook:
@@ -103,11 +114,20 @@ def _known_json(known: KnownTable) -> dict[str, Any]:
         "drift_id": known.drift_id,
         "reason": known.reason,
         "shape_before": before and relation_json(before),
+        "pending": known.pending and _pending_json(known.pending),
+    }
+
+
+def _pending_json(pending: Pending) -> dict[str, Any]:
+    return {
+        "relation": relation_json(pending.relation),
+        "drift_id": pending.drift_id,
+        "reason": pending.reason,
     }
 
 
 def _parse_known(tree: dict[str, Any]) -> KnownTable:
-    before = tree["shape_before"]
+    before, pending = tree["shape_before"], tree["pending"]
     return KnownTable(
         relation=parse_relation(tree["relation"]),
         seen_in=SeenIn(tree["seen_in"]),
@@ -115,4 +135,10 @@ def _parse_known(tree: dict[str, Any]) -> KnownTable:
         drift_id=tree["drift_id"],
         reason=tree["reason"],
         shape_before=before and parse_relation(before),
+        pending=pending
+        and Pending(
+            relation=parse_relation(pending["relation"]),
+            drift_id=pending["drift_id"],
+            reason=pending["reason"],
+        ),
     )

@@ -16,12 +16,14 @@ from adapters.rabbitmq.sink import RabbitMQSink
 from adapters.webhook.bell import WebhookBell
 from bridge.capture.gaps import OnGap
 from bridge.capture.guard_watch import GuardWatch
-from bridge.capture.mapping import MappingOptions
+from bridge.capture.last_values import LastValues
 from bridge.capture.own_events import OwnEvents
 from bridge.capture.service import CaptureService
 from bridge.capture.stage_files import StageFolder
 from bridge.capture.wal_guard import GuardLimits
 from bridge.contracts.contract_set import ContractSet
+from bridge.contracts.contract_shelf import ContractShelf
+from bridge.contracts.means import LastKnown, Means
 from bridge.delivery.relay import Relay
 from bridge.delivery.topology import QueueSpec, Topology
 from bridge.eventlog.ports import EventLogStore
@@ -32,6 +34,8 @@ from bridge.model.errors import ConfigInvalid
 from bridge.model.group_queue import park_queue_name, queue_name
 from bridge.model.observer import Observer
 from bridge.model.stage import GroupState, Side
+from bridge.runtime.capture_options import mapping_options
+from bridge.runtime.protection_key import protection_keys
 from bridge.runtime.settings import DeliverySettings, GatewaySettings, Settings, SourceSettings
 from bridge.runtime.source_wiring import mapped_columns
 from bridge.storage.generation import Generation
@@ -40,6 +44,7 @@ from bridge.storage.sink_cursors import SqliteSinkCursors
 from bridge.storage.sqlite_event_log import SqliteEventLog
 from bridge.storage.sqlite_journal import SqliteJournal
 from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
+from bridge.storage.sqlite_last_values import SqliteLastValues
 from bridge.switching.switchboard import Switchboard
 
 SINK = "rabbitmq"
@@ -115,6 +120,17 @@ class Stores:
             self._stack.callback(self._sink_cursors.close)
         return self._sink_cursors
 
+    def last_values(
+        self, source: str, contracts: ContractSet, observer: Observer
+    ) -> LastValues | None:
+        """Return the last known values of `source`, or None when no contract asks for them."""
+        mappings = contracts.mappings(source)
+        if not any(mapping.refill for mapping in mappings):
+            return None
+        store = SqliteLastValues(_made(self.settings.data_dir) / f"last-values-{source}.db")
+        self._stack.callback(store.close)
+        return LastValues(source, mappings, store, observer=observer)
+
     def signer(self) -> Signer:
         """Return the signer of checkpoints; makes its key on first use."""
         if self._signer is None:
@@ -168,9 +184,11 @@ class Stores:
         self.close()
 
 
-def contract_set(settings: Settings) -> ContractSet:
+def contract_set(settings: Settings, last_known: LastKnown | None = None) -> ContractSet:
     """Load the contracts that the settings name."""
-    return ContractSet.load(settings.contracts.dir, type_prefix=settings.contracts.type_prefix)
+    means = Means(protection=protection_keys(settings.contracts), last_known=last_known)
+    contracts = settings.contracts
+    return ContractSet.load(contracts.dir, type_prefix=contracts.type_prefix, means=means)
 
 
 def postgres_source(settings: Settings, name: str, contracts: ContractSet) -> PostgresSource:
@@ -244,8 +262,10 @@ def guard_watch(
 
 def capture_service(stores: Stores, name: str, observer: Observer) -> CaptureService:
     """Wire the capture of source `name`."""
-    contracts = contract_set(stores.settings)
-    source = postgres_source(stores.settings, name, contracts)
+    first = contract_set(stores.settings)
+    last_values = stores.last_values(name, first, observer)
+    contracts = ContractShelf(lambda: contract_set(stores.settings, last_values), observer)
+    source = postgres_source(stores.settings, name, first)
     return CaptureService(
         name,
         source,
@@ -255,7 +275,8 @@ def capture_service(stores: Stores, name: str, observer: Observer) -> CaptureSer
         observer=observer,
         watches=[guard_watch(stores.settings, name, source, observer)],
         on_gap=OnGap(stores.settings.sources[name].on_gap),
-        mapping=MappingOptions(type_prefix=stores.settings.contracts.type_prefix),
+        mapping=mapping_options(stores.settings, name),
+        last_values=last_values,
     )
 
 

@@ -1,7 +1,7 @@
 """A table with a contract on disk that tests change, captured by the real service."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from bridge.model.entry import EntryKind, StoredEntry
 from tests.capture.running import SOURCE, Running, make_source
 from tests.conftest import Database
 from tests.waiting import RecordingObserver
+
+Follow = Callable[..., None]
+"""Runs statements while capture follows; options go to the service."""
 
 _JSON_TYPES = {"integer": ["integer", "null"], "string": ["string", "null"]}
 

@@ -1,0 +1,41 @@
+"""A captured table `t` whose contract maps `id` and `name`."""
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from bridge.storage.memory_event_log import MemoryEventLog
+from tests.capture.drift.shop import Follow, shop, write_contract
+from tests.capture.running import await_position, await_streaming
+from tests.conftest import Database
+
+
+@pytest.fixture
+def contracts(tmp_path: Path) -> Path:
+    folder = tmp_path / "contracts"
+    write_contract(folder, {"id": "integer", "name": "string"})
+    return folder
+
+
+@pytest.fixture
+def follow(
+    database: Database,
+    sql: psycopg.Connection,
+    log: MemoryEventLog,
+    tmp_path: Path,
+    contracts: Path,
+) -> Follow:
+    """Capture while statements run: one session per call."""
+
+    def run(*statements: str, **options: Any) -> None:
+        with shop(database, log, tmp_path / "spool", contracts, **options) as running:
+            await_streaming(running, log, "public.t")
+            for statement in statements:
+                sql.execute(statement.encode())
+            await_position(running, sql, log)
+
+    (tmp_path / "spool").mkdir()
+    sql.execute("create table t (id int primary key, name text)")
+    return run
