@@ -1,0 +1,1 @@
+"""Capture by asking again: for databases that offer no stream of their changes."""

@@ -1,0 +1,190 @@
+"""Legacy databases of three kinds, written to by SQL and polled by a real service."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from adapters.polling.source import SqlPollSource
+from bridge.capture.polling.plan import TablePlan
+from bridge.capture.polling.service import PollingService, PollLimits
+from bridge.capture.ports import CaptureLog
+from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.sqlite_poll_memory import SqlitePollMemory
+from tests.capture.running import SOURCE, PlainContracts, Running
+from tests.waiting import RecordingObserver, wait_until
+
+QUICK = PollLimits(rows_max=200, duty=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Legacy:
+    """A database of a test's own."""
+
+    system: str
+    url: str
+    """Of a user that may write."""
+    schema: str
+    reader_url: str
+    """Of a user that may only read; the same file for SQLite."""
+
+    def engine(self) -> Engine:
+        """Return an engine for writers; the caller disposes of it."""
+        url = make_url(self.url)
+        if self.system == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")
+        engine = create_engine(url, poolclass=NullPool)
+        if self.system == "mariadb":
+            event.listen(engine, "connect", _in_utc)
+        return engine
+
+    def table(self, name: str) -> str:
+        """Return `schema.table`."""
+        return f"{self.schema}.{name}"
+
+    def run(self, *statements: str) -> None:
+        """Run statements, one transaction each."""
+        engine = self.engine()
+        try:
+            for statement in statements:
+                with engine.begin() as connection:
+                    connection.exec_driver_sql(statement)
+        finally:
+            engine.dispose()
+
+    def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
+        """Return what is in a table now."""
+        engine = self.engine()
+        try:
+            with engine.begin() as connection:
+                found = connection.exec_driver_sql(f"select {', '.join(columns)} from {table}")
+                return [tuple(row) for row in found]
+        finally:
+            engine.dispose()
+
+    @property
+    def now(self) -> str:
+        """Return an expression for the time of the statement, with microseconds."""
+        return {
+            "mariadb": "now(6)",
+            "postgresql": "now()",
+            "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+        }[self.system]
+
+    @property
+    def stamp(self) -> str:
+        """Return the type of a column for it."""
+        return {"mariadb": "timestamp(6)", "postgresql": "timestamptz", "sqlite": "text"}[
+            self.system
+        ]
+
+
+def _in_utc(connection: Any, record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("set session time_zone = '+00:00'")
+
+
+def make_service(
+    legacy: Legacy,
+    log: CaptureLog,
+    folder: Path,
+    plans: Sequence[TablePlan],
+    *,
+    observer: RecordingObserver | None = None,
+    limits: PollLimits = QUICK,
+    url: str | None = None,
+    contracts: Any = None,
+    **options: Any,
+) -> PollingService:
+    """Return a service over `plans`, with the reader's rights."""
+    return PollingService(
+        SOURCE,
+        SqlPollSource(SOURCE, url or legacy.reader_url, plans, connections_max=limits.workers),
+        log,
+        lambda: SqlitePollMemory(folder / "poll.db"),
+        contracts or PlainContracts(*(plan.table for plan in plans)),
+        observer=observer,
+        limits=limits,
+        **options,
+    )
+
+
+@contextmanager
+def polling(
+    legacy: Legacy, log: CaptureLog, folder: Path, *plans: TablePlan, **options: Any
+) -> Iterator[Running]:
+    """Poll for the duration of the block; what ended it early is raised after it."""
+    observer = RecordingObserver()
+    service = make_service(legacy, log, folder, plans, observer=observer, **options)
+    running = Running(service, observer)  # type: ignore[arg-type]  # it has the same `run`
+    try:
+        yield running
+    finally:
+        running.stop.set()
+    running.end()
+
+
+@contextmanager
+def event_log(folder: Path) -> Iterator[SqliteEventLog]:
+    """Open the log of `folder`."""
+    log = SqliteEventLog(folder / "log.db")
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def events(log: CaptureLog) -> list[dict[str, Any]]:
+    """Return all payloads in log order."""
+    return [json.loads(entry.payload) for entry in log.read(0, log.head().size)]
+
+
+def state(log: CaptureLog, table: str, *key: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Replay the log into rows by key; every event must follow from those before it."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for one in events(log):
+        if one["table"] != table:
+            continue
+        row = one["after"] or one["before"]
+        name = tuple(row[column] for column in key)
+        known = name in rows
+        assert known is (one["kind"] in ("updated", "deleted")), (one, known)
+        if one["kind"] == "deleted":
+            del rows[name]
+        else:
+            assert rows.get(name) != row, f"the same state twice: {one}"
+            rows[name] = row
+    return rows
+
+
+def await_state(
+    running: Running,
+    log: CaptureLog,
+    table: str,
+    expected: Mapping[Any, Any],
+    *,
+    column: str,
+    timeout_s: float = 20,
+) -> None:
+    """Wait until the log's rows by `id` have these values of `column`."""
+
+    def same() -> bool:
+        assert running.failure is None, running.failure
+        found = {int(key[0]): row[column] for key, row in state(log, table, "id").items()}
+        return found == expected
+
+    wait_until(same, timeout_s, f"the log to have the {len(expected)} rows of {table}")
+
+
+def joined(threads: Sequence[threading.Thread]) -> None:
+    """Wait for writers to end."""
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive(), "a writer did not end"
