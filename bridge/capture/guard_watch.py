@@ -134,7 +134,7 @@ class GuardWatch:
         )
         worse = found.level > before
         self._observer.note(
-            "wal_guard_early" if worse else "wal_guard_better",
+            "wal_guard_raised" if worse else "wal_guard_lowered",
             source=self._source,
             to_level=found.level.word,
             why="; ".join(found.reasons),
