@@ -12,19 +12,12 @@ from typing import Final
 import psycopg
 
 from adapters.postgres.blockers import blocked
-from adapters.postgres.catalog import quoted, quoted_table
+from adapters.postgres.catalog import quoted
 from adapters.postgres.server import PostgresServer
-from bridge.capture.ports import SnapshotChunk, TableShape
+from adapters.postgres.text_rows import read_target, row_estimate, text_rows
+from bridge.capture.ports import TableShape
 from bridge.model.change import Row
-from bridge.model.errors import DecodeError
 from bridge.model.lsn import parse_lsn
-
-_KIND_AND_TYPES = """
-select c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod)
-  from pg_class c join pg_attribute a on a.attrelid = c.oid
- where c.oid = %s and a.attnum > 0 and not a.attisdropped
-"""
-
 
 # Of the 63 bytes that a name may have, a process id and an underscore need up to 11.
 _SLOT_NAME_MAX: Final = 52
@@ -66,87 +59,32 @@ class PostgresSnapshot:
         assert now is not None, "a select without a table always has a row"
         return parse_lsn(consistent_point), now[0].astimezone(UTC)
 
-    def chunks(
-        self, table: TableShape, after: tuple[str, ...] | None, rows_max: int
-    ) -> Iterator[SnapshotChunk]:
-        """Yield the rows of `table` beyond `after`, in key order."""
-        with self._server.errors(f"read table {table.relation.name!r} of"):
-            if table.key:
-                yield from self._keyed_chunks(table, after, rows_max)
-            else:
-                yield from self._keyless_chunks(table, rows_max)
+    def chunks(self, table: TableShape, rows_max: int) -> Iterator[list[Row]]:
+        """Yield the rows of `table`, up to `rows_max` at a time, in no order."""
+        connection, relation = self._connection, table.relation
+        with self._server.errors(f"read table {relation.name!r} of"):
+            target = read_target(connection, relation)
+            if target is None:
+                return  # The table is gone since the source was prepared.
+            columns = ", ".join(quoted(column.name) for column in relation.columns)
+            chosen = f" WHERE {table.row_filter}" if table.row_filter else ""
+            # Quoted identifiers, and the condition of a publication.
+            query = f"SELECT {columns} FROM {target}{chosen}"  # noqa: S608  see above
+            connection.execute(f"DECLARE bridge_rows NO SCROLL CURSOR FOR {query}".encode())
+            while rows := self._fetch(rows_max):
+                yield rows
+            connection.execute("CLOSE bridge_rows")
 
-    def _keyed_chunks(
-        self, table: TableShape, after: tuple[str, ...] | None, rows_max: int
-    ) -> Iterator[SnapshotChunk]:
-        select, types = self._describe(table)
-        key = ", ".join(_name(name) for name in table.key)
-        beyond = ", ".join(f"%s::{_escaped(types[name])}" for name in table.key)
-        tail = f"ORDER BY {key} LIMIT {rows_max}"
-        names = [column.name for column in table.relation.columns]
-        places = [names.index(name) for name in table.key]
-        while True:
-            if after is None:
-                rows = self._fetch(f"{select} {tail}", ())
-            else:
-                rows = self._fetch(f"{select} WHERE ({key}) > ({beyond}) {tail}", after)
-            if rows:
-                after = tuple(str(rows[-1][place]) for place in places)
-                yield SnapshotChunk(rows, after)
-            if len(rows) < rows_max:
-                return
+    def row_estimate(self, table: TableShape) -> int:
+        """Return about how many rows the table has; 0 when nobody knows."""
+        with self._server.errors(f"look at table {table.relation.name!r} of"):
+            return row_estimate(self._connection, table.relation)
 
-    def _keyless_chunks(self, table: TableShape, rows_max: int) -> Iterator[SnapshotChunk]:
-        select, _ = self._describe(table)
-        self._execute(f"DECLARE bridge_rows NO SCROLL CURSOR FOR {select}", ())
-        while rows := self._fetch(f"FETCH FORWARD {rows_max} FROM bridge_rows", ()):
-            yield SnapshotChunk(rows, None)
-        self._execute("CLOSE bridge_rows", ())
-
-    def _describe(self, table: TableShape) -> tuple[str, dict[str, str]]:
-        """Return the table's SELECT without a condition, and the type of each column."""
-        found = self._execute(_KIND_AND_TYPES, (str(table.relation.oid),)).fetchall()
-        # A partitioned table's rows are in its partitions; an inheritance parent's are its own.
-        only = "" if any(kind == "p" for kind, _, _ in found) else "ONLY "
-        columns = ", ".join(_name(column.name) for column in table.relation.columns)
-        select = f"SELECT {columns} FROM {only}{_escaped(quoted_table(table.relation))}"  # noqa: S608  quoted identifiers only
-        return select, {name: type_name for _, name, type_name in found}
-
-    def _fetch(self, query: str, parameters: tuple[str, ...]) -> list[Row]:
-        """Return rows as the server prints them: the same text as in the stream."""
-        result = self._execute(query, parameters).pgresult
-        assert result is not None, "a query has a result"
-        get_value = result.get_value
-        columns = range(result.nfields)
-        return [
-            tuple(
-                None if (value := get_value(row, column)) is None else _text(value)
-                for column in columns
-            )
-            for row in range(result.ntuples)
-        ]
-
-    def _execute(self, query: str, parameters: tuple[str, ...]) -> psycopg.Cursor:
-        # Never prepared: a generic plan does not know that the key is far into the table.
-        return self._connection.execute(query.encode(), parameters, prepare=False)
+    def _fetch(self, rows_max: int) -> list[Row]:
+        cursor = self._connection.execute(f"FETCH FORWARD {rows_max} FROM bridge_rows".encode())
+        assert cursor.pgresult is not None, "a query has a result"
+        return text_rows(cursor.pgresult)
 
     def close(self) -> None:
         """End the transaction."""
         self._connection.close()
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        # No cause attached: its message would carry a piece of the value.
-        raise DecodeError("cannot decode a cell of a snapshot: it is not UTF-8") from None
-
-
-def _name(name: str) -> str:
-    return _escaped(quoted(name))
-
-
-def _escaped(text: str) -> str:
-    """Return `text` for a query with parameters, where a single percent sign begins one."""
-    return text.replace("%", "%%")

@@ -181,9 +181,20 @@ class Appender:
             self.settle()
 
     def append_rows(
-        self, relation: Relation, rows: Sequence[Row], snapshot: TakenSnapshot, mark: SnapshotMark
+        self,
+        relation: Relation,
+        rows: Sequence[Row],
+        snapshot: TakenSnapshot,
+        mark: SnapshotMark,
+        *,
+        gone: Sequence[Row] = (),
+        run: str | None = None,
     ) -> None:
-        """Append a chunk of a snapshot's rows and move the snapshot's mark to `mark`."""
+        """Append a chunk of a snapshot's rows and move the snapshot's mark to `mark`.
+
+        `gone` are keys of rows that the source has no more, each in a row without other cells;
+        `run` is why they were read, unless it was for the first time.
+        """
         first_ordinal = self.cursor.snapshot.next_ordinal
         drafts = self._mapper.read_drafts(
             relation,
@@ -192,8 +203,10 @@ class Appender:
             first_ordinal=first_ordinal,
             taken_at=snapshot.taken_at,
             recorded_time=self.recorded_time(),
+            gone=gone,
+            run=run,
         )
-        mark = replace(mark, next_ordinal=first_ordinal + len(drafts))
+        mark = replace(mark, next_ordinal=first_ordinal + len(rows) + len(gone))
         self.store(self.cursor.moved(snapshot=mark), drafts)
 
     def append_entries(
@@ -207,6 +220,10 @@ class Appender:
         new = [draft for draft in drafts if self._log.find(draft.entry_id) is None]
         if new or states != self.cursor.watches:
             self.store(self.cursor.moved(watches=states), new)
+
+    def has_entry(self, entry_id: str) -> bool:
+        """Whether the log has an entry with this id."""
+        return self._log.find(entry_id) is not None
 
     def move_snapshot(self, mark: SnapshotMark) -> None:
         """Move the snapshot's mark."""

@@ -27,6 +27,8 @@ class Moment(NamedTuple):
     origin: str | None = None
     total: int | None = None
     context: Context | None = None
+    run: str | None = None
+    """Why rows were read that the log had before: `reread:REQUEST` or `repair:REQUEST`."""
 
 
 class MappedTable:
@@ -65,6 +67,8 @@ def place(moment: Moment) -> dict[str, Any]:
         place["origin"] = moment.origin
     if moment.total is not None:
         place["total"] = moment.total
+    if moment.run is not None:
+        place["run"] = moment.run
     return place
 
 

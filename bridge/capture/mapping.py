@@ -145,9 +145,17 @@ class ChangeMapper:
         first_ordinal: int,
         taken_at: datetime,
         recorded_time: str,
+        gone: Iterable[Row] = (),
+        run: str | None = None,
     ) -> list[EntryDraft]:
-        """Return a draft per row of a snapshot of everything that committed before `position`."""
-        moment = Moment(format_lsn(position), 0, taken_at, rfc3339(taken_at), recorded_time)
+        """Return a draft per row of a snapshot of everything that committed before `position`.
+
+        Rows of `gone`, of which only the key is sent, are told as deleted. `run` says in the leaf
+        why they were read.
+        """
+        moment = Moment(
+            format_lsn(position), 0, taken_at, rfc3339(taken_at), recorded_time, run=run
+        )
         # One below the position: these ids then sort behind every commit that is in the
         # snapshot, and before the first that is not, whose LSN may equal the position.
         prefix = f"{position - 1:016X}:R"

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from bridge.capture.cursor import CaptureCursor
 from bridge.capture.findings import Finding, Leave, SetupStep
+from bridge.capture.snapshot.ports import ChunkReader
 from bridge.contracts.contract_fit import ContractFit
 from bridge.eventlog.ports import EventLogReader, EventLogWriter
 from bridge.model.change import Relation, Row, RowChange, TransactionPart
@@ -67,14 +68,6 @@ class Preparation:
     tables: tuple[TableShape, ...]
 
 
-class SnapshotChunk(NamedTuple):
-    """Consecutive rows of one table."""
-
-    rows: list[Row]
-    after: tuple[str, ...] | None
-    """Key of the last row: where the next chunk goes on. None for a table without a key."""
-
-
 class Snapshot(Protocol):
     """The captured tables exactly as all commits before one position of the stream left them."""
 
@@ -86,14 +79,15 @@ class Snapshot(Protocol):
     def taken_at(self) -> datetime:
         """The source's clock when the snapshot was taken (aware, UTC)."""
 
-    def chunks(
-        self, table: TableShape, after: tuple[str, ...] | None, rows_max: int
-    ) -> Iterator[SnapshotChunk]:
-        """Yield the rows of `table` beyond key `after` (None: all), in key order.
+    def chunks(self, table: TableShape, rows_max: int) -> Iterator[list[Row]]:
+        """Yield the rows of `table`, up to `rows_max` at a time, in no order.
 
         Raises:
-            SourceUnavailable: the snapshot is gone; take another and go on after the last key.
+            SourceUnavailable: the snapshot is gone; take another and begin again.
         """
+
+    def row_estimate(self, table: TableShape) -> int:
+        """Return about how many rows the table has; 0 when nobody knows."""
 
     def close(self) -> None:
         """Release the snapshot."""
@@ -120,6 +114,9 @@ class ChangeSource(Protocol):
 
     def snapshot(self) -> Snapshot:
         """Take a snapshot; waits for older open transactions, for a bounded time."""
+
+    def chunks(self) -> ChunkReader:
+        """Return what reads rows beside the stream; connects when it is first used."""
 
 
 class SourceInspection(Protocol):

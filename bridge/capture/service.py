@@ -10,6 +10,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,9 @@ from typing import Final
 from bridge.capture.appender import IDLE_INTERVAL_S_MIN, Appender, utc_now
 from bridge.capture.cursor import CaptureCursor, SlotMark
 from bridge.capture.gaps import Gaps, OnGap, SlotGivenUp
+from bridge.capture.last_values import LastValues
 from bridge.capture.mapping import ChangeMapper, MappingOptions
+from bridge.capture.meter import StreamMeter
 from bridge.capture.ports import (
     CaptureLog,
     ChangeSource,
@@ -26,7 +29,11 @@ from bridge.capture.ports import (
     TableContracts,
 )
 from bridge.capture.reader import READS_AHEAD_MAX_DEFAULT, StreamReader
-from bridge.capture.snapshot_run import CHUNK_ROWS_MAX_DEFAULT, SnapshotRun
+from bridge.capture.snapshot.keyless import KeylessReading
+from bridge.capture.snapshot.pacing import SnapshotLimits
+from bridge.capture.snapshot.ports import NoRequests, SnapshotRequests
+from bridge.capture.snapshot.reading import POLL_S, TableReading
+from bridge.capture.snapshot.steering import Steering
 from bridge.capture.watches import Watch, Watches
 from bridge.model.errors import BridgeError, Remedy, SourceGap
 from bridge.model.observer import Observer, SilentObserver
@@ -57,15 +64,21 @@ class CaptureService:
         clock: Callable[[], datetime] = utc_now,
         batch_changes_max: int = BATCH_CHANGES_MAX_DEFAULT,
         reads_ahead_max: int = READS_AHEAD_MAX_DEFAULT,
-        snapshot_rows_max: int = CHUNK_ROWS_MAX_DEFAULT,
+        snapshot_rows_max: int | None = None,
+        snapshot_limits: SnapshotLimits | None = None,
+        snapshot_requests: SnapshotRequests | None = None,
         idle_interval_s: float = IDLE_INTERVAL_S_MIN,
         watches: Sequence[Watch] = (),
         on_gap: OnGap = OnGap.STOP,
         mapping: MappingOptions | None = None,
+        last_values: LastValues | None = None,
     ) -> None:
+        if last_values is not None:
+            log = last_values.over(log)
         self._name = source_name
         self._source = source
         self._log = log
+        self._last_values = last_values
         self._contracts = contracts
         self._mapping = mapping or MappingOptions()
         self._spool_folder = spool_folder
@@ -73,7 +86,9 @@ class CaptureService:
         self._clock = clock
         self._batch_changes_max = batch_changes_max
         self._reads_ahead_max = reads_ahead_max
-        self._snapshot_rows_max = snapshot_rows_max
+        limits = snapshot_limits or SnapshotLimits()
+        self._snapshot_limits = replace(limits, chunk_rows=snapshot_rows_max or limits.chunk_rows)
+        self._snapshot_requests = snapshot_requests or NoRequests()
         self._idle_interval_s = idle_interval_s
         self._watches = Watches(source_name, watches, observer=self._observer)
         self._gaps = Gaps(
@@ -83,6 +98,7 @@ class CaptureService:
             type_prefix=self._mapping.type_prefix,
             on_gap=on_gap,
         )
+        self._meter = StreamMeter(source_name, self._observer, clock)
         self._moves = 0
 
     def check(self) -> None:
@@ -130,6 +146,8 @@ class CaptureService:
 
     def _session(self, stop: threading.Event) -> None:
         """Follow the source from the durable cursor until something breaks or `stop` is set."""
+        if self._last_values is not None:
+            self._last_values.resume()
         mapper = self._mapper()
         appender = self._appender(mapper)
         try:
@@ -148,42 +166,61 @@ class CaptureService:
             return
         self._adopt(appender, prepared)
         self._watches.start(appender.cursor.watches)
-        snapshot = SnapshotRun(
+        reading = self._reading(prepared, appender)
+        keyless = KeylessReading(
             self._name,
             self._source,
             prepared.tables,
             appender,
             spool_folder=self._spool_folder,
             observer=self._observer,
-            rows_max=self._snapshot_rows_max,
+            observe=reading.observe,
+            table_rows_max=self._snapshot_limits.keyless_rows_max,
+            rows_max=self._snapshot_limits.chunk_rows,
         )
-        snapshot.finish_spool(stop)
+        keyless.finish_spool(stop)
         reader = StreamReader(
             self._source.stream(appender.durable_lsn), reads_ahead_max=self._reads_ahead_max
         )
         try:
             self._observer.note("streaming", source=self._name)
-            held = snapshot.run(reader, stop)
-            self._follow(reader, appender, held, stop)
+            held = keyless.run(reader, stop)
+            self._follow(reader, appender, reading, held, stop)
         finally:
+            reading.close()
             reader.close()
+
+    def _reading(self, prepared: Preparation, appender: Appender) -> TableReading:
+        return TableReading(
+            self._name,
+            prepared.tables,
+            appender,
+            self._source.chunks,
+            Steering(self._name, prepared.tables, self._snapshot_requests, self._observer),
+            limits=self._snapshot_limits,
+            observer=self._observer,
+        )
 
     def _follow(
         self,
         reader: StreamReader,
         appender: Appender,
+        reading: TableReading,
         held: Received | None,
         stop: threading.Event,
     ) -> None:
         while not stop.is_set():
-            received = held or reader.take(_TAKE_TIMEOUT_S)
+            received = held or reader.take(POLL_S if reading.busy else _TAKE_TIMEOUT_S)
             held = None
             if received is None:
                 appender.settle()
             else:
-                appender.append_received(self._batch(received, reader))
+                reads = self._batch(received, reader)
+                appender.append_received(reads, snapshot=reading.observe(reads))
+                self._meter.note(reads)
             self._append_sightings(appender)
             reader.confirm(appender.durable_lsn)
+            reading.step()
 
     def _append_sightings(self, appender: Appender) -> None:
         """Append what the watches saw; called between two batches of the stream."""

@@ -15,6 +15,7 @@ from bridge.capture.ports import (
     Snapshot,
     TableShape,
 )
+from bridge.capture.snapshot.ports import ChunkReader
 from bridge.model.entry import (
     Appended,
     CursorMove,
@@ -135,6 +136,10 @@ class CheckedSource:
     def snapshot(self) -> Snapshot:
         """As the source."""
         return self._source.snapshot()
+
+    def chunks(self) -> ChunkReader:
+        """As the source."""
+        return self._source.chunks()
 
     def stream(self, start_lsn: int) -> ChangeStream:
         """Open a stream that checks."""

@@ -19,8 +19,8 @@ from bridge.capture.cursor import (
 from bridge.capture.mapping import ChangeMapper
 from bridge.capture.ports import Received
 from bridge.capture.service import backoff_s
-from bridge.capture.snapshot_run import split
-from bridge.capture.spool import RowSpool
+from bridge.capture.snapshot.keyless import split
+from bridge.capture.snapshot.spool import RowSpool
 from bridge.capture.walsender import decode_keepalive, encode_status
 from bridge.model.change import (
     BeforeImage,

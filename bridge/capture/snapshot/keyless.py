@@ -1,31 +1,30 @@
-"""Read the tables that are not in the log yet, at one exact place of the stream.
+"""Read the tables without a key, at one exact place of the stream.
 
-The same steps for the first run, for one that goes on after a crash, and for a table that is
-added later:
+Their rows cannot be told apart, so a row that was read cannot be compared with what changed
+meanwhile, and none may be read twice. The stream waits while they are read:
 
-1. finish the spool of a table without a key, if the last run left one;
+1. finish the spool of such a table, if the last run left one;
 2. take a snapshot at some position P of the stream;
 3. append everything that committed before P, and hold back what comes after;
-4. append the missing rows as of P, chunk by chunk, each in one commit with the snapshot's mark;
+4. spool the rows as of P, then append them from there, each chunk in one commit with the mark;
 5. go on with the stream, beginning with what was held back.
 
-A row that changed before P and was not read yet may be in the log twice, first as a change and
-then, no older, as read. For a table without a key that would be one row too many, so its changes
-before P are left out: its rows as of P include them.
+Changes of such a table before P are left out: its rows as of P include them.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from bridge.capture.appender import Appender
-from bridge.capture.cursor import SnapshotMark, SpoolMark, TableMark
+from bridge.capture.cursor import SnapshotMark, SpoolMark
 from bridge.capture.ports import ChangeSource, Received, Snapshot, TableShape
 from bridge.capture.reader import StreamReader
-from bridge.capture.spool import RowSpool
+from bridge.capture.snapshot.spool import RowSpool
 from bridge.model.change import Row
+from bridge.model.errors import SourceUnfit
 from bridge.model.observer import Observer
 
 # One chunk is one commit of the log, of about 50 ms.
@@ -34,8 +33,8 @@ CHUNK_ROWS_MAX_DEFAULT: Final = 2_000
 _TAKE_TIMEOUT_S: Final = 0.2
 
 
-class SnapshotRun:
-    """One run over the tables that are not done; `run` either finishes or raises."""
+class KeylessReading:
+    """One run over the tables without a key that are not done; `run` either finishes or raises."""
 
     def __init__(
         self,
@@ -46,22 +45,26 @@ class SnapshotRun:
         *,
         spool_folder: Path,
         observer: Observer,
+        observe: Callable[[Sequence[Received]], SnapshotMark | None],
+        table_rows_max: int,
         rows_max: int = CHUNK_ROWS_MAX_DEFAULT,
     ) -> None:
+        """`observe` sees what is appended, as in the capture loop; `table_rows_max` bounds how
+        long the stream may have to wait."""
         self._source_name = source_name
         self._source = source
-        self._tables = {table.relation.name: table for table in tables}
+        self._tables = {table.relation.name: table for table in tables if not table.key}
         self._appender = appender
         self._spool_folder = spool_folder
         self._observer = observer
+        self._observe = observe
+        self._table_rows_max = table_rows_max
         self._rows_max = rows_max
 
     def pending(self) -> list[TableShape]:
-        """Return the tables that are not done: the one begun first, then those without a key."""
-        mark = self._appender.cursor.snapshot
-        begun = mark.table.table if mark.table else None
-        pending = [table for name, table in self._tables.items() if name not in mark.done]
-        return sorted(pending, key=lambda table: (table.relation.name != begun, bool(table.key)))
+        """Return the tables that are not done."""
+        done = self._appender.cursor.snapshot.done
+        return [table for name, table in self._tables.items() if name not in done]
 
     def finish_spool(self, stop: threading.Event) -> None:
         """Append what the last run left in a spool; before anything later is appended."""
@@ -75,12 +78,11 @@ class SnapshotRun:
             return None
         snapshot = self._source.snapshot()
         try:
+            for table in self.pending():
+                self._check_size(table, snapshot)
             held = self._catch_up(reader, snapshot.position, stop)
             for table in self.pending():
-                if table.key:
-                    self._append_keyed(table, snapshot, reader, stop)
-                else:
-                    self._append_keyless(table, snapshot, reader, stop)
+                self._append_keyless(table, snapshot, reader, stop)
             return held
         finally:
             snapshot.close()
@@ -89,36 +91,31 @@ class SnapshotRun:
         self, reader: StreamReader, position: int, stop: threading.Event
     ) -> Received | None:
         """Append everything that committed before `position`; return the first read beyond."""
-        keyless = frozenset(table.relation.name for table in self.pending() if not table.key)
+        keyless = frozenset(table.relation.name for table in self.pending())
         while not stop.is_set():
             received = reader.take(_TAKE_TIMEOUT_S)
             if received is None:
                 self._appender.settle()
                 continue
             before, held = split(received, position)
-            self._appender.append_received([before], skip_tables=keyless)
+            self._appender.append_received(
+                [before], skip_tables=keyless, snapshot=self._observe([before])
+            )
             if held is not None or self._appender.cursor.end_lsn >= position:
                 self._appender.reach(position)
                 return held
             reader.confirm(self._appender.durable_lsn)
         return None
 
-    def _append_keyed(
-        self, table: TableShape, snapshot: Snapshot, reader: StreamReader, stop: threading.Event
-    ) -> None:
-        name = table.relation.name
-        begun = self._appender.cursor.snapshot.table
-        after = begun.after if begun is not None and begun.table == name else None
-        for chunk in snapshot.chunks(table, after, self._rows_max):
-            if stop.is_set():
-                return
-            reader.check()
-            assert chunk.after is not None, "rows of a table with a key have one"
-            mark = TableMark(table=name, after=chunk.after)
-            self._appender.append_rows(table.relation, chunk.rows, snapshot, self._mark(table=mark))
-            reader.confirm(self._appender.durable_lsn)
-        if not stop.is_set():
-            self._finish(name)
+    def _check_size(self, table: TableShape, snapshot: Snapshot) -> None:
+        estimate = snapshot.row_estimate(table)
+        if estimate > self._table_rows_max:
+            raise SourceUnfit(
+                f"cannot read table {table.relation.name!r} of source {self._source_name!r}: it "
+                f"has no key and about {estimate} rows, and the stream waits while such a table is "
+                f"read, so the source keeps its WAL; give it a key, or raise "
+                f"snapshot.keyless_rows_max (now {self._table_rows_max})"
+            )
 
     def _append_keyless(
         self, table: TableShape, snapshot: Snapshot, reader: StreamReader, stop: threading.Event
@@ -138,11 +135,11 @@ class SnapshotRun:
     def _keyless_rows(
         self, table: TableShape, snapshot: Snapshot, reader: StreamReader, stop: threading.Event
     ) -> Iterator[list[Row]]:
-        for chunk in snapshot.chunks(table, None, self._rows_max):
+        for rows in snapshot.chunks(table, self._rows_max):
             reader.check()
             if stop.is_set():
                 return
-            yield chunk.rows
+            yield rows
 
     def _append_spool(self, mark: SpoolMark, stop: threading.Event) -> None:
         spool = self._spool(mark.table)
@@ -158,7 +155,7 @@ class SnapshotRun:
 
     def _finish(self, name: str) -> None:
         done = (*self._appender.cursor.snapshot.done, name)
-        self._appender.move_snapshot(self._mark(done=done, table=None, spool=None))
+        self._appender.move_snapshot(self._mark(done=done, spool=None))
         self._observer.note("table_read", source=self._source_name, table=name)
 
     def _mark(self, **changes: Any) -> SnapshotMark:
