@@ -133,15 +133,18 @@ class TransactionAssembler:
     def _stand_alone(self, standalone: StandaloneMessage, size: int) -> TransactionPart:
         if self.in_transaction:
             raise DecodeError("cannot assemble a message outside of transactions: one is open")
+        # A message's LSN is the end of its record, and the next record may be the commit of the
+        # transaction that wrote it: the byte before tells the two apart, in their order, and a
+        # stream started at the end skips the message but not that commit.
         lsn = standalone.message.lsn
         return TransactionPart(
             xid=0,
-            commit_lsn=lsn,
+            commit_lsn=lsn - 1,
             commit_time=standalone.sent_at,
             first_ordinal=0,
             changes=[standalone.message],
             final=True,
-            end_lsn=lsn + 1,  # Started there, the server does not send it again.
+            end_lsn=lsn,
             change_count=1,
         )
 

@@ -68,7 +68,7 @@ def test_a_message_takes_an_ordinal_like_a_row() -> None:
 
 def test_a_message_outside_of_transactions_stands_for_itself() -> None:
     (part,) = assemble([frames.message(b"a", b"b", lsn=90, transactional=False)])
-    assert (part.xid, part.commit_lsn, part.end_lsn, part.final) == (0, 90, 91, True)
+    assert (part.xid, part.commit_lsn, part.end_lsn, part.final) == (0, 89, 90, True)
     assert part.changes == [LogicalMessage(False, "a", b"b", 90)]
 
 
