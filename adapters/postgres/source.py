@@ -1,12 +1,13 @@
 """One legacy PostgreSQL database as a source of changes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
 import psycopg
 
 from adapters.postgres.chunks import PostgresChunkReader
+from adapters.postgres.fingerprint import PostgresFingerprint
 from adapters.postgres.inspection.look import Capturing
 from adapters.postgres.preparation import PostgresPreparation
 from adapters.postgres.publication import NoIdentity
@@ -100,6 +101,12 @@ class PostgresSource:
     def slot_reader(self) -> PostgresSlotReader:
         """Return what looks at our slot beside the stream, with a connection of its own."""
         return PostgresSlotReader(self._server, self._slot)
+
+    def facts_reader(self, tables: Sequence[str]) -> PostgresFingerprint:
+        """Return what looks at the catalog beside the stream, with a connection of its own."""
+        return PostgresFingerprint(
+            self._server, tables=tables, publications=self._preparation.publications
+        )
 
     def _refuse_streaming(self) -> None:
         self._form = replace(self._form, stages=None)

@@ -203,6 +203,20 @@ def _remarks(found: Sequence[Difference]) -> Iterator[str]:
             )
 
 
+def named_relation(name: str, columns: Sequence[str]) -> Relation:
+    """Return a shape of which only names are known, for judging by names alone."""
+    schema, _, table = name.rpartition(".")
+    return Relation(
+        oid=0,
+        schema=schema,
+        table=table,
+        identity="d",
+        columns=tuple(
+            Column(name=column, type_oid=0, type_modifier=-1, is_key=False) for column in columns
+        ),
+    )
+
+
 def column_json(column: Column) -> dict[str, Any]:
     """Return a column as drift events and stored shapes show it."""
     return {

@@ -13,14 +13,11 @@ from adapters.introspection.tables import Introspection
 from adapters.postgres.source import PostgresSource
 from adapters.postgres.stream import StreamForm
 from adapters.rabbitmq.sink import RabbitMQSink
-from adapters.webhook.bell import WebhookBell
 from bridge.capture.gaps import OnGap
-from bridge.capture.guard_watch import GuardWatch
 from bridge.capture.last_values import LastValues
-from bridge.capture.own_events import OwnEvents
+from bridge.capture.polling.service import PollingService
 from bridge.capture.service import CaptureService
 from bridge.capture.stage_files import StageFolder
-from bridge.capture.wal_guard import GuardLimits
 from bridge.contracts.contract_set import ContractSet
 from bridge.contracts.contract_shelf import ContractShelf
 from bridge.contracts.means import LastKnown, Means
@@ -35,9 +32,12 @@ from bridge.model.group_queue import park_queue_name, queue_name
 from bridge.model.observer import Observer
 from bridge.model.stage import GroupState, Side
 from bridge.runtime.capture_options import mapping_options
+from bridge.runtime.polling_settings import PollingSettings
+from bridge.runtime.polling_wiring import polling_service
 from bridge.runtime.protection_key import protection_keys
 from bridge.runtime.settings import DeliverySettings, GatewaySettings, Settings, SourceSettings
 from bridge.runtime.source_wiring import mapped_columns
+from bridge.runtime.watch_wiring import catalog_watch, guard_watch
 from bridge.storage.generation import Generation
 from bridge.storage.postgres_event_log import PostgresEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
@@ -193,10 +193,7 @@ def contract_set(settings: Settings, last_known: LastKnown | None = None) -> Con
 
 def postgres_source(settings: Settings, name: str, contracts: ContractSet) -> PostgresSource:
     """Return the adapter of source `name`."""
-    source = settings.sources.get(name)
-    if source is None:
-        known = ", ".join(sorted(settings.sources)) or "none"
-        raise ConfigInvalid(f"cannot capture source {name!r}: configured sources are {known}")
+    source = settings.replicated(name)
     tables = tuple(contracts.tables(name))
     if not tables:
         raise ConfigInvalid(
@@ -234,35 +231,17 @@ def introspection(settings: Settings, name: str, url: str | None) -> Introspecti
     return Introspection(address)
 
 
-def guard_watch(
-    settings: Settings, name: str, source: PostgresSource, observer: Observer
-) -> GuardWatch:
-    """Return the watch over the WAL that the slot of source `name` holds."""
-    guard = settings.sources[name].guard
-    bell = None
-    if guard.webhook is not None:
-        bell = WebhookBell(guard.webhook, token=guard.webhook_token, observer=observer)
-    return GuardWatch(
-        name,
-        source.slot_reader(),
-        limits=GuardLimits(
-            warning_bytes=guard.warning_bytes,
-            critical_bytes=guard.critical_bytes,
-            warning_left_s=guard.warning_left_s,
-            critical_left_s=guard.critical_left_s,
-            stall_s=guard.stall_s,
-            drop_slot_bytes=guard.drop_slot_bytes,
-        ),
-        events=OwnEvents(name, settings.contracts.type_prefix),
-        observer=observer,
-        bell=bell,
-        interval_s=guard.interval_s,
-    )
-
-
-def capture_service(stores: Stores, name: str, observer: Observer) -> CaptureService:
-    """Wire the capture of source `name`."""
+def capture_service(
+    stores: Stores, name: str, observer: Observer
+) -> CaptureService | PollingService:
+    """Wire the capture of source `name`, of whatever kind it is."""
     first = contract_set(stores.settings)
+    found = stores.settings.source(name)
+    if isinstance(found, PollingSettings):
+        folder = _made(stores.settings.data_dir / "spool" / name)
+        return polling_service(
+            name, found, stores.event_log(), first, observer, spool_folder=folder
+        )
     last_values = stores.last_values(name, first, observer)
     contracts = ContractShelf(lambda: contract_set(stores.settings, last_values), observer)
     source = postgres_source(stores.settings, name, first)
@@ -273,8 +252,11 @@ def capture_service(stores: Stores, name: str, observer: Observer) -> CaptureSer
         contracts,
         spool_folder=_made(stores.settings.data_dir / "spool" / name),
         observer=observer,
-        watches=[guard_watch(stores.settings, name, source, observer)],
-        on_gap=OnGap(stores.settings.sources[name].on_gap),
+        watches=[
+            guard_watch(stores.settings, name, source, observer),
+            catalog_watch(stores.settings, name, source, contracts, stores.event_log(), observer),
+        ],
+        on_gap=OnGap(stores.settings.replicated(name).on_gap),
         mapping=mapping_options(stores.settings, name),
         last_values=last_values,
     )
