@@ -1,7 +1,7 @@
 """The guard on a real server: levels, events, alarms, the authorised drop, and idle WAL."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,14 @@ def fill(sql: psycopg.Connection, megabytes: int) -> None:
     )
 
 
+def retained(observer: RecordingObserver) -> int:
+    """Return what the guard noted last."""
+    notes = observer.notes("wal_guard")
+    value = notes[-1].facts["retained_bytes"] if notes else 0
+    assert isinstance(value, int)
+    return value
+
+
 def release(sql: psycopg.Connection) -> None:
     """Have the server look how far the slot has come."""
     sql.execute("checkpoint")
@@ -136,11 +144,10 @@ def test_the_level_outlives_the_process(
     database: Database, sql: psycopg.Connection, log: MemoryEventLog, tmp_path: Path
 ) -> None:
     sql.execute("create table t (id int primary key)")
-    limits = {"warning_bytes": 1, "critical_bytes": 1 << 40}
     for _ in range(2):
         source = make_source(database.dsn, database.name, T)
         observer = RecordingObserver()
-        guard = watch(source, observer, **limits)
+        guard = watch(source, observer, warning_bytes=1, critical_bytes=1 << 40)
         with capturing(source, log, tmp_path, T, watches=[guard]) as running:
             await_streaming(running, log, T)
             sql.execute("create table if not exists other (n int, filling text)")
@@ -148,8 +155,8 @@ def test_the_level_outlives_the_process(
             wait_until(
                 lambda: log.cursor(SOURCE) and "wal-guard" in cursor_of(log).watches, 20, "a level"
             )
-            note = observer.await_note("wal_guard", 20, level=int(GuardLevel.WARNING))
-            assert note["retained_bytes"] > 0  # type: ignore[operator]  # a number, as it was noted
+            observer.await_note("wal_guard", 20, level=int(GuardLevel.WARNING))
+            assert retained(observer) > 0
     assert [event["level"] for event in guard_events(log)] == ["warning"]
 
 
@@ -177,14 +184,7 @@ def test_an_authorised_limit_records_the_gap_and_then_drops_the_slot(
         gate.close()
         fill(sql, 12)
         sql.execute("insert into t values (2)")
-        wait_until(
-            lambda: (
-                observer.notes("wal_guard")
-                and observer.notes("wal_guard")[-1].facts["retained_bytes"] > 8 * MB
-            ),  # type: ignore[operator]  # a number, as it was noted
-            20,
-            "the limit",
-        )
+        wait_until(lambda: retained(observer) > 8 * MB, 20, "the limit")
         gate.open()
         running.observer.await_note("gap_waits", 20, cause="slot-given-up")
         wait_until(lambda: slot(sql, database.name) is None, 20, "the slot to go")
@@ -257,9 +257,7 @@ def _writes(sql: psycopg.Connection, database: str) -> Any:
     ).fetchone()
 
 
-def test_reading_needs_no_right_but_to_connect(
-    database: Database, sql: psycopg.Connection, wire: Callable[..., Any]
-) -> None:
+def test_reading_needs_no_right_but_to_connect(database: Database, sql: psycopg.Connection) -> None:
     sql.execute("create table t (id int primary key)")
     source = make_source(database.dsn, database.name, T)
     source.prepare(None)
