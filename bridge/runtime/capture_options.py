@@ -8,7 +8,7 @@ from bridge.runtime.settings import Settings
 
 def mapping_options(settings: Settings, name: str) -> MappingOptions:
     """Return what source `name` does about messages, transactions and drift."""
-    source = settings.sources[name]
+    source = settings.replicated(name)
     return MappingOptions(
         type_prefix=settings.contracts.type_prefix,
         messages=MessageRules(

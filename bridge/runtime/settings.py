@@ -7,23 +7,20 @@ Relative paths in the file are relative to the file's own folder.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from bridge.capture.pgoutput_options import OriginFilter
 from bridge.capture.stage_files import STAGE_BYTES_MAX_DEFAULT
+from bridge.model.errors import ConfigInvalid
+from bridge.runtime.polling_settings import PollingSettings
+from bridge.runtime.section import Section
 
 _NAME = r"^[a-z][a-z0-9_]{0,30}$"
 """Source names become parts of event ids and slot names: lower case, 31 characters at most."""
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
-
-
-class Section(BaseModel):
-    """A part of the settings: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class EventLogSettings(Section):
@@ -139,6 +136,25 @@ class SourceSettings(Section):
     """Whether begin and end of each transaction become events too."""
 
 
+SOURCE_KINDS: dict[str, type[SourceSettings] | type[PollingSettings]] = {
+    "postgres": SourceSettings,
+    "polling": PollingSettings,
+}
+"""Value of `kind` → what a source of that kind has; `postgres` when a source does not say."""
+
+
+def _source_kind(given: Any) -> Any:
+    if isinstance(given, dict):
+        return given.get("kind", "postgres")
+    return getattr(given, "kind", "postgres")
+
+
+AnySource = Annotated[
+    Annotated[SourceSettings, Tag("postgres")] | Annotated[PollingSettings, Tag("polling")],
+    Discriminator(_source_kind),
+]
+
+
 class GroupSettings(Section):
     """A consumer group whose queue is made before its first consumer comes, so it misses nothing.
 
@@ -199,9 +215,24 @@ class Settings(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     event_log: EventLogSettings = EventLogSettings()
     contracts: ContractsSettings = ContractsSettings()
-    sources: dict[Annotated[str, Field(pattern=_NAME)], SourceSettings] = Field(
-        default_factory=dict
-    )
+    sources: dict[Annotated[str, Field(pattern=_NAME)], AnySource] = Field(default_factory=dict)
     delivery: DeliverySettings | None = None
     gateway: GatewaySettings | None = None
     control: ControlSettings | None = None
+
+    def source(self, name: str) -> SourceSettings | PollingSettings:
+        """Return source `name`; raises `ConfigInvalid` when there is none."""
+        found = self.sources.get(name)
+        if found is None:
+            known = ", ".join(sorted(self.sources)) or "none"
+            raise ConfigInvalid(f"cannot find source {name!r}: configured sources are {known}")
+        return found
+
+    def replicated(self, name: str) -> SourceSettings:
+        """Return source `name`; raises `ConfigInvalid` when there is none, or it is polled."""
+        found = self.source(name)
+        if isinstance(found, PollingSettings):
+            raise ConfigInvalid(
+                f"cannot do this with source {name!r}: it is polled, so nothing of ours is in it"
+            )
+        return found

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bridge.model.errors import ConfigInvalid
-from bridge.runtime.settings import Settings
+from bridge.runtime.settings import SOURCE_KINDS, Settings
 
 ENV_PREFIX = "BRIDGE_"
 
@@ -108,25 +108,36 @@ def _parsed(name: str, text: str) -> Any:
 def _explain(path: Path, exc: ValidationError, origins: dict[tuple[str, ...], str]) -> str:
     problems = []
     for error in exc.errors(include_url=False, include_input=False):
-        where = tuple(str(part) for part in error["loc"] if part != "[key]")
+        where, kind = _without_kind(tuple(str(part) for part in error["loc"] if part != "[key]"))
         dotted = ".".join(where)
         origin = origins.get(where)
         said = f" (from {origin})" if origin else ""
         if error["type"] == "extra_forbidden":
-            known = _known_keys(where[:-1])
+            known = _known_keys(where[:-1], kind)
             near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
             problems.append(f"unknown key {dotted!r}{said}; {hint}")
         elif error["type"] == "missing":
             variable = ENV_PREFIX + "__".join(where).upper()
             problems.append(f"{dotted!r} is missing; set it there or in environment {variable}")
+        elif error["type"] == "union_tag_invalid":
+            problems.append(f"'{dotted}.kind' must be one of {', '.join(SOURCE_KINDS)}")
         else:
             problems.append(f"{dotted!r}{said}: {error['msg'].lower()}")
     return f"cannot use config {str(path)!r}: " + "; ".join(problems)
 
 
-def _known_keys(where: tuple[str, ...]) -> list[str]:
+def _without_kind(where: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """Return a place without the kind of source that pydantic puts into it, and that kind."""
+    if where[:1] == ("sources",) and len(where) > 2 and where[2] in SOURCE_KINDS:
+        return (*where[:2], *where[3:]), where[2]
+    return where, "postgres"
+
+
+def _known_keys(where: tuple[str, ...], kind: str) -> list[str]:
     model: type[BaseModel] | None = Settings
+    if where[:1] == ("sources",) and len(where) > 1:
+        model, where = SOURCE_KINDS[kind], where[2:]
     for part in where:
         if model is None:
             return []

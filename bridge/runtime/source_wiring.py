@@ -6,7 +6,6 @@ from adapters.postgres.server import PostgresServer
 from adapters.postgres.setup import PostgresSetup
 from bridge.capture.ports import SourceInspection, SourceSetup
 from bridge.contracts.contract_set import ContractSet
-from bridge.model.errors import ConfigInvalid
 from bridge.runtime.settings import Settings, SourceSettings
 
 
@@ -35,12 +34,8 @@ def source_setup(
 
 
 def source_settings(settings: Settings, name: str) -> SourceSettings:
-    """Return the settings of source `name`; raises `ConfigInvalid` when there is none."""
-    source = settings.sources.get(name)
-    if source is None:
-        known = ", ".join(sorted(settings.sources)) or "none"
-        raise ConfigInvalid(f"cannot find source {name!r}: configured sources are {known}")
-    return source
+    """Return the settings of replicated source `name`; raises `ConfigInvalid` for any other."""
+    return settings.replicated(name)
 
 
 def postgres_capturing(source: SourceSettings, name: str, contracts: ContractSet) -> Capturing:
