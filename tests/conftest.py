@@ -4,6 +4,7 @@ Session scope (one per worker process, started when first asked for):
   postgres    `PrivatePostgres`: `.dsn(dbname, user)`, `.kill()`, `.restart()`; logical WAL; the
               distribution's version
   postgres_18 the same of version 18
+  postgres_of a function: the server of a major version (None: the distribution's)
   any_postgres  parametrised over versions: the distribution's and 18; 14 to 18 under `soak`
   rabbitmq    `PrivateRabbitMQ`: `.url`, `.ctl(...)`, `.kill()`, `.restart()`
   mariadb     `PrivateMariaDB`: `.url(database, user)`, `.kill()`, `.restart()`
@@ -48,7 +49,7 @@ from tests.wire import Wire
 _VHOSTS_PER_CALL = 12
 
 # Tests kill processes, not the machine: what the kernel holds survives without `fsync`.
-_TEST_SETTINGS = {"fsync": "off"}
+_TEST_SETTINGS = {"fsync": "off", "max_prepared_transactions": "10"}
 _MARIADB_SETTINGS = {"innodb-flush-log-at-trx-commit": "2"}
 
 
@@ -92,7 +93,7 @@ def _temporary_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def _postgres_of() -> Iterator[Callable[[int | None], PrivatePostgres]]:
+def postgres_of() -> Iterator[Callable[[int | None], PrivatePostgres]]:
     """Servers by version, each started when first asked for.
 
     Not a parametrised session fixture: pytest would stop one server to start the next each time
@@ -119,20 +120,20 @@ def _postgres_of() -> Iterator[Callable[[int | None], PrivatePostgres]]:
 
 
 @pytest.fixture(scope="session")
-def postgres(_postgres_of: Callable[[int | None], PrivatePostgres]) -> PrivatePostgres:
-    return _postgres_of(None)
+def postgres(postgres_of: Callable[[int | None], PrivatePostgres]) -> PrivatePostgres:
+    return postgres_of(None)
 
 
 @pytest.fixture(scope="session")
-def postgres_18(_postgres_of: Callable[[int | None], PrivatePostgres]) -> PrivatePostgres:
-    return _postgres_of(18)
+def postgres_18(postgres_of: Callable[[int | None], PrivatePostgres]) -> PrivatePostgres:
+    return postgres_of(18)
 
 
 @pytest.fixture(params=_any_version())
 def any_postgres(
-    request: pytest.FixtureRequest, _postgres_of: Callable[[int | None], PrivatePostgres]
+    request: pytest.FixtureRequest, postgres_of: Callable[[int | None], PrivatePostgres]
 ) -> PrivatePostgres:
-    return _postgres_of(request.param)
+    return postgres_of(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -151,26 +152,27 @@ def mariadb() -> Iterator[PrivateMariaDB]:
 
 
 @pytest.fixture(scope="session")
-def _database_names() -> Iterator[str]:
+def database_names() -> Iterator[str]:
     return (f"test_{number}" for number in itertools.count(1))
 
 
 @pytest.fixture
-def database(postgres: PrivatePostgres, _database_names: Iterator[str]) -> Iterator[Database]:
-    with _fresh_database(postgres, next(_database_names)) as database:
+def database(postgres: PrivatePostgres, database_names: Iterator[str]) -> Iterator[Database]:
+    with fresh_database(postgres, next(database_names)) as database:
         yield database
 
 
 @pytest.fixture
 def any_database(
-    any_postgres: PrivatePostgres, _database_names: Iterator[str]
+    any_postgres: PrivatePostgres, database_names: Iterator[str]
 ) -> Iterator[Database]:
-    with _fresh_database(any_postgres, next(_database_names)) as database:
+    with fresh_database(any_postgres, next(database_names)) as database:
         yield database
 
 
 @contextlib.contextmanager
-def _fresh_database(server: PrivatePostgres, name: str) -> Iterator[Database]:
+def fresh_database(server: PrivatePostgres, name: str) -> Iterator[Database]:
+    """Create a database on a running or dead server; drop it and its slots afterwards."""
     if not server.is_running:
         server.restart()
     with psycopg.connect(server.dsn(), autocommit=True) as admin:

@@ -17,6 +17,7 @@ from bridge.capture.cursor import CaptureCursor, parse_cursor
 from bridge.capture.ports import CaptureLog, ChangeSource, TableMapper
 from bridge.capture.service import CaptureService
 from bridge.capture.stage_files import StageFolder
+from bridge.capture.staging import StageStore
 from bridge.contracts.contract_fit import ContractFit
 from bridge.model.change import UNSENT, Relation, Row, RowChange
 from bridge.model.event import Breach, ChangeOrigin, Event
@@ -135,13 +136,19 @@ class Running:
 
 
 def make_source(
-    dsn: str, slot: str, *tables: str, stages: str | Path | None = None, **options: Any
+    dsn: str,
+    slot: str,
+    *tables: str,
+    stages: str | Path | StageStore | None = None,
+    **options: Any,
 ) -> PostgresSource:
     """Return a source whose slot and publication are called `slot`.
 
-    Large transactions are streamed only with a folder for their `stages`.
+    Large transactions are streamed only with `stages` or a folder for them.
     """
-    form = StreamForm(stages=StageFolder(Path(stages)) if stages else None)
+    if isinstance(stages, str | Path):
+        stages = StageFolder(Path(stages))
+    form = StreamForm(stages=stages)
     return PostgresSource(dsn, slot=slot, publication=slot, tables=tables, form=form, **options)
 
 
