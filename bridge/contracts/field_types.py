@@ -142,6 +142,13 @@ def _structure_problems(name: str, tree: dict[str, Any], depth: int) -> Iterator
     elif "items" in tree:
         for problem in type_problems(tree["items"], depth + 1):
             yield f"items: {problem}"
+        items = tree["items"]
+        item = items.get("type") if isinstance(items, dict) else items
+        if name == "array" and item in ("json", "array"):
+            yield (
+                f"items: lists of type {item!r} cannot be told from further dimensions; use "
+                "'string' (an array type has as many dimensions as a value needs)"
+            )
     if ("fields" in tree) != (name == "object"):
         yield f"'fields' {'is missing' if name == 'object' else f'is not for type {name!r}'}"
     elif "fields" in tree:

@@ -57,8 +57,15 @@ def _value_end(text: str, at: int, end: int) -> int:
     return end
 
 
-def items(text: str) -> list[str]:
-    """Return the elements of a list of plain texts; raises `ValueError` for any other text."""
-    if text[:2] != '["' or text[-2:] != '"]':
+def elements(text: str) -> list[str]:
+    """Return the elements of the list `text` as JSON texts; raises `ValueError` as `members`."""
+    if text[:1] != "[" or text[-1:] != "]":
         raise ValueError
-    return text[2:-2].split('","')
+    found: list[str] = []
+    at, end = 1, len(text) - 1
+    while at < end:
+        start = at
+        at = _value_end(text, start, end)
+        found.append(text[start:at])
+        at += 1  # The comma.
+    return found

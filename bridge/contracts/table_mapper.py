@@ -7,6 +7,7 @@ change and origin give the same bytes.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 import orjson
@@ -83,14 +84,13 @@ class TableMapper:
                 data["before"] = self._convert_row(before_row)
             if self._key_names and kind is not _TRUNCATED:
                 data["key"] = self._key_of(data["after" if after_row is not None else "before"])
-            reason = self._schema.reason(data)
-        except UNCONVERTIBLE:  # A text that is not UTF-8 is bytes, which have no place in JSON.
-            return self.map_carefully(change, origin)
-        if self._exact_cells:
-            self._splice(change, data)
-        if reason is not None:
-            return self._breach(change, origin, data, reason)
-        return self._event(change, origin, data)
+            if self._schema.is_valid(data):
+                if self._exact_cells:
+                    self._splice(change, data)
+                return self._event(change, origin, data)
+        except UNCONVERTIBLE:  # Bytes too: a text that is not UTF-8 has no place in JSON.
+            pass
+        return self.map_carefully(change, origin)
 
     def map_carefully(
         self, change: RowChange, origin: ChangeOrigin, known: Mapping[str, bytes] = _NOTHING_KNOWN
@@ -103,13 +103,16 @@ class TableMapper:
             reason = self._schema.reason(reading.data)
             reading.splice(reading.data)
             if reason is None:
-                return self._event(change, origin, reading.data)
+                try:
+                    return self._event(change, origin, reading.data)
+                except TypeError:  # A lone surrogate: valid as JSON Schema, not as JSON.
+                    reason = "/: a text is not valid UTF-8"
             return self._breach(change, origin, reading.data, _told(reading.remarks, reason))
         kept = self._kept(reading)
         if kept is not None:
             undecoded = tuple(entry["path"] for entry in reading.undecoded)
-            event = self._event(change, origin, kept)
-            return event._replace(undecoded=undecoded) if type(event) is Event else event
+            with suppress(TypeError):  # As above.
+                return self._event(change, origin, kept)._replace(undecoded=undecoded)
         reading.splice(reading.data)
         more = f"; {len(reading.problems) - 1} more" if len(reading.problems) > 1 else ""
         return self._breach(change, origin, reading.data, f"{reading.problems[0]}{more}")
@@ -128,15 +131,11 @@ class TableMapper:
         reading.splice(data)
         return data
 
-    def _event(self, change: RowChange, origin: ChangeOrigin, data: Fields) -> Event | Breach:
-        """Put `data` into its envelope."""
+    def _event(self, change: RowChange, origin: ChangeOrigin, data: Fields) -> Event:
+        """Put `data` into its envelope; raises `TypeError` for what JSON cannot hold."""
         key = None if data["key"] is None else orjson.dumps(data["key"]).decode()
         image = change.before_image
         frame = (self._frames if image is _NO_IMAGE else self._image_frames[image])[change.kind]
-        try:
-            payload = self._payload(frame, origin, key, data)
-        except TypeError:  # A lone surrogate: valid as JSON Schema, not as JSON.
-            return self._breach(change, origin, data, "/: a text is not valid UTF-8")
         return Event(
             origin.event_id,
             frame.type,
@@ -144,7 +143,7 @@ class TableMapper:
             self.version,
             frame.routing_key,
             key,
-            payload,
+            self._payload(frame, origin, key, data),
         )
 
     def _splice(self, change: RowChange, data: Fields) -> None:
@@ -165,7 +164,7 @@ class TableMapper:
         try:
             key = None if data["key"] is None else orjson.dumps(data["key"]).decode()
             payload = self._payload(frame, origin, key, data)
-        except TypeError:  # Not UTF-8, or a number beyond 64 bits: JSON keeps the text of it.
+        except TypeError:  # A lone surrogate, or a number beyond 64 bits: kept as a text.
             readable = plain(data)
             key = None if readable["key"] is None else orjson.dumps(readable["key"]).decode()
             payload = self._payload(frame, origin, key, readable)

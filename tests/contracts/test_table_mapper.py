@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from bridge.contracts import TableMapper
+from bridge.contracts.table_mapper import Mapped
 from bridge.model.change import UNSENT, BeforeImage, ChangeKind, Row, RowChange
 from bridge.model.errors import ConfigInvalid
 from bridge.model.event import Breach, Event
@@ -25,12 +26,12 @@ def data_of(event: Event | Breach) -> dict[str, Any]:
     return data
 
 
-def event_of(mapped: Event | Breach) -> Event:
+def event_of(mapped: Mapped) -> Event:
     assert isinstance(mapped, Event), mapped
     return mapped
 
 
-def breach_of(mapped: Event | Breach) -> Breach:
+def breach_of(mapped: Mapped) -> Breach:
     assert isinstance(mapped, Breach), mapped
     return mapped
 
