@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class Legacy:
         engine = create_engine(url, poolclass=NullPool)
         if self.system == "mariadb":
             event.listen(engine, "connect", _in_utc)
+        if self.system == "sqlite":
+            event.listen(engine, "connect", _without_flush)
         return engine
 
     def table(self, name: str) -> str:
@@ -89,6 +92,10 @@ class Legacy:
 def _in_utc(connection: Any, record: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("set session time_zone = '+00:00'")
+
+
+def _without_flush(connection: Any, record: Any) -> None:
+    connection.execute("pragma synchronous = off").close()
 
 
 def make_service(
@@ -146,22 +153,44 @@ def events(log: CaptureLog) -> list[dict[str, Any]]:
     return [json.loads(entry.payload) for entry in log.read(0, log.head().size)]
 
 
-def state(log: CaptureLog, table: str, *key: str) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Replay the log into rows by key; every event must follow from those before it."""
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for one in events(log):
-        if one["table"] != table:
-            continue
+class Replay:
+    """The rows that the log's events make, read as far as the log has come.
+
+    Every event must follow from those before it: nothing is created twice, updated or deleted
+    before it was there, or reported twice in the same state.
+    """
+
+    def __init__(self, log: CaptureLog, key: str = "id") -> None:
+        self._log = log
+        self._key = key
+        self._next = 0
+        self._rows: dict[str, dict[str, dict[str, Any]]] = {}
+        self.kinds: Counter[str] = Counter()
+
+    def rows(self, table: str) -> dict[str, dict[str, Any]]:
+        """Return the table's rows by key, as of now."""
+        while entries := self._log.read(self._next, 1_000):
+            self._next += len(entries)
+            for entry in entries:
+                self._apply(json.loads(entry.payload))
+        return self._rows.get(table, {})
+
+    def column(self, table: str, name: str) -> dict[int, Any]:
+        """Return one column of the table by key."""
+        return {int(key): row[name] for key, row in self.rows(table).items()}
+
+    def _apply(self, one: dict[str, Any]) -> None:
+        rows = self._rows.setdefault(one["table"], {})
+        self.kinds[one["kind"]] += 1
         row = one["after"] or one["before"]
-        name = tuple(row[column] for column in key)
-        known = name in rows
+        key = row[self._key]
+        known = key in rows
         assert known is (one["kind"] in ("updated", "deleted")), (one, known)
         if one["kind"] == "deleted":
-            del rows[name]
+            del rows[key]
         else:
-            assert rows.get(name) != row, f"the same state twice: {one}"
-            rows[name] = row
-    return rows
+            assert rows.get(key) != row, f"the same state twice: {one}"
+            rows[key] = row
 
 
 def await_state(
@@ -174,13 +203,37 @@ def await_state(
     timeout_s: float = 20,
 ) -> None:
     """Wait until the log's rows by `id` have these values of `column`."""
+    replay = Replay(log)
 
     def same() -> bool:
         assert running.failure is None, running.failure
-        found = {int(key[0]): row[column] for key, row in state(log, table, "id").items()}
-        return found == expected
+        return replay.column(table, column) == expected
 
     wait_until(same, timeout_s, f"the log to have the {len(expected)} rows of {table}")
+
+
+def await_tables(running: Running, log: CaptureLog, legacy: Legacy, timeout_s: float) -> Replay:
+    """Wait until the log has exactly what is in the workload's tables, then stop."""
+    replay = Replay(log)
+    for name in ("orders", "items", "outbox"):
+        expected = dict(legacy.rows(name, "id", "note"))
+        table = legacy.table(name)
+
+        def same(table: str = table, expected: dict[Any, Any] = expected) -> bool:
+            assert running.failure is None, running.failure
+            return replay.column(table, "note") == expected
+
+        try:
+            wait_until(same, timeout_s)
+        except AssertionError:
+            found = replay.column(table, "note")
+            missed = {key for key in expected if found.get(key) != expected[key]}
+            more = set(found) - set(expected)
+            raise AssertionError(
+                f"{table}: {len(missed)} of {len(expected)} missed ({sorted(missed)[:5]}), "
+                f"{len(more)} too many ({sorted(more)[:5]})"
+            ) from None
+    return replay
 
 
 def joined(threads: Sequence[threading.Thread]) -> None:
