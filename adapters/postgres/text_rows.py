@@ -64,7 +64,7 @@ def read_target(connection: psycopg.Connection, relation: Relation) -> str | Non
 
 
 def row_estimate(connection: psycopg.Connection, relation: Relation) -> int:
-    """Return about how many rows the table has, as the planner believes; 0 when it knows nothing."""
+    """Return about how many rows the table has, as the planner believes; 0 if unknown."""
     row = connection.execute(_ESTIMATE, (relation.oid, relation.oid)).fetchone()
     return 0 if row is None or row[0] is None else int(row[0])
 

@@ -212,6 +212,9 @@ class TableReading:
         self._window.forget(look.visibility)
         if self._unknown is None:
             self._unknown = look.open_xids
+            self._observer.note(
+                "reading_begins", source=self._source_name, open=len(look.open_xids)
+            )
         self._unknown = look.visibility.missing(self._unknown)
         now = time.monotonic()
         self._look_at = now + _HOLD_INTERVAL_S

@@ -26,6 +26,12 @@ READINGS_MAX: Final = 1_000
 """How many readings may wait: they stand in the cursor, which is rewritten with each commit."""
 
 
+_NOTHING_TO_STOP: Final = (
+    "nothing that was asked for is being read; the first reading of a table can be paused, not "
+    "stopped"
+)
+
+
 class Job(NamedTuple):
     """One table to read, as a whole or in part."""
 
@@ -163,11 +169,7 @@ class Steering:
             return replace(mark, paused=False), None
         if request.action is RequestAction.STOP:
             if not mark.queue:
-                return (
-                    mark,
-                    "nothing that was asked for is being read; the first reading of a "
-                    "table can be paused, not stopped",
-                )
+                return mark, _NOTHING_TO_STOP
             begun = mark.table is not None and mark.table.table in mark.done
             return replace(mark, queue=(), table=None if begun else mark.table), None
         return self._queued(mark, request)

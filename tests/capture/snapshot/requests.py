@@ -1,0 +1,61 @@
+"""Requests in memory: the twin of the file that a deployment has."""
+
+import itertools
+from collections.abc import Sequence
+
+from bridge.capture.snapshot.ports import RequestAction, SnapshotRequest
+from bridge.capture.snapshot.window import Key
+
+
+class MemoryRequests:
+    """Implements `SnapshotRequests` and `RequestDesk`."""
+
+    def __init__(self) -> None:
+        self._requests: dict[str, SnapshotRequest] = {}
+        self._keys: dict[str, list[Key]] = {}
+        self.states: dict[str, str] = {}
+        self._numbers = itertools.count(1)
+
+    def ask(
+        self,
+        action: RequestAction,
+        *,
+        tables: Sequence[str] = (),
+        where: str | None = None,
+        keys: Sequence[Key] | None = None,
+        actor: str = "ana",
+        reason: str = "test",
+    ) -> str:
+        """Make a request; return its id."""
+        request_id = f"r{next(self._numbers)}"
+        self._keys[request_id] = list(keys or ())
+        self._requests[request_id] = SnapshotRequest(
+            request_id=request_id,
+            action=action,
+            tables=tuple(tables),
+            where=where,
+            key_count=None if keys is None else len(keys),
+            actor=actor,
+            reason=reason,
+        )
+        self.states[request_id] = "waiting"
+        return request_id
+
+    def waiting(self) -> list[SnapshotRequest]:
+        return [
+            request
+            for request_id, request in list(self._requests.items())
+            if self.states[request_id] == "waiting"
+        ]
+
+    def find(self, request_id: str) -> SnapshotRequest | None:
+        return self._requests.get(request_id)
+
+    def keys(self, request_id: str, offset: int, count_max: int) -> list[Key]:
+        return self._keys[request_id][offset : offset + count_max]
+
+    def settle(self, request_id: str, state: str) -> None:
+        self.states[request_id] = state
+
+    def state(self, request_id: str) -> str:
+        return self.states[request_id]
