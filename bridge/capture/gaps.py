@@ -4,7 +4,8 @@
    stops the reader. Nothing is read from the source until the gap is accepted.
 2. `accept`: an operator (or the setting `on_gap: resnapshot`) accepts it; that is an entry too.
 3. `close`: with a slot that begins behind the gap, one commit holds the second entry with the exact
-   range and the cursor there; every table is marked to be read again.
+   range and the cursor there; every table with a key is marked to be read again. What was deleted
+   in the gap is not found that way: a comparison finds it.
 
 A crash between any two of these repeats nothing: each moves the cursor that it was decided by.
 """
@@ -12,12 +13,13 @@ A crash between any two of these repeats nothing: each moves the cursor that it 
 import json
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
 from bridge.capture.appender import Appender
-from bridge.capture.cursor import CaptureCursor, GapMark, SlotMark, SnapshotMark
+from bridge.capture.cursor import CaptureCursor, GapMark, SlotMark
 from bridge.capture.mapping import rfc3339
 from bridge.capture.own_events import Envelope, OwnEvents
 from bridge.capture.ports import CaptureLog, Preparation
@@ -147,17 +149,21 @@ class Gaps:
                 ),
             )
             return False
+        # Rows that cannot be told apart would be in the log twice.
+        keyless = {table.relation.name for table in prepared.tables if not table.key}
+        left_out = tuple(name for name in cursor.snapshot.done if name in keyless)
         facts = {
             **_range(cursor, prepared.start_lsn),
             "cause": cursor.gap.cause,
             "outcome": "closed",
+            "not_read_again": left_out,
         }
         slot = SlotMark(consistent_lsn=prepared.start_lsn, epoch=_epoch(cursor) + 1)
         moved = cursor.moved(
             timeline=prepared.timeline,
             end_lsn=prepared.start_lsn,
             part=None,
-            snapshot=SnapshotMark(next_ordinal=cursor.snapshot.next_ordinal),
+            snapshot=replace(cursor.snapshot, done=left_out, table=None),
             slot=slot,
             gap=None,
         )
