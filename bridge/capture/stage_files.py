@@ -37,7 +37,7 @@ class StageFolder:
     ) -> None:
         self._folder = folder
         self._bytes_max = bytes_max
-        self._free_bytes_min = free_bytes_min
+        self.free_bytes_min = free_bytes_min
         self._size = 0
         self._unchecked = _FREE_CHECK_BYTES  # The first write looks.
 
@@ -84,10 +84,10 @@ class StageFolder:
     def _check_free(self, path: Path) -> None:
         disk = os.statvfs(self._folder)
         free = disk.f_bavail * disk.f_frsize
-        if free < self._free_bytes_min:
+        if free < self.free_bytes_min:
             raise StorageUnavailable(
                 f"cannot stage an open transaction in {path}: {free} bytes are free on that disk, "
-                f"{self._free_bytes_min} are left to the event log; free some, or set the "
+                f"{self.free_bytes_min} are left to the event log; free some, or set the "
                 "source's `streaming: false`"
             )
 
