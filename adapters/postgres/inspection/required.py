@@ -142,10 +142,11 @@ def _identity_problems(table: CatalogTable, no_identity: NoIdentity) -> Iterator
     if table.publishable is Publishable.NOTHING:
         yield _problem(
             "replica-identity",
-            f"partitioned table {table.name!r} has REPLICA IDENTITY FULL, its partitions have not: "
-            "what they send of the old row would pass for a full row with nulls",
+            f"partitioned table {table.name!r} has REPLICA IDENTITY FULL, which partitions do not "
+            "inherit: the key that a new one sends would pass for a full row with nulls",
             table=table.name,
-            fix="take the key as identity, or give FULL to every partition, also to each new one",
+            fix="take the parent's key as identity; for full old rows, give its partitions FULL "
+            "and contracts of their own",
             sql=f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT;",
         )
     elif table.publishable is Publishable.INSERTS and no_identity == "refuse":

@@ -65,7 +65,7 @@ def _identity(table: CatalogTable) -> Finding:
             table,
             "replica-identity",
             "replica identity is FULL: events have the whole old row",
-            FULL_COST + _later_partitions(table),
+            FULL_COST,
         )
     which = "the primary key" if table.shape.relation.identity == "d" else "a unique index"
     return Finding(
@@ -92,12 +92,6 @@ def _why_unusable(table: CatalogTable) -> str:
     if identity == "i":
         return "its index was dropped"
     return "its primary key is deferrable" if table.primary_deferrable else "no primary key"
-
-
-def _later_partitions(table: CatalogTable) -> str:
-    if table.kind != "p":
-        return ""
-    return "; partitions that are added later do not inherit it: capture stops at its next start"
 
 
 def _keys(table: CatalogTable) -> Iterator[Finding]:

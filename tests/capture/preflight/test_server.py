@@ -10,7 +10,9 @@ import pytest
 from bridge.capture.findings import Finding, Level, worst
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.errors import SourceUnavailable
+from bridge.storage.memory_event_log import MemoryEventLog
 from tests.capture.preflight.looking import checks, found, inspect, set_up
+from tests.capture.running import make_source, start
 from tests.conftest import Database
 from tests.waiting import wait_until
 
@@ -135,6 +137,44 @@ def test_who_keeps_the_slot_from_being_created_is_named(any_database: Database) 
         ) in str(caught.value)
         assert "create table" not in str(caught.value)
     set_up(any_database.dsn, any_database.name, "t")  # It goes on where it was.
+
+
+def test_capture_tries_again_until_the_slot_can_be_created(
+    database: Database, log: MemoryEventLog, tmp_path: Path
+) -> None:
+    with psycopg.connect(database.dsn, autocommit=True) as sql:
+        sql.execute("create table t (id int primary key)")
+    source = make_source(database.dsn, database.name, "public.t", lock_timeout_ms=LOCK_TIMEOUT_MS)
+    with writing(database.dsn, "night job"):
+        running = start(source, log, tmp_path, "public.t")
+        for attempt in (1, 2):
+            note = running.observer.await_note("capture_interrupted", 20, attempt=attempt)
+            assert "(application 'night job', user 'postgres'" in str(note["error"])
+            assert str(note["error"]).endswith("it is tried again")
+    running.observer.await_note("streaming", 20)
+    running.end()
+
+
+def test_changes_that_come_from_another_database_are_told(
+    database: Database, sql: psycopg.Connection
+) -> None:
+    sql.execute(
+        "create subscription feed connection 'dbname=nowhere' publication p"
+        " with (connect = false, slot_name = none)"
+    )
+    try:
+        finding = found(inspect(database.dsn, database.name), "origin")
+    finally:
+        sql.execute("drop subscription feed")
+    assert finding.what == "the database subscribes to others (feed)"
+
+
+def test_a_role_with_few_connections(any_database: Database, nobody: str) -> None:
+    with psycopg.connect(any_database.dsn, autocommit=True) as sql:
+        sql.execute(f"alter role nobody_{any_database.name} connection limit 3".encode())
+    assert "may have 3 connections" in found(
+        inspect(nobody, any_database.name), "role-connections"
+    ).what  # fmt: skip
 
 
 def test_a_prepared_transaction_is_named(server_folder: Path) -> None:
