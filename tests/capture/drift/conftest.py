@@ -13,6 +13,12 @@ from tests.conftest import Database
 
 
 @pytest.fixture
+def database(any_database: Database) -> Database:
+    """The tests of this folder run on every server that is tested."""
+    return any_database
+
+
+@pytest.fixture
 def contracts(tmp_path: Path) -> Path:
     folder = tmp_path / "contracts"
     write_contract(folder, {"id": "integer", "name": "string"})

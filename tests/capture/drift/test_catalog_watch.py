@@ -14,12 +14,19 @@ from bridge.capture.own_events import OwnEvents
 from bridge.capture.shelf import Shelf
 from bridge.capture.watches import Sighting
 from bridge.contracts.contract_set import ContractSet
+from bridge.demo.servers import PrivatePostgres
 from bridge.model.entry import EntryKind
 from bridge.model.errors import SourceUnavailable
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.capture.drift.shop import data_of, entries_of, start_shop, told, write_contract
-from tests.capture.running import SOURCE, await_streaming, cursor_of, make_source
-from tests.conftest import Database
+from tests.capture.running import (
+    SOURCE,
+    await_position,
+    await_streaming,
+    cursor_of,
+    make_source,
+)
+from tests.conftest import Database, fresh_database
 from tests.waiting import RecordingObserver, wait_until
 
 INTERVAL_S = 0.1
@@ -237,3 +244,44 @@ def test_told_once_over_restarts(desk: Desk, log: MemoryEventLog) -> None:
 
 def watched(log: MemoryEventLog) -> dict[str, str]:
     return dict(cursor_of(log).watches)
+
+
+def test_a_publication_dropped_while_it_is_read(
+    postgres_18: PrivatePostgres,
+    database_names: Iterator[str],
+    log: MemoryEventLog,
+    tmp_path: Path,
+) -> None:
+    """PostgreSQL 18 passes over it without an error: only the catalog tells that rows are lost."""
+    with (
+        fresh_database(postgres_18, next(database_names)) as database,
+        psycopg.connect(database.dsn, autocommit=True) as sql,
+    ):
+        desk = Desk(database, sql, log, tmp_path)
+        (tmp_path / "spool").mkdir()
+        observer = RecordingObserver()
+        running = start_shop(
+            database, log, tmp_path / "spool", desk.contracts, watches=[desk.watch(observer)]
+        )
+        try:
+            await_streaming(running, log, "public.t")
+            wait_until(lambda: "catalog" in watched(log), 20, "a first look")
+            sql.execute(f"drop publication {database.name}")
+            sql.execute("insert into t values (1, 'calm')")
+            wait_until(lambda: gaps(log), 20, "the loss to be told")
+            sql.execute(f"create publication {database.name} for table t")
+            sql.execute("insert into t values (2, 'cross')")
+            wait_until(lambda: len(gaps(log)) == 2, 20, "the end of the loss to be told")
+            await_position(running, sql, log)
+        finally:
+            running.stop.set()
+        running.end()
+    assert [gap["outcome"] for gap in gaps(log)] == ["lost", "found"]
+    assert gaps(log)[0]["from_lsn"]
+    rows = [data_of(entry).get("after") for entry in entries_of(log) if b"after" in entry.payload]
+    assert rows == [{"id": 2, "name": "cross"}]
+    observer.await_note("tables_not_published", source=SOURCE)
+
+
+def gaps(log: MemoryEventLog) -> list[dict[str, Any]]:
+    return [told(entry) for entry in entries_of(log) if entry.kind is EntryKind.GAP]
