@@ -43,10 +43,11 @@ class KeysetRun:
         bench, table = self._bench, self._table
         position = bench.ledger.position(table)
         run = position.run or RunMark(moment=bench.source.moment(table, bench.ledger.settled))
+        overlap_s = bench.source.overlap_s(table, run.moment)
         page = bench.source.page(table, position.lower, run.after, bench.rows_max)
         scan = bench.memory.scan(table.name).number
+        self._under.note_window(bench, overlap_s, run.moment.exact)
         found = self._under.compare(bench, page.rows, scan, first_reading=not position.read)
-        overlap_s = bench.source.overlap_s(table, run.moment)
         self._under.note_lateness(bench, found, position, overlap_s, run.moment.exact)
         moved = self._moved(position, run, page, overlap_s)
         tidy = page.last and bool(page.rows) and self._under.is_untidy()

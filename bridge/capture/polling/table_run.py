@@ -58,6 +58,7 @@ class TableUnderPoll:
     table: PolledTable
     lock: threading.Lock = field(default_factory=threading.Lock)
     lateness_s_max: float = 0.0
+    window_told: bool = False
     tidied_at: float | None = None
     """When outbox rows were forgotten last, by the monotonic clock."""
 
@@ -74,6 +75,15 @@ class TableUnderPoll:
         keys = [row_key(self.table, row.cells) for row in rows]
         known = bench.memory.known(self.table.name, keys)
         return compare(self.table, rows, keys, known, scan=scan, first_reading=first_reading)
+
+    def note_window(self, bench: PollBench, overlap_s: float, exact: bool) -> None:
+        """Say once that the database does not show its open transactions."""
+        if exact or self.window_told:
+            return
+        self.window_told = True
+        bench.observer.note(
+            "poll_window", source=bench.source_name, table=self.table.name, overlap_s=overlap_s
+        )
 
     def note_lateness(
         self, bench: PollBench, found: Found, position: TablePosition, overlap_s: float, exact: bool
