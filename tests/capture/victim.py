@@ -137,8 +137,8 @@ def options(publish_prefixes: tuple[str, ...]) -> dict[str, Any]:
     """Return the service's options for a run of the random workload."""
     rules = MessageRules(publish_prefixes=publish_prefixes)
     return {
-        "batch_changes_max": BATCH_CHANGES_MAX,
-        "snapshot_rows_max": SNAPSHOT_ROWS_MAX,
+        "batch_changes_max": 4 * BATCH_CHANGES_MAX,
+        "snapshot_rows_max": 2 * SNAPSHOT_ROWS_MAX,
         "mapping": MappingOptions(messages=rules),
     }
 

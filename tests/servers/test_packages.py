@@ -108,3 +108,23 @@ def test_an_ordinary_user_without_sudo_is_told_the_command(
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(PackagesMissing, match=r"run once as root: apt-get install .*postgresql"):
         packages.ensure()
+
+
+def test_all_versions_are_fetched_on_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fetched: list[int] = []
+    monkeypatch.setattr(packages, "fetch", fetched.append)
+    monkeypatch.setattr("sys.argv", ["packages"])
+    assert packages.main() == 0
+    assert fetched == []
+    monkeypatch.setattr("sys.argv", ["packages", "--all-versions"])
+    assert packages.main() == 0
+    assert fetched == [14, 15, 16, 17, 18]
+
+    def refuse(version: int) -> None:
+        raise ServerNotStarted(f"no {version}")
+
+    monkeypatch.setattr(packages, "fetch", refuse)
+    assert packages.main() == 69
+    assert capsys.readouterr().err == "no 14\n"

@@ -12,7 +12,8 @@ from tests.capture.random.tables import TABLES, Table, literal
 SESSIONS = 4
 # Keys of one session; another session's are touched now and then, for locks and conflicts.
 _RANGE = 1_000_000
-_BIG_ROWS = (300, 2_000, 7_000)
+# Above 64 kB a transaction is streamed or spilled; above 5,000 changes it is appended in parts.
+_BIG_ROWS = (300, 300, 300, 300, 2_000, 6_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
