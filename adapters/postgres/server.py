@@ -8,6 +8,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adapters.postgres.refusal import read_refusal
+from adapters.postgres.sqlstates import meaning
 from bridge.model.errors import BridgeError, ConfigInvalid, SourceUnavailable, SourceUnfit
 
 # A role, a database or the server may set any of these; each would change the text of replicated
@@ -36,10 +37,6 @@ _TCP_DEFAULTS: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": "30000",
 }
-
-# SQLSTATE classes and codes that need a person; everything else is worth another try.
-_UNFIT_CLASSES: Final = frozenset({"0A", "28", "3D", "3F", "42"})
-_UNFIT_STATES: Final = frozenset({"53400", "55000"})
 
 
 class PostgresServer:
@@ -92,10 +89,7 @@ class PostgresServer:
             yield
         except psycopg.Error as exc:
             refusal = read_refusal(exc, self._conninfo)
-            translated = self.translate(exc, doing, state=refusal.state)
-            if isinstance(translated, SourceUnfit) and refusal.advice:
-                translated = SourceUnfit(f"{translated}; {refusal.advice}")
-            raise translated from exc
+            raise self.translate(exc, doing, state=refusal.state, advice=refusal.advice) from exc
 
     @contextmanager
     def errors(self, doing: str) -> Iterator[None]:
@@ -106,20 +100,29 @@ class PostgresServer:
             raise self.translate(exc, doing) from exc
 
     def translate(
-        self, error: psycopg.Error, doing: str, *, state: str | None = None
+        self,
+        error: psycopg.Error,
+        doing: str,
+        *,
+        state: str | None = None,
+        advice: str = "",
+        starting: bool = False,
     ) -> BridgeError:
         """Return what `error` means for us; its message holds no value of a row.
 
-        `state` is its SQLSTATE where the driver does not know it.
+        `state` is its SQLSTATE where the driver does not know it, `advice` the next step where
+        more is known than the table of states says; `starting`: it was said to the start of the
+        stream.
         """
         state = state or error.sqlstate or ""
         what = f"cannot {doing} source database at {self.place}"
         # Class 22 ("data exception") quotes the offending value.
         why = "bad data" if state.startswith("22") else _first_line(error)
         suffix = f" (SQLSTATE {state})" if state else ""
-        if state[:2] in _UNFIT_CLASSES or state in _UNFIT_STATES:
-            return SourceUnfit(f"{what}: {why}{suffix}")
-        return SourceUnavailable(f"{what}: {why}{suffix}")
+        means = meaning(state, starting=starting)
+        next_step = advice or means.advice
+        text = f"{what}: {why}{suffix}" + (f"; {next_step}" if next_step else "")
+        return SourceUnavailable(text) if means.retry else SourceUnfit(text)
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -93,7 +93,7 @@ class PostgresSource:
             ) from exc
         except psycopg.Error as exc:
             connection.close()
-            raise self._server.translate(exc, "start replication from") from exc
+            raise self._server.translate(exc, "start replication from", starting=True) from exc
         except BaseException:
             connection.close()
             raise
