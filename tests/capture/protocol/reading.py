@@ -47,15 +47,20 @@ def open_stream(
 ) -> PostgresChangeStream:
     """Open a stream of our own; the caller closes it."""
     server = PostgresServer(dsn, application_name="test")
-    return PostgresChangeStream(
-        server,
-        server.connect_replication(),
-        slot=slot,
-        publications=(publication,),
-        start_lsn=start_lsn,
-        form=form,
-        **options,
-    )
+    connection = server.connect_replication()
+    try:
+        return PostgresChangeStream(
+            server,
+            connection,
+            slot=slot,
+            publications=(publication,),
+            start_lsn=start_lsn,
+            form=form,
+            **options,
+        )
+    except BaseException:
+        connection.close()
+        raise
 
 
 @contextmanager
@@ -111,7 +116,11 @@ def read(
 
 
 def joined(parts: list[TransactionPart]) -> list[Whole]:
-    """Return the transactions of `parts`, having checked how they were parted."""
+    """Return the transactions of `parts` that have a change, having checked how they were parted.
+
+    One of which everything was taken back comes without changes if it was streamed, and not at
+    all in the ordinary form (from 15).
+    """
     wholes = []
     changes: list[Change] = []
     for part in parts:
@@ -124,9 +133,8 @@ def joined(parts: list[TransactionPart]) -> list[Whole]:
             assert part.change_count == len(changes)
             # A message outside of transactions has the time of its sending.
             time = part.commit_time if part.xid else EPOCH
-            wholes.append(
-                Whole(part.xid, part.commit_lsn, part.end_lsn, time, part.origin, changes)
-            )
+            whole = Whole(part.xid, part.commit_lsn, part.end_lsn, time, part.origin, changes)
+            wholes += [whole] if changes else []
             changes = []
     assert not changes, "the last part is final"
     return wholes

@@ -17,6 +17,7 @@ from bridge.model.change import (
     RowChange,
     Truncation,
 )
+from bridge.model.errors import SourceUnfit
 from tests.capture.protocol.reading import CountingStages, Whole, joined, read, wal_end
 from tests.conftest import Database
 
@@ -24,6 +25,9 @@ from tests.conftest import Database
 @pytest.fixture(params=["ordinary", "streamed"])
 def form(request: pytest.FixtureRequest, tmp_path: Path) -> StreamForm:
     return StreamForm(stages=CountingStages(tmp_path) if request.param == "streamed" else None)
+
+
+MESSAGE = "select pg_logical_emit_message(true, 'app', 'x')"
 
 
 class Source:
@@ -48,14 +52,14 @@ class Source:
             for statement in statements:
                 self._run(statement)
 
-    def read(self, form: StreamForm) -> list[Whole]:
+    def read(self, form: StreamForm, *, streams: bool = True) -> list[Whole]:
         """Return all transactions, without the rows that only fill."""
         end = wal_end(self.sql)
         self._run("create table if not exists elsewhere (n int)")
         self._run("insert into elsewhere values (1)")
         wholes = joined(read(self._dsn, self._name, self._name, end, form))
         if isinstance(form.stages, CountingStages):
-            assert form.stages.created, "nothing was streamed"
+            assert (form.stages.created > 0) == streams, "what was streamed"
         return [whole._replace(changes=_interesting(whole)) for whole in wholes]
 
     def _run(self, statement: str) -> None:
@@ -163,18 +167,38 @@ def test_a_message_outside_is_not_sent_again_behind_its_end(
     assert [whole.end_lsn for whole in joined(again)] == [whole.end_lsn for whole in wholes[1:]]
 
 
-def test_the_origin_of_a_transaction(source: Source, form: StreamForm) -> None:
+@pytest.mark.parametrize("begin", ["insert into t values (0)", "truncate t", MESSAGE])
+def test_the_origin_of_a_transaction(
+    source: Source, any_database: Database, form: StreamForm, begin: str
+) -> None:
     source.sql.execute("create table t (id int primary key)")
     source.publish("table t")
-    source.sql.execute(
-        "select pg_replication_origin_create('berlin')"
-        " where not exists (select from pg_replication_origin where roname = 'berlin')"
-    )
-    source.sql.execute("select pg_replication_origin_session_setup('berlin')")
-    source.write("insert into t values (1)")
-    source.sql.execute("select pg_replication_origin_session_reset()")
-    source.write("insert into t values (2)")
-    assert [whole.origin for whole in source.read(form)] == ["berlin", None]
+    name = (any_database.name,)
+    source.sql.execute("select pg_replication_origin_create(%s)", name)
+    try:
+        source.sql.execute("select pg_replication_origin_session_setup(%s)", name)
+        with source.sql.transaction():
+            source.sql.execute(begin.encode())
+            source.write("insert into t values (1)")
+        source.sql.execute("select pg_replication_origin_session_reset()")
+        source.write("insert into t values (2)")
+        # A streamed transaction would tell it only if it began with a row.
+        wholes = source.read(form, streams=False)
+        assert [whole.origin for whole in wholes] == [any_database.name, None]
+        if source.sql.info.server_version >= 160_000:
+            local = source.read(StreamForm(stages=form.stages, origin="none"), streams=False)
+            assert [whole.end_lsn for whole in local] == [wholes[1].end_lsn]
+    finally:
+        source.sql.execute("select pg_replication_origin_drop(%s)", name)
+
+
+def test_an_origin_filter_that_the_server_lacks(source: Source) -> None:
+    if source.sql.info.server_version >= 160_000:
+        pytest.skip("it has one")
+    source.sql.execute("create table t (id int primary key)")
+    source.publish("table t")
+    with pytest.raises(SourceUnfit, match="has no origin filter"):
+        source.read(StreamForm(origin="none"))
 
 
 @pytest.mark.parametrize("root", [True, False])

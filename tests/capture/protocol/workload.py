@@ -22,8 +22,6 @@ class Session:
         self._savepoints: list[str] = []
         self._columns = 0
         self._open = False
-        if number == 0:
-            self._sql.execute("select pg_replication_origin_session_setup('elsewhere')")
 
     def close(self) -> None:
         """End what is open."""
@@ -36,8 +34,6 @@ class Session:
         if not self._open:
             self._sql.execute("begin")
             self._open = True
-            self._insert()  # Not a message: a streamed transaction has its first row's origin.
-            return
         self._chance.choices(
             [
                 self._insert,
@@ -128,10 +124,6 @@ def prepare(sql: psycopg.Connection, name: str) -> None:
         sql.execute(f"create table own_{number}_too (id bigint primary key)".encode())
     sql.execute(f"create publication {name} for all tables".encode())
     sql.execute(f"alter database {name} set logical_decoding_work_mem = '64kB'".encode())
-    sql.execute(
-        "select pg_replication_origin_create('elsewhere')"
-        " where not exists (select from pg_replication_origin where roname = 'elsewhere')"
-    )
 
 
 def run(dsn: str, seed: int, steps: int, beside: Callable[[int], None] | None = None) -> None:
