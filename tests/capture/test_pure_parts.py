@@ -57,6 +57,7 @@ CURSORS = st.builds(
     end_lsn=LSNS,
     part=st.none() | st.builds(PartMark, commit_lsn=LSNS, next_ordinal=st.integers(0)),
     snapshot=MARKS,
+    shapes=st.none() | TEXTS,
 )
 
 
