@@ -103,6 +103,22 @@ class DriftSettings(Section):
     """How often the catalog is compared with what it was; two queries of a few milliseconds."""
 
 
+class SnapshotSettings(Section):
+    """What reading tables may cost the source; the stream goes on meanwhile."""
+
+    chunk_rows: int = Field(default=5_000, ge=1, le=100_000)
+    """How many rows one short transaction reads at most; it is one commit of the log."""
+    query_ms_target: int = Field(default=250, ge=5, le=30_000)
+    """Chunks are sized so that each keeps the source busy for about this long."""
+    duty: float = Field(default=0.5, gt=0, le=1)
+    """The share of time in which the source is read; 1 reads without rests."""
+    lag_bytes_max: int = Field(default=256 * 1024**2, ge=1024**2)
+    """Nothing is read while the log is further behind the source than this."""
+    keyless_rows_max: int = Field(default=10_000_000, ge=0)
+    """A table without a key that has more rows than this is not read: the stream waits while such
+    a table is read, and the source keeps its WAL."""
+
+
 class SourceSettings(Section):
     """A legacy database to capture."""
 
@@ -132,6 +148,7 @@ class SourceSettings(Section):
     """`none` leaves out what the source itself got by replication (PostgreSQL 16 and later)."""
     messages: MessagesSettings = MessagesSettings()
     drift: DriftSettings = DriftSettings()
+    snapshot: SnapshotSettings = SnapshotSettings()
     transactions: bool = False
     """Whether begin and end of each transaction become events too."""
 

@@ -4,8 +4,11 @@ from adapters.postgres.inspection.inspection import PostgresInspection
 from adapters.postgres.inspection.look import Capturing
 from adapters.postgres.server import PostgresServer
 from adapters.postgres.setup import PostgresSetup
+from bridge.capture.polling.inspection import PollInspection
 from bridge.capture.ports import SourceInspection, SourceSetup
 from bridge.contracts.contract_set import ContractSet
+from bridge.runtime.polling_settings import PollingSettings
+from bridge.runtime.polling_wiring import polling_source
 from bridge.runtime.settings import Settings, SourceSettings
 
 
@@ -13,6 +16,9 @@ def source_inspection(
     settings: Settings, name: str, contracts: ContractSet, *, dsn: str | None = None
 ) -> SourceInspection:
     """Return what looks at source `name`; through `dsn` instead of its own login, if given."""
+    found = settings.source(name)
+    if isinstance(found, PollingSettings):
+        return PollInspection(polling_source(name, found), contracts.tables(name))
     source = source_settings(settings, name)
     capturing = postgres_capturing(source, name, contracts)
     return PostgresInspection(

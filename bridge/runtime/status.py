@@ -8,6 +8,7 @@ from bridge.capture.cursor import parse_cursor
 from bridge.capture.wal_guard import GuardLevel
 from bridge.model.entry import SourceCursor
 from bridge.model.lsn import format_lsn
+from bridge.runtime.reading import reading_status
 from bridge.runtime.run_files import read_roles
 from bridge.runtime.settings import Settings
 from bridge.runtime.wiring import SINK, Stores
@@ -101,6 +102,7 @@ def _source(
         "version": cursor.version,
         "position": format_lsn(state.end_lsn),
         "tables_read": len(state.snapshot.done),
+        "reading": reading_status(name, state).as_json(),
         "gap": state.gap and {"cause": state.gap.cause, "accepted": state.gap.accepted},
         "wal": wal,
     }

@@ -35,6 +35,7 @@ from bridge.runtime.capture_options import mapping_options
 from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.polling_wiring import polling_service
 from bridge.runtime.protection_key import protection_keys
+from bridge.runtime.reading import open_requests, snapshot_limits
 from bridge.runtime.settings import DeliverySettings, GatewaySettings, Settings, SourceSettings
 from bridge.runtime.source_wiring import mapped_columns
 from bridge.runtime.watch_wiring import catalog_watch, guard_watch
@@ -45,6 +46,7 @@ from bridge.storage.sqlite_event_log import SqliteEventLog
 from bridge.storage.sqlite_journal import SqliteJournal
 from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
 from bridge.storage.sqlite_last_values import SqliteLastValues
+from bridge.storage.sqlite_snapshot_requests import SqliteSnapshotRequests
 from bridge.switching.switchboard import Switchboard
 
 SINK = "rabbitmq"
@@ -130,6 +132,12 @@ class Stores:
         store = SqliteLastValues(_made(self.settings.data_dir) / f"last-values-{source}.db")
         self._stack.callback(store.close)
         return LastValues(source, mappings, store, observer=observer)
+
+    def snapshot_requests(self, source: str) -> SqliteSnapshotRequests:
+        """Return what people asked of the reading of `source`."""
+        requests = open_requests(self.settings, source)
+        self._stack.callback(requests.close)
+        return requests
 
     def signer(self) -> Signer:
         """Return the signer of checkpoints; makes its key on first use."""
@@ -259,6 +267,8 @@ def capture_service(
         on_gap=OnGap(stores.settings.replicated(name).on_gap),
         mapping=mapping_options(stores.settings, name),
         last_values=last_values,
+        snapshot_limits=snapshot_limits(stores.settings, name),
+        snapshot_requests=stores.snapshot_requests(name),
     )
 
 
