@@ -11,12 +11,12 @@ from bridge.capture.findings import Finding, Level, SetupStep, count_levels, wor
 from bridge.cli.options import DEFAULT_CONFIG, ConfigPath
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.contracts.contract_set import ContractSet
-from bridge.model.errors import BridgeError, ConfigInvalid
+from bridge.model.errors import BridgeError
 from bridge.runtime.exit_codes import CONFIG
 from bridge.runtime.preflight import preflight
 from bridge.runtime.settings import Settings
 from bridge.runtime.settings_file import load_settings
-from bridge.runtime.source_wiring import source_inspection, source_settings
+from bridge.runtime.source_wiring import source_inspection
 from bridge.runtime.wiring import contract_set
 
 _STYLES = {
@@ -57,7 +57,7 @@ def doctor(
     settings = load_settings(config)
     names = source or sorted(settings.sources)
     for name in names:
-        source_settings(settings, name)
+        settings.source(name)
     contracts = contract_set(settings)
     looks = [_look(settings, name, contracts, dry_run=dry_run) for name in names]
     around = preflight(settings, sources=False)
@@ -155,7 +155,7 @@ def print_script(steps: Sequence[SetupStep]) -> None:
 def _look(settings: Settings, name: str, contracts: ContractSet, *, dry_run: bool) -> _Look:
     try:
         inspection = source_inspection(settings, name, contracts)
-    except ConfigInvalid as exc:
+    except BridgeError as exc:
         return _Look(name, [Finding(level=Level.ERROR, check="settings", what=str(exc))], None)
     findings = inspection.inspect()
     try:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,32 @@ def test_a_source_that_is_not_there(tmp_path: Path, database: Database) -> None:
     (finding,) = said.json()["sources"][0]["findings"]
     assert (finding["check"], finding["level"]) == ("connect", "error")
     assert [found["ok"] for found in said.json()["around"]] == [True, True, True]
+
+
+def polled(folder: Path, **table: Any) -> Deployment:
+    """Return a deployment that polls pgbench's tables from a file."""
+    with contextlib.closing(sqlite3.connect(folder / "legacy.db")) as file:
+        for statement in TABLES.split(";")[:-1]:
+            file.execute(statement)
+    plans = {
+        f"main.pgbench_{name}": {"strategy": "full", **table}
+        for name in ("accounts", "branches", "tellers")
+    }
+    source = {"kind": "polling", "url": f"sqlite:///{folder / 'legacy.db'}", "tables": plans}
+    return Deployment(folder, sources={"pgbench": source}, contracts={"dir": str(CONTRACTS)})
+
+
+def test_a_polled_source_has_an_inspection_of_its_own(tmp_path: Path) -> None:
+    said = polled(tmp_path, interval_s=7).call("doctor", "--json", "--dry-run")
+    assert said.code == CONFIG
+    found = levels(said.json())
+    assert found["source", "connect"] == "ok"
+    assert found["main.pgbench_accounts", "strategy"] == "notice"
+    assert found["main.pgbench_accounts", "contracts"] == "error", "its contract names public."
+    assert found["public.pgbench_history", "contracts"] == "error", "it is not polled"
+    assert said.json()["sources"][0]["setup"] == []
+
+
+def test_a_polled_source_has_nothing_to_tear_down(tmp_path: Path) -> None:
+    line = polled(tmp_path).refused("source", "teardown", "pgbench", "-r", "we go")
+    assert "it is polled, so nothing of ours is in it" in line
