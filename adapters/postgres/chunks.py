@@ -5,6 +5,7 @@ together. The lock comes first and the snapshot after it, because a table that i
 rewritten looks empty to a snapshot from before, whatever isolation it has.
 """
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -123,7 +124,8 @@ class PostgresChunkReader:
             self._closed = True
             connection, self._connection = self._connection, None
         if connection is not None:
-            connection.cancel_safe(timeout=2)
+            with contextlib.suppress(psycopg.Error):  # A dead server has nothing to cancel.
+                connection.cancel_safe(timeout=2)
             connection.close()
 
     def _connected(self) -> psycopg.Connection:
