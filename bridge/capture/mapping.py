@@ -1,14 +1,15 @@
 """From changes to entry drafts, by the contract of each table."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bridge.capture.context import Context, ContextRefused, parse_context
+from bridge.capture.context import Context
 from bridge.capture.drift_desk import DriftDesk, DriftPolicy, LogLookup
-from bridge.capture.leaf_fields import MappedTable, Moment, parked_draft, place, with_said
-from bridge.capture.messages import MessageRules, message_data
+from bridge.capture.leaf_fields import MappedTable, Moment, parked_draft, with_said
+from bridge.capture.message_drafts import Boundaries, MessageDrafts
+from bridge.capture.messages import MessageRules
 from bridge.capture.own_events import Envelope, OwnEvents
 from bridge.capture.ports import TableContracts
 from bridge.capture.shapes import ShapeBook
@@ -53,10 +54,10 @@ class ChangeMapper:
         options = options or MappingOptions()
         self._source = source
         self._source_urn = source_urn(source)
-        self._rules = options.messages
-        self._transactions = options.transactions
         self._observer = observer or SilentObserver()
         self._events = OwnEvents(source, options.type_prefix)
+        self._messages = MessageDrafts(source, options.messages, self._events, self._observer)
+        self._boundaries = Boundaries(self._events) if options.transactions else None
         self._desk = DriftDesk(
             source, contracts, options.drift, self._events, type_prefix=options.type_prefix
         )
@@ -121,18 +122,25 @@ class ChangeMapper:
         )
         prefix = f"{part.commit_lsn:016X}:"
         drafts: list[EntryDraft] = []
-        if self._transactions:
-            self._begin(drafts, part, moment, skip_before)
+        # With a first change in the log, the begin is there too: they were one commit.
+        if self._boundaries is not None and skip_before == 0:
+            drafts += self._boundaries.begin(
+                part, self._envelope(f"{prefix}{0:08X}", moment), moment
+            )
         for ordinal, change in enumerate(part.changes, part.first_ordinal):
             if type(change) is LogicalMessage:
-                moment = self._message(
-                    drafts, change, f"{prefix}{ordinal:08X}", moment, ordinal < skip_before
-                )
+                envelope = self._envelope(f"{prefix}{ordinal:08X}", moment)
+                draft, moment = self._messages.take(change, envelope, moment)
+                if draft is not None and ordinal >= skip_before:
+                    drafts.append(draft)
             elif ordinal >= skip_before and not (skip_tables and _table(change) in skip_tables):
                 self._row(drafts, change, f"{prefix}{ordinal:08X}", moment)  # type: ignore[arg-type]  # no message
         self._context = None if part.final else moment.context
-        if self._transactions:
-            self._end(drafts, part, moment)
+        if self._boundaries is not None:
+            last = max(part.first_ordinal + len(part.changes) - 1, 0)
+            drafts += self._boundaries.end(
+                part, self._envelope(f"{prefix}{last:08X}", moment), moment
+            )
         self._tell_undecoded()
         return drafts
 
@@ -238,88 +246,6 @@ class ChangeMapper:
         table = self._tables[relation.oid] = MappedTable(self._source_urn, relation, met.mapper)
         return table
 
-    def _message(
-        self,
-        drafts: list[EntryDraft],
-        message: LogicalMessage,
-        sequence: str,
-        moment: Moment,
-        is_known: bool,
-    ) -> Moment:
-        """Take in a message; return the moment of the changes behind it."""
-        envelope = self._envelope(sequence, moment)._replace(key=message.prefix)
-        if self._rules.is_context(message):
-            said = _context(message)
-            if isinstance(said, ContextRefused):
-                if not is_known:
-                    drafts.append(self._refused(message, envelope, said, moment))
-                said = said.as_context()
-            # What stands for itself says nothing about rows.
-            return moment._replace(context=said) if message.transactional else moment
-        if not is_known and self._rules.is_published(message):
-            fields: Mapping[str, Any] = {"legacy": {**place(moment), "op": "message"}}
-            attributes = b""
-            if moment.context is not None:
-                fields = {**moment.context.fields, **fields}
-                attributes = moment.context.attributes
-            drafts.append(
-                self._events.event(
-                    "message",
-                    envelope,
-                    message_data(message),
-                    fields=fields,
-                    attributes=attributes,
-                )
-            )
-        return moment
-
-    def _refused(
-        self,
-        message: LogicalMessage,
-        envelope: Envelope,
-        refused: ContextRefused,
-        moment: Moment,
-    ) -> EntryDraft:
-        self._observer.note("context_refused", source=self._source, error=refused.reason)
-        return self._events.parked(
-            "message",
-            envelope,
-            message_data(message),
-            reason=f"the context message {refused.reason}",
-            fields={"legacy": {**place(moment), "op": "message"}},
-        )
-
-    def _begin(
-        self, drafts: list[EntryDraft], part: TransactionPart, moment: Moment, skip_before: int
-    ) -> None:
-        # With a first change in the log, the begin is there too: they were one commit.
-        if part.first_ordinal == 0 and skip_before == 0 and part.changes and part.xid:
-            drafts.append(self._boundary("begin", part, moment, 0))
-
-    def _end(self, drafts: list[EntryDraft], part: TransactionPart, moment: Moment) -> None:
-        reached = part.first_ordinal + len(part.changes)
-        if part.final and reached and part.xid:
-            drafts.append(self._boundary("end", part, moment, reached))
-
-    def _boundary(
-        self, which: str, part: TransactionPart, moment: Moment, reached: int
-    ) -> EntryDraft:
-        """Return the event of a transaction's begin or end; they take no number."""
-        sequence = f"{part.commit_lsn:016X}:{max(reached - 1, 0):08X}"
-        envelope = self._envelope(sequence, moment)
-        data: dict[str, Any] = {"status": which, "xid": part.xid, "lsn": moment.lsn}
-        total = reached or part.change_count
-        if total is not None:
-            data["changes"] = total
-        if part.origin is not None:
-            data["origin"] = part.origin
-        return self._events.event(
-            "transaction",
-            envelope._replace(event_id=f"{envelope.event_id}-{which}", key=str(part.xid)),
-            data,
-            fields={"legacy": {**place(moment), "op": which}},
-        )
-
     def _envelope(self, sequence: str, moment: Moment) -> Envelope:
         return Envelope(
             f"{self._source}:{sequence}", sequence, moment.time_text, moment.recorded_time
@@ -333,12 +259,6 @@ def rfc3339(time: datetime) -> str:
 
 def _table(change: Change) -> str | None:
     return change.relation.name if isinstance(change, RowChange) else None
-
-
-def _context(message: LogicalMessage) -> Context | ContextRefused | None:
-    if not message.transactional:
-        return ContextRefused("stands outside a transaction, so that no rows follow it")
-    return parse_context(message.content)
 
 
 def _one_of_several(
