@@ -5,15 +5,51 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from adapters.postgres import stream as stream_module
 from adapters.postgres.stream import StreamForm
-from tests.capture.protocol.reading import CountingStages, Whole, joined, read, wal_end
+from bridge.capture.stage_files import StageFolder
+from tests.capture.protocol.reading import (
+    CountingStages,
+    Whole,
+    joined,
+    read,
+    streaming,
+    wal_end,
+)
 from tests.capture.protocol.workload import prepare, run
 from tests.conftest import Database
+from tests.waiting import wait_until
 
 
 def make_slots(sql: psycopg.Connection, *names: str) -> None:
     for name in names:
         sql.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", (name,))
+
+
+def test_a_long_block_leaves_time_to_answer(
+    database: Database, sql: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "_BATCH_BYTES_MAX", 50_000)
+    prepare(sql, database.name)
+    make_slots(sql, database.name)
+    form = StreamForm(stages=StageFolder(tmp_path))
+    with streaming(database.dsn, database.name, database.name, 0, form) as stream:
+        with sql.transaction():
+            sql.execute(
+                "insert into shared select x, repeat('x', 80) from generate_series(1,9000) x"
+            )
+        calls: list[int] = []
+
+        def is_told() -> bool:
+            received = stream.receive(1_000, 1_000)
+            calls.append(sum(len(part.changes) for part in received.parts))
+            return sum(calls) == 9_000
+
+        wait_until(is_told, 30, "the transaction")
+    # About a megabyte came before anything could be given: each fifty thousand bytes of it the
+    # source could be answered, and the parts were handed out one by one.
+    assert calls.index(5_000) > 10
+    assert sorted(calls)[-2:] == [4_000, 5_000]
 
 
 def in_both_forms(
@@ -31,7 +67,9 @@ def in_both_forms(
     return joined(ordinary), joined(streamed), stages.created
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 30))]
+)
 def test_random_transactions(seed: int, any_database: Database, tmp_path: Path) -> None:
     with psycopg.connect(any_database.dsn, autocommit=True) as sql:
         prepare(sql, any_database.name)

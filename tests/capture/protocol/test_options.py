@@ -1,9 +1,16 @@
 """A server is asked for what it knows, and for no more."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from bridge.capture.pgoutput_options import format_options, pgoutput_options
+from bridge.capture.stage_files import StageFolder
 from bridge.model.errors import SourceUnfit
+from bridge.runtime import wiring
+from bridge.runtime.settings import ContractsSettings, Settings, SourceSettings
+from tests.test_tidy import PROJECT
 
 NAMES = {"publication_names": '"a","b""c"'}
 BOTH = ["a", 'b"c']
@@ -44,3 +51,19 @@ def test_an_origin_filter_that_the_server_has() -> None:
 
 def test_a_quote_stays_inside_its_value() -> None:
     assert format_options({"proto_version": "1", "x": "it's"}) == "proto_version '1', x 'it''s'"
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_deployment_may_refuse_open_transactions(
+    streaming: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: dict[str, Any] = {}
+    monkeypatch.setattr(wiring, "PostgresSource", lambda dsn, **options: made.update(options))
+    settings = Settings(
+        data_dir=tmp_path,
+        contracts=ContractsSettings(dir=PROJECT / "contracts"),
+        sources={"shop": SourceSettings(dsn="dbname=x", streaming=streaming, origin="none")},
+    )
+    wiring.postgres_source(settings, "shop", wiring.contract_set(settings))
+    assert isinstance(made["form"].stages, StageFolder) == streaming
+    assert made["form"].origin == "none"
