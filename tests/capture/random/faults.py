@@ -11,9 +11,10 @@ from bridge.model.errors import StorageUnavailable
 from tests.capture.points import SNAPSHOT_POINTS, STAGE_POINTS, STREAM_POINTS
 from tests.wire import Wire
 
-ACTIONS = ("kill", "kill", "kill", "cut", "half open", "end walsender", "kill server", "log fails")
+POINTS = (*STREAM_POINTS, *STAGE_POINTS)
+OTHER_ACTIONS = ("half open", "end walsender", "kill server", "log fails")
 
-
+_LOG_POINTS = tuple(point for point in STREAM_POINTS if point.startswith(("append", "part")))
 _OFTEN = frozenset(point for point in STREAM_POINTS if not point.startswith("part"))
 
 
@@ -29,34 +30,29 @@ class Fault:
         return f"{self.action} at {self.point}, time {self.number}"
 
 
-def plan(seed: int, count: int, *, streaming: bool) -> list[Fault]:
-    """Return the faults of a seed: the first hits the reading of the tables."""
-    within_reach = (*STREAM_POINTS, *STAGE_POINTS) if streaming else STREAM_POINTS
+def plan(seed: int) -> list[Fault]:
+    """Return the faults of a seed; ten seeds in a row kill and cut at every named point."""
     chance = random.Random(f"faults of {seed}")
-    faults = [
-        Fault(
-            action=chance.choice(["kill", "kill", "cut", "log fails"]),
-            point=chance.choice(SNAPSHOT_POINTS),
-            number=chance.randint(1, 6),
-        )
-    ]
-    for _ in range(count - 1):
-        action = chance.choice(ACTIONS)
-        points = [point for point in within_reach if action != "log fails" or _is_log(point)]
-        point = chance.choice(points)
-        # A big transaction is staged and appended in a few pieces.
+
+    def at(point: str, action: str) -> Fault:
+        # A big transaction is staged and appended in a few pieces, all else comes by the dozen.
         number = chance.randint(1, 8 if point in _OFTEN else 2)
-        faults.append(Fault(action=action, point=point, number=number))
-    return faults
+        return Fault(action=action, point=point, number=number)
+
+    reading = chance.choice(SNAPSHOT_POINTS)
+    other = OTHER_ACTIONS[seed % len(OTHER_ACTIONS)]
+    reached = _LOG_POINTS if other == "log fails" else POINTS
+    return [
+        at(reading, ("kill", "cut", "kill", "log fails")[seed % 4]),
+        at(POINTS[seed % len(POINTS)], "kill"),
+        at(POINTS[(seed + 5) % len(POINTS)], "cut"),
+        at(chance.choice(reached), other),
+    ]
 
 
 def needs_big(fault: Fault) -> bool:
     """Whether only a big transaction reaches the point."""
     return fault.point not in _OFTEN and fault.point not in SNAPSHOT_POINTS
-
-
-def _is_log(point: str) -> bool:
-    return point.startswith(("append", "part"))
 
 
 def actions(

@@ -14,7 +14,7 @@ from bridge.capture.staging import StageStore
 from bridge.demo.servers import PrivatePostgres
 from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.capture.oracle import Oracle
-from tests.capture.points import PointedStages, Points, pointed
+from tests.capture.points import STAGE_POINTS, PointedStages, Points, pointed
 from tests.capture.random.check import Verdict, changes_of, compare, replayed
 from tests.capture.random.faults import Fault, actions, needs_big, plan
 from tests.capture.random.program import Generator, Step
@@ -39,8 +39,7 @@ PINNED = (
 )
 NUDGES = 9
 """The session that writes while a test waits for capture to reach a point."""
-STEPS = 40
-FAULTS = 3
+STEPS = 30
 # How long a point may stay unreached although the application goes on writing.
 _REACHED_WITHIN_S = 20.0
 # A half-open wire is noticed by silence; the shorter, the sooner the test goes on.
@@ -61,9 +60,10 @@ class Run:
     ) -> None:
         self.seed = seed
         self._chance = random.Random(f"run {seed}")
-        self.streaming = self._chance.random() < 0.6
+        self.faults = plan(seed)
+        staged = any(fault.point in STAGE_POINTS for fault in self.faults)
+        self.streaming = staged or self._chance.random() < 0.4
         self._prefixes = self._chance.choice([(), ("audit",)])
-        self.faults = plan(seed, FAULTS, streaming=self.streaming)
         self.sessions = Sessions(database.dsn)
         self._server = server
         self._database = database

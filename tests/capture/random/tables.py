@@ -60,6 +60,9 @@ VALUES: dict[str, tuple[str, ...]] = {
     "text[]": ('\'{NULL,"NULL","a,b","\\"",""}\'',),
     "numeric[]": ("'{NaN,1.50}'",),
     "timestamptz[]": ("'{infinity,\"2024-01-01 00:00+02\"}'",),
+    "hstore": ("'a=>1, \"b c\"=>NULL'", "''"),
+    "citext": ("'MiXed'",),
+    "ltree": ("'Top.Science'",),
     "mood": ("'sad'", "'so so'"),
     "mood[]": ("'{sad,\"so so\"}'",),
     "posint": ("1", "77"),
@@ -68,6 +71,7 @@ VALUES: dict[str, tuple[str, ...]] = {
 }
 
 TYPES = """
+create extension hstore; create extension citext; create extension ltree;
 create type mood as enum ('sad', 'so so', 'happy');
 create domain posint as integer check (value > 0);
 create type address as (street text, zip integer);

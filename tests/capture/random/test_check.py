@@ -10,6 +10,7 @@ import pytest
 from bridge.model.entry import EntryKind, StoredEntry
 from tests.capture.oracle import event_id
 from tests.capture.random.check import changes_of, compare, replayed
+from tests.capture.random.faults import OTHER_ACTIONS, POINTS, plan
 from tests.capture.random.program import Generator
 from tests.capture.random.second_decoder import Change, Transaction
 
@@ -87,6 +88,13 @@ def test_every_kind_of_damage_is_found(spoil: Callable[[Documents], object], sai
     documents = copy.deepcopy(_documents())
     spoil(documents)
     assert any(said in fault for fault in _faults(documents))
+
+
+def test_every_point_is_killed_and_cut_at() -> None:
+    faults = {(fault.action, fault.point) for seed in range(10) for fault in plan(seed)}
+    assert {("kill", point) for point in POINTS} <= faults
+    assert {("cut", point) for point in POINTS} <= faults
+    assert {action for action, _ in faults} == {"kill", "cut", *OTHER_ACTIONS}
 
 
 def test_a_seed_is_a_program() -> None:
