@@ -27,7 +27,7 @@ select current_setting('server_version_num')::int as version,
        current_user::text as role,
        current_database()::text as database,
        r.rolreplication or r.rolsuper as may_replicate, r.rolsuper as is_superuser,
-       r.rolbypassrls or r.rolsuper as passes_row_security, r.rolconnlimit as connections_max,
+       r.rolconnlimit as connections_max,
        pg_is_in_recovery() as in_recovery,
        has_database_privilege(current_database(), 'CREATE') as may_create,
        current_setting('max_replication_slots')::int as slots_max,
@@ -61,7 +61,6 @@ class ServerFacts:
     database: str
     may_replicate: bool
     is_superuser: bool
-    passes_row_security: bool
     connections_max: int
     """Of our role; -1 is no limit."""
     in_recovery: bool

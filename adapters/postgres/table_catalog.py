@@ -17,7 +17,7 @@ from bridge.model.change import Column, Relation
 _TABLE = """
 select c.oid, n.nspname as schema, c.relname as table, c.relkind::text as kind,
        c.relpersistence::text as persistence, c.relreplident::text as identity,
-       c.relrowsecurity as row_security, c.relispartition as is_partition,
+       row_security_active(c.oid) as row_security, c.relispartition as is_partition,
        pg_get_userbyid(c.relowner) as owner,
        has_schema_privilege(n.oid, 'USAGE') as may_use_schema,
        has_table_privilege(c.oid, 'SELECT') as may_select,
@@ -142,6 +142,7 @@ class CatalogTable:
     """On the whole table."""
     may_publish: bool
     row_security: bool
+    """It may leave out rows for our role: not for BYPASSRLS, nor an owner without FORCE."""
     has_children: bool
     rows_estimate: int
     """The planner's; -1 when the table was never analysed."""

@@ -133,15 +133,31 @@ def _tables(
         if table is not None:
             tables[name] = table
     if facts.version >= _VERSION_GENERATED:
-        # They will be sent once the publication's option is on; mapped columns must be there now.
-        for name in generated_mapped(tables, capturing.mapped):
-            if not any(name in p.published and p.published[name].columns is not None
-                       for p in publications.values()):  # fmt: skip
-                again = read_table(
-                    connection,
-                    name,
-                    row_filter=tables[name].shape.row_filter,
-                    generated_sent=True,
-                )
-                tables[name] = again or tables[name]
+        tables |= _tables_with_generated(connection, capturing, publications, tables)
     return tables
+
+
+def _tables_with_generated(
+    connection: psycopg.Connection,
+    capturing: Capturing,
+    publications: Mapping[str, Publication],
+    tables: Mapping[str, CatalogTable],
+) -> dict[str, CatalogTable]:
+    """Return the tables that will send generated columns once a publication's option is on.
+
+    A contract that maps one switches it on for all tables of the same publication, except those
+    with a column list.
+    """
+    kinds = {tables[name].publishable for name in generated_mapped(tables, capturing.mapped)}
+    again = {}
+    for name, table in tables.items():
+        listed = any(
+            name in publication.published and publication.published[name].columns is not None
+            for publication in publications.values()
+        )
+        if listed or table.publishable not in kinds:
+            continue
+        found = read_table(connection, name, row_filter=table.shape.row_filter, generated_sent=True)
+        if found is not None:
+            again[name] = found
+    return again

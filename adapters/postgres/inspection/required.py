@@ -126,7 +126,7 @@ def _rights_problems(table: CatalogTable, facts: ServerFacts) -> Iterator[Findin
             table=name,
             sql=f"GRANT SELECT ON {quoted_table(table.shape.relation)} TO {role};",
         )
-    if table.row_security and not facts.passes_row_security:
+    if table.row_security:
         yield _problem(
             "row-security",
             f"row security of table {name!r} applies to role {facts.role!r}: the first reading "

@@ -115,6 +115,19 @@ def test_a_role_that_may_nothing_gets_every_answer_that_it_may_have(
     assert found(findings, "publication-rights").sql.startswith("CREATE PUBLICATION")
 
 
+def test_an_owner_passes_row_security_unless_it_is_forced(
+    any_database: Database, nobody: str
+) -> None:
+    with psycopg.connect(any_database.dsn, autocommit=True) as sql:
+        sql.execute(f"alter table t owner to nobody_{any_database.name}".encode())
+        assert "row-security" not in checks(
+            inspect(nobody, any_database.name, "t"), Level.ERROR, "t"
+        )
+        sql.execute("alter table t force row level security")
+        assert "row-security" in checks(inspect(nobody, any_database.name, "t"), Level.ERROR, "t")
+        sql.execute("drop table t")
+
+
 @contextlib.contextmanager
 def writing(dsn: str, application: str) -> Iterator[psycopg.Connection]:
     """Hold a transaction open that has written."""
@@ -137,6 +150,15 @@ def test_who_keeps_the_slot_from_being_created_is_named(any_database: Database) 
         ) in str(caught.value)
         assert "create table" not in str(caught.value)
     set_up(any_database.dsn, any_database.name, "t")  # It goes on where it was.
+
+
+def test_ages_that_a_role_may_not_see(any_database: Database, nobody: str) -> None:
+    """What cannot be seen to be young is told."""
+    with writing(any_database.dsn, "night job"):
+        finding = found(inspect(nobody, any_database.name, "t"), "open-transactions")
+    assert finding.level is Level.WARNING
+    assert "(application 'night job', user 'postgres'" in finding.what
+    assert "its age is shown to members of pg_read_all_stats only" in finding.what
 
 
 def test_capture_tries_again_until_the_slot_can_be_created(

@@ -247,7 +247,7 @@ def test_columns_that_need_a_word(any_database: Database) -> None:
     assert "amount" not in toast.what
     assert "small" not in toast.what
     assert "'code' may be long" in found(findings, "key", "t").what
-    assert "'feeling' (mood)" in found(findings, "types", "t").what
+    assert "'feeling' (public.mood)" in found(findings, "types", "t").what
     assert "'twice' is absent from events" in found(findings, "generated-columns", "t").what
 
 
@@ -293,3 +293,24 @@ def test_a_generated_column_reaches_the_log(
             await_position(running, sql, log)
     rows = {event["after"]["id"]: event["after"] for event in events_of(log)}
     assert rows == {"1": {"id": "1", "twice": "2"}, "2": {"id": "2", "twice": "4"}}
+
+
+def test_the_option_reaches_all_tables_of_its_publication(
+    postgres_18_database: Database,
+) -> None:
+    """So that the contracts of the others are checked for it before the stream begins."""
+    database = postgres_18_database
+    generated = "g int generated always as (1) stored"
+    with psycopg.connect(database.dsn, autocommit=True) as sql:
+        sql.execute(f"create table mapped (id int primary key, {generated})".encode())
+        sql.execute(f"create table beside (id int primary key, {generated})".encode())
+        sql.execute(f"create table keyless (id int, {generated})".encode())
+    names = ("public.mapped", "public.beside", "public.keyless")
+    mapped = {"public.mapped": frozenset({"g"})}
+    for _ in range(2):  # Before the option is on, and after.
+        source = make_source(database.dsn, database.name, *names, mapped=mapped)
+        shapes = source.prepare(None).tables
+        assert {
+            shape.relation.table: [column.name for column in shape.relation.columns]
+            for shape in shapes
+        } == {"mapped": ["id", "g"], "beside": ["id", "g"], "keyless": ["id"]}
