@@ -20,6 +20,9 @@ _PINNED: Final = {
     "extra_float_digits": "3",
     "bytea_output": "hex",
     "lc_monetary": "C",
+    # Names of tables, types and functions are values too (regclass and its like).
+    "search_path": "pg_catalog",
+    "quote_all_identifiers": "off",
     "row_security": "off",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",

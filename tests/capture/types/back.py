@@ -41,7 +41,10 @@ def to_text(tree: Any, raw: str, path: str, bounds: Bounds) -> str | None:
                 for field, below in tree["fields"].items()
             ]
         )
-    return _plain(name, json.loads(raw))
+    value = json.loads(raw)
+    return (
+        raw.strip() if isinstance(value, int | float) and name != "boolean" else _plain(name, value)
+    )
 
 
 def _array(tree: Any, raw: str, path: str, bounds: Bounds) -> str:
@@ -82,7 +85,7 @@ def _plain(name: str, value: Any) -> str:
         return _era(value)
     if name == "boolean":
         return "t" if value else "f"
-    return value if isinstance(value, str) else repr(value)
+    return str(value)
 
 
 def _era(text: str) -> str:
