@@ -3,7 +3,7 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from adapters.polling.source import SqlPollSource
 from bridge.capture.polling.plan import TablePlan
+from bridge.capture.polling.ports import PollMemory
 from bridge.capture.polling.service import PollingService, PollLimits
 from bridge.capture.ports import CaptureLog
 from bridge.storage.sqlite_event_log import SqliteEventLog
@@ -108,6 +109,7 @@ def make_service(
     limits: PollLimits = QUICK,
     url: str | None = None,
     contracts: Any = None,
+    memory: Callable[[], PollMemory] | None = None,
     **options: Any,
 ) -> PollingService:
     """Return a service over `plans`, with the reader's rights."""
@@ -115,7 +117,7 @@ def make_service(
         SOURCE,
         SqlPollSource(SOURCE, url or legacy.reader_url, plans, connections_max=limits.workers),
         log,
-        lambda: SqlitePollMemory(folder / "poll.db"),
+        memory or (lambda: SqlitePollMemory(folder / "poll.db")),
         contracts or PlainContracts(*(plan.table for plan in plans)),
         observer=observer,
         limits=limits,
@@ -239,5 +241,5 @@ def await_tables(running: Running, log: CaptureLog, legacy: Legacy, timeout_s: f
 def joined(threads: Sequence[threading.Thread]) -> None:
     """Wait for writers to end."""
     for thread in threads:
-        thread.join(120)
+        thread.join(900)
         assert not thread.is_alive(), "a writer did not end"

@@ -166,9 +166,18 @@ class Load:
 
 
 def start(
-    legacy: Legacy, *, seed: int, transactions: int, writers: int = 4, open_max: int = 6
+    legacy: Legacy,
+    *,
+    seed: int,
+    transactions: int,
+    writers: int = 4,
+    open_max: int = 6,
+    first: int = 0,
 ) -> Load:
-    """Start writers that together make `transactions` transactions."""
+    """Start writers that together make `transactions` transactions.
+
+    Their rows are numbered from that of writer `first` on.
+    """
     engine = legacy.engine()
     if legacy.system == "sqlite":
         writers, open_max = 1, 1  # One writer at a time is all that it has.
@@ -182,7 +191,7 @@ def start(
             open_max,
             _ROWS // (writers * open_max),
         )
-        for number in range(writers)
+        for number in range(first, first + writers)
     ]
     threads = [threading.Thread(target=writer.run, daemon=True) for writer in made]
     for thread in threads:
