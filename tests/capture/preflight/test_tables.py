@@ -1,5 +1,6 @@
 """Whatever shape a table has, capture never makes the application's own statements fail."""
 
+import re
 from pathlib import Path
 
 import psycopg
@@ -247,7 +248,7 @@ def test_columns_that_need_a_word(any_database: Database) -> None:
     assert "amount" not in toast.what
     assert "small" not in toast.what
     assert "'code' may be long" in found(findings, "key", "t").what
-    assert "'feeling' (public.mood)" in found(findings, "types", "t").what
+    assert re.search(r"'feeling' \((public\.)?mood\)", found(findings, "types", "t").what)
     assert "'twice' is absent from events" in found(findings, "generated-columns", "t").what
 
 
