@@ -12,7 +12,7 @@ from bridge.capture.ports import CaptureLog, Received
 from bridge.capture.shapes import ShapeBook
 from bridge.capture.shelf import Shelf
 from bridge.model.change import Relation, Row, TransactionPart
-from bridge.model.entry import CursorMove, EntryDraft, EntryKind
+from bridge.model.entry import CursorMove, EntryDraft, EntryKind, StoredEntry
 from bridge.model.errors import LogCorrupt, SourceUnfit, StaleCursor, TableDrifted
 from bridge.model.lsn import format_lsn
 from bridge.model.observer import Observer
@@ -100,9 +100,9 @@ class Appender:
     def store(self, cursor: CaptureCursor, drafts: Sequence[EntryDraft] = ()) -> None:
         """Append `drafts` and move to `cursor` in one durable commit."""
         started = time.monotonic()
-        cursor = self._with_shapes(cursor)
-        move = CursorMove(self._source, self._version, format_cursor(cursor))
         try:
+            cursor = self._with_shapes(cursor)
+            move = CursorMove(self._source, self._version, format_cursor(cursor))
             appended = self._log.append(drafts, cursor=move)
         except StaleCursor as exc:
             raise StaleCursor(
@@ -221,9 +221,9 @@ class Appender:
         if new or states != self.cursor.watches:
             self.store(self.cursor.moved(watches=states), new)
 
-    def has_entry(self, entry_id: str) -> bool:
-        """Whether the log has an entry with this id."""
-        return self._log.find(entry_id) is not None
+    def entry(self, entry_id: str) -> StoredEntry | None:
+        """Return the log's entry with this id."""
+        return self._log.find(entry_id)
 
     def move_snapshot(self, mark: SnapshotMark) -> None:
         """Move the snapshot's mark."""

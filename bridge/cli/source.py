@@ -2,7 +2,7 @@
 
 import typer
 
-from bridge.cli import source_add, source_drift, source_guard, source_setup
+from bridge.cli import source_add, source_drift, source_guard, source_setup, source_snapshot
 
 app = typer.Typer(
     no_args_is_help=True, help="A legacy database: set up, read again, compare, leave."
@@ -11,3 +11,4 @@ source_add.add_to(app)
 source_setup.add_to(app)
 source_drift.add_to(app)
 source_guard.add_to(app)
+source_snapshot.add_to(app)

@@ -55,6 +55,7 @@ _KEPT: Final = 1_000
 _ASK = "INSERT INTO requests VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')"
 _ADD_KEYS = "INSERT INTO keys VALUES (?, ?, ?)"
 _WAITING = "SELECT * FROM requests WHERE state = 'waiting' ORDER BY number"
+_TAKEN = "SELECT * FROM requests WHERE state = 'taken' ORDER BY number"
 _FIND = "SELECT * FROM requests WHERE request_id = ?"
 _LATEST = "SELECT * FROM requests ORDER BY number DESC LIMIT ?"
 _KEYS = "SELECT key FROM keys WHERE request_id = ? AND place >= ? ORDER BY place LIMIT ?"
@@ -139,6 +140,10 @@ class SqliteSnapshotRequests:
     def waiting(self) -> list[SnapshotRequest]:
         """Return what was not taken yet, oldest first."""
         return [asked.request for asked in self._select(_WAITING)]
+
+    def taken(self) -> list[SnapshotRequest]:
+        """Return what was taken and is not over, oldest first."""
+        return [asked.request for asked in self._select(_TAKEN)]
 
     def find(self, request_id: str) -> SnapshotRequest | None:
         """Return a request, settled or not."""

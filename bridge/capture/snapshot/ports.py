@@ -121,6 +121,9 @@ class SnapshotRequests(Protocol):
     def waiting(self) -> list[SnapshotRequest]:
         """Return what was not taken yet, oldest first. Called each second: cheap."""
 
+    def taken(self) -> list[SnapshotRequest]:
+        """Return what was taken and is not over."""
+
     def find(self, request_id: str) -> SnapshotRequest | None:
         """Return a request, settled or not."""
 
@@ -135,6 +138,10 @@ class NoRequests:
     """Nobody steers: for a capture without a data folder, as in tests."""
 
     def waiting(self) -> list[SnapshotRequest]:
+        """Return nothing."""
+        return []
+
+    def taken(self) -> list[SnapshotRequest]:
         """Return nothing."""
         return []
 

@@ -64,6 +64,7 @@ class Steering:
         self._observer = observer
         self._known: dict[str, SnapshotRequest] = {}
         self._take_at = 0.0
+        self._resumed = False
 
     def take(self, appender: Appender) -> None:
         """Take the requests that wait, if it is time to look."""
@@ -71,29 +72,47 @@ class Steering:
         if now < self._take_at:
             return
         self._take_at = now + _TAKE_INTERVAL_S
+        if not self._resumed:
+            self._resume(appender)
         for request in self._requests.waiting():
-            entry_id = f"{self._source_name}:snapshot:{request.request_id}"
-            if appender.has_entry(entry_id):
-                self._requests.settle(request.request_id, "taken")  # A crash came in between.
-                continue
-            before = appender.cursor.snapshot
-            mark, refusal = self._applied(before, request)
-            outcome = "taken" if refusal is None else f"refused: {refusal}"
-            draft = self._entry(entry_id, request, outcome, appender.recorded_time())
-            appender.store(appender.cursor.moved(snapshot=mark), [draft])
-            done = request.action not in (RequestAction.START, RequestAction.REPAIR)
-            self._requests.settle(
-                request.request_id, "done" if done and refusal is None else outcome
-            )
-            for stopped in {read.request for read in before.queue if read not in mark.queue}:
-                self._requests.settle(stopped, "stopped")
-            self._observer.note(
-                "snapshot_steered",
-                source=self._source_name,
-                action=request.action.value,
-                outcome=outcome,
-            )
+            self._take(request, appender)
         self._drop_unknown(appender)
+
+    def _take(self, request: SnapshotRequest, appender: Appender) -> None:
+        entry_id = f"{self._source_name}:snapshot:{request.request_id}"
+        stored = appender.entry(entry_id)
+        if stored is not None:  # A crash came in between.
+            self._settle(request, str(json.loads(stored.payload)["outcome"]))
+            return
+        before = appender.cursor.snapshot
+        mark, refusal = self._applied(before, request)
+        outcome = "taken" if refusal is None else f"refused: {refusal}"
+        # First, as a crash behind it repeats the whole request.
+        for stopped in {read.request for read in before.queue if read not in mark.queue}:
+            self._requests.settle(stopped, "stopped")
+        draft = self._entry(entry_id, request, outcome, appender.recorded_time())
+        appender.store(appender.cursor.moved(snapshot=mark), [draft])
+        self._settle(request, outcome)
+        self._observer.note(
+            "snapshot_steered",
+            source=self._source_name,
+            action=request.action.value,
+            outcome=outcome,
+        )
+
+    def _settle(self, request: SnapshotRequest, outcome: str) -> None:
+        at_once = request.action not in (RequestAction.START, RequestAction.REPAIR)
+        self._requests.settle(
+            request.request_id, "done" if at_once and outcome == "taken" else outcome
+        )
+
+    def _resume(self, appender: Appender) -> None:
+        """Settle what was finished just before the last run ended."""
+        queued = {read.request for read in appender.cursor.snapshot.queue}
+        for request in self._requests.taken():
+            if request.request_id not in queued:
+                self._requests.settle(request.request_id, "done")
+        self._resumed = True
 
     def job(self, mark: SnapshotMark) -> Job | None:
         """Return what is to be read now, or None."""

@@ -42,10 +42,16 @@ class MemoryRequests:
         return request_id
 
     def waiting(self) -> list[SnapshotRequest]:
+        return self._with_state("waiting")
+
+    def taken(self) -> list[SnapshotRequest]:
+        return self._with_state("taken")
+
+    def _with_state(self, state: str) -> list[SnapshotRequest]:
         return [
             request
             for request_id, request in list(self._requests.items())
-            if self.states[request_id] == "waiting"
+            if self.states[request_id] == state
         ]
 
     def find(self, request_id: str) -> SnapshotRequest | None:

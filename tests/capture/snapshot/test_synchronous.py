@@ -16,6 +16,7 @@ from bridge.capture.snapshot.pacing import SnapshotLimits
 from bridge.demo.servers import PrivatePostgres
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.capture.running import (
+    Running,
     await_position,
     await_streaming,
     capturing,
@@ -89,6 +90,19 @@ def _waiting(sql: psycopg.Connection) -> int:
     return int(row[0])
 
 
+def await_chunks(running: Running, count: int) -> None:
+    """Wait until so many more chunks were read, or the table is done."""
+    seen = len(running.observer.notes("snapshot_progress"))
+    wait_until(
+        lambda: (
+            len(running.observer.notes("snapshot_progress")) > seen + count
+            or running.observer.notes("table_read")
+        ),
+        20,
+        "some chunks",
+    )
+
+
 def reads_of(log: MemoryEventLog) -> dict[str, str]:
     return {
         event["after"]["id"]: event["after"]["note"]
@@ -121,10 +135,10 @@ def test_a_change_that_is_delivered_and_not_visible_is_not_undone(
                     wait_until(lambda: len(events_of(log)) == 4, 10, "the hanging change")
                     older.commit()
                     wait_until(lambda: len(reads_of(log)) >= 6, 10, "the other rows")
-                    visible = dict(sql.execute("select id, note from t").fetchall())
-                    assert visible[1] == "old", "the trap is set: a SELECT shows the old row"
-                    assert {2, 3} < set(visible)
-                    assert 100 not in visible
+                    visible = {row["id"]: row["note"] for row in table_rows(sql, "t")}
+                    assert visible["1"] == "old", "the trap is set: a SELECT shows the old row"
+                    assert {"2", "3"} < set(visible)
+                    assert "100" not in visible
                     assert not set(reads_of(log)) & {"1", "2", "3", "100", "103"}
                     assert not running.observer.notes("table_read")
                 # Two of them were changed without telling `big`: they are read when visible.
@@ -179,16 +193,8 @@ def test_laws_while_commits_hang_and_are_released(
             with fast.writing():
                 for _ in range(6):
                     wait_until(lambda: _waiting(sql) > 0 or slow.failure, 10, "a hanging commit")
-                    seen = len(running.observer.notes("snapshot_progress"))
                     release(server)
-                    wait_until(
-                        lambda seen=seen: (
-                            len(running.observer.notes("snapshot_progress")) > seen + 2
-                            or running.observer.notes("table_read")
-                        ),
-                        20,
-                        "some chunks",
-                    )
+                    await_chunks(running, 2)
                     require_standby(server)
                 release(server)
                 await_streaming(running, log, TABLE)
