@@ -7,6 +7,7 @@ layer gives the frames. One thread drives a stream.
 import select
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +24,7 @@ from bridge.capture.ports import Received
 from bridge.capture.staging import OwnerUnknown, StageStore
 from bridge.capture.walsender import KEEPALIVE, decode_keepalive, encode_status
 from bridge.model.change import TransactionPart
-from bridge.model.errors import BridgeError, SourceUnavailable
+from bridge.model.errors import BridgeError, SourceUnavailable, StorageUnavailable
 from bridge.model.lsn import format_lsn
 
 # The server gives up on a client that is silent for `wal_sender_timeout`; a third of it leaves
@@ -186,7 +187,8 @@ class PostgresChangeStream:
             pass  # The server frees the slot when it notices that we are gone.
         finally:
             self._connection.close()
-            self._assembler.close()
+            with suppress(StorageUnavailable):  # The next stream clears what is left.
+                self._assembler.close()
 
     def _staged_part(self) -> TransactionPart | None:
         """Return the next part of a streamed transaction that has committed."""
