@@ -76,15 +76,16 @@ def doctor(
     else:
         for look in looks:
             look.print(problems_only=problems_only)
-        print_rows(
-            "Around",
-            ("what", "", "found"),
-            [
-                (f.what, Text("ok", "green") if f.ok else Text("error", "bold red"), f.message)
-                for f in around
-                if not (problems_only and f.ok)
-            ],
-        )
+        told = [f for f in around if not (problems_only and f.ok)]
+        if told:
+            print_rows(
+                "Around",
+                ("what", "", "found"),
+                [
+                    (f.what, Text("ok", "green") if f.ok else Text("error", "bold red"), f.message)
+                    for f in told
+                ],
+            )
     if level is Level.ERROR:
         raise typer.Exit(CONFIG)
     raise typer.Exit(_WARNED if strict and level is Level.WARNING else 0)

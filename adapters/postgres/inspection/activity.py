@@ -59,7 +59,15 @@ def slot_notes(connection: psycopg.Connection, facts: ServerFacts, ours: str) ->
             why="it is created by `legacy-bridge source setup`, or when capture first starts; from "
             "then on it keeps WAL",
         )
-    elif mine.wal_status != "lost":
+    elif mine.wal_status == "lost":
+        yield Finding(
+            level=Level.ERROR,
+            check="slot",
+            what=f"slot {ours!r} is lost: the server gave up its WAL",
+            why="changes that capture had not read yet cannot be had any more",
+            fix="start capture: it records the gap, and says how to go on",
+        )
+    else:
         reader = "is read" if mine.active else "has no reader now"
         yield Finding(
             level=Level.OK,
@@ -69,7 +77,8 @@ def slot_notes(connection: psycopg.Connection, facts: ServerFacts, ours: str) ->
     for row in rows:
         lost = row.wal_status in ("lost", "unreserved")
         lags = (row.retained or 0) > _RETAINED_BYTES_MAX
-        if not (lost or lags) or row.synced == "true":
+        told_above = row.name == ours and row.wal_status == "lost"
+        if not (lost or lags) or row.synced == "true" or told_above:
             continue
         state = f"is {row.wal_status}" if lost else f"keeps {_megabytes(row.retained)} of WAL"
         yield Finding(

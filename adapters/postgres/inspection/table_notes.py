@@ -8,9 +8,11 @@ from adapters.postgres.publication_catalog import PublishedTable
 from adapters.postgres.table_catalog import CatalogTable, Publishable, TableColumn
 from bridge.capture.findings import Finding, Level
 
+# Bytes of WAL on PostgreSQL 15; docs/databases.md has the whole table.
 FULL_COST: Final = (
     "FULL writes the whole old row into the WAL with each UPDATE and DELETE, values outside the "
-    "row too (see docs/databases.md for what we measured)"
+    "row too; measured for an UPDATE: 2,150 instead of 1,180 bytes for a row of 1 KB, 5,267 "
+    "instead of 235 for one with 5 KB outside the row"
 )
 
 _COLUMNS_TOLD_MAX: Final = 8
@@ -99,8 +101,9 @@ def _keys(table: CatalogTable) -> Iterator[Finding]:
         yield _notice(
             table,
             "key",
-            "no key: the first reading cannot be cut into pieces by key",
-            "and events of one row cannot be told to be of one row",
+            "no key",
+            "the first reading cannot be cut into pieces by key, and which events are of one row "
+            "cannot be told",
         )
         return
     long = [c for c in table.columns if c.name in table.shape.key and c.toastable]

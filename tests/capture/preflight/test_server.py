@@ -223,6 +223,11 @@ def test_publications_and_slots_of_others(database: Database, sql: psycopg.Conne
         sql.execute("insert into t values (1); update t set n = 2")
 
 
+def is_lost(sql: psycopg.Connection) -> bool:
+    """Return whether the only slot is lost."""
+    return sql.execute("select wal_status = 'lost' from pg_replication_slots").fetchone() == (True,)
+
+
 def test_a_slot_that_lags(server_folder: Path) -> None:
     """Beyond the limit the server gives it up at the next checkpoint; doctor says so."""
     settings = {"max_slot_wal_keep_size": "1MB", "wal_keep_size": "0", "min_wal_size": "32MB"}
@@ -241,6 +246,13 @@ def test_a_slot_that_lags(server_folder: Path) -> None:
 
         wait_until(given_up, what="the slot to be given up")
         finding = found(inspect(server.dsn(), "slot", "t"), "slots-that-lag")
+        sql.execute("select pg_drop_replication_slot('dead')")
+        sql.execute("select pg_create_logical_replication_slot('slot', 'pgoutput')")
+        wait_until(lambda: given_up() and is_lost(sql), what="the slot to be lost")
+        ours = found(inspect(server.dsn(), "slot", "t"), "slot")
+    assert (ours.level, ours.what) == (
+        Level.ERROR, "slot 'slot' is lost: the server gave up its WAL",
+    )  # fmt: skip
     assert finding.what.startswith("slot 'dead' of database 'postgres' is ")
     assert finding.what.endswith("nobody reads it")
     assert finding.sql == "SELECT pg_drop_replication_slot('dead');"
