@@ -18,7 +18,7 @@ from zlib import crc32
 
 from bridge.capture.pgoutput import PgOutputDecoder
 from bridge.capture.pgoutput_messages import StreamCommit, StreamedFrame, Truncate
-from bridge.capture.stage_records import append_record, split_records
+from bridge.capture.stage_records import append_record, record_xid, split_records
 from bridge.capture.walsender import PAYLOAD_OFFSET
 from bridge.model.change import Change, LogicalMessage, Relation, RowChange, TransactionPart
 from bridge.model.errors import DecodeError, StorageUnavailable
@@ -30,6 +30,8 @@ SEGMENT_BYTES_MAX: Final = 256 * 1024
 
 _XID_MASK: Final = 0xFFFF_FFFF
 _MESSAGE: Final = ord("M")
+_NEVER: Final = (0, None)
+"""Stands behind the last shape."""
 
 
 class StageFile(Protocol):
@@ -169,14 +171,14 @@ class StagedTransaction:
         data = self._checked(last)
         count, age_max, after_message = self._begun = last.state
         end = len(data)
-        for record in split_records(data):
-            record_age = (record.xid - self.xid) & _XID_MASK
-            if record_age >= age:
-                end = record.offset
+        for offset, frame in split_records(data):
+            frame_age = (record_xid(data, offset) - self.xid) & _XID_MASK
+            if frame_age >= age:
+                end = offset
                 break
-            age_max = max(age_max, record_age)
-            count += _change_count(record.frame)
-            after_message = record_age == 0 and record.frame[PAYLOAD_OFFSET] == _MESSAGE
+            age_max = max(age_max, frame_age)
+            count += _change_count(frame)
+            after_message = frame_age == 0 and frame[PAYLOAD_OFFSET] == _MESSAGE
         self._file.cut(last.offset)
         self._written = last.offset
         self._buffer[:] = data[:end]
@@ -209,6 +211,7 @@ class StagedTransaction:
     ) -> Iterator[TransactionPart]:
         """Yield the committed transaction, at least one part, the last one final."""
         self._flush()
+        total = self._change_count
         changes: list[Change] = []
         first_ordinal = byte_count = 0
         for message, size in self._messages():
@@ -217,32 +220,34 @@ class StagedTransaction:
             else:
                 changes.append(message)
             byte_count += size
-            reached = first_ordinal + len(changes)
-            full = len(changes) >= changes_max or byte_count >= bytes_max
-            if full and reached < self._change_count:
-                yield self._part(commit, first_ordinal, changes, final=False)
-                changes, first_ordinal, byte_count = [], reached, 0
+            if len(changes) >= changes_max or byte_count >= bytes_max:
+                reached = first_ordinal + len(changes)
+                if reached < total:
+                    yield self._part(commit, first_ordinal, changes, final=False)
+                    changes, first_ordinal, byte_count = [], reached, 0
         reached = first_ordinal + len(changes)
-        if reached != self._change_count:
+        if reached != total:
             raise DecodeError(
                 f"cannot assemble the streamed transaction at {format_lsn(commit.commit_lsn)}: "
-                f"{reached} changes, {self._change_count} were announced"
+                f"{reached} changes, {total} were announced"
             )
         yield self._part(commit, first_ordinal, changes, final=True)
 
     def _messages(self) -> Iterator[tuple[RowChange | LogicalMessage | Truncate, int]]:
         """Yield what the frames say, each with its size, decoded in the shapes of their place."""
         decoder = PgOutputDecoder()
-        shapes = iter([*self._shapes, (self._written + 1, None)])
-        due, shape = next(shapes)
+        decode = decoder.decode
+        shapes = iter(self._shapes)
+        due, shape = next(shapes, _NEVER)
         for segment in self._segments:
-            for record in split_records(self._checked(segment)):
-                while due <= segment.offset + record.offset and shape is not None:
+            for offset, frame in split_records(self._checked(segment)):
+                while shape is not None and due <= segment.offset + offset:
                     decoder.learn(shape)
-                    due, shape = next(shapes)
-                message = decoder.decode(record.frame)
-                assert isinstance(message, RowChange | LogicalMessage | Truncate), "only these"
-                yield message, len(record.frame)
+                    due, shape = next(shapes, _NEVER)
+                message = decode(frame)
+                if type(message) is not RowChange:
+                    assert isinstance(message, LogicalMessage | Truncate), "else it is not staged"
+                yield message, len(frame)
 
     def _part(
         self, commit: StreamCommit, first_ordinal: int, changes: list[Change], *, final: bool
