@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import orjson
+
 from bridge.model.entry import EntryKind, StoredEntry
 from tests.capture.oracle import event_id
 from tests.capture.random.second_decoder import Change, Transaction
@@ -23,7 +25,7 @@ class Verdict:
 def changes_of(entries: list[StoredEntry]) -> list[tuple[str, dict[str, Any]]]:
     """Return id and payload of every entry that stands for a row or a message of the source."""
     return [
-        (entry.entry_id, json.loads(entry.payload))
+        (entry.entry_id, orjson.loads(entry.payload))
         for entry in entries
         if entry.kind is EntryKind.EVENT and not _is_about_capture(entry)
     ]

@@ -1,6 +1,7 @@
 """One seed: a program, faults in the middle of it, and the comparison at the end."""
 
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,9 @@ NUDGES = 9
 STEPS = 30
 # How long a point may stay unreached although the application goes on writing.
 _REACHED_WITHIN_S = 20.0
+# A nudge that is appended in two parts, and streamed.
+_BIG_ROWS = 5_200
+_BIG_INTERVAL_S = 2.0
 # A half-open wire is noticed by silence; the shorter, the sooner the test goes on.
 _SILENCE_S = 1.0
 
@@ -74,6 +78,7 @@ class Run:
         self._options = options(self._prefixes)
         self._actions = actions(server, database.dsn, database.name, cable)
         self._nudges = 0
+        self._big_at = 0.0
 
     def play(self) -> Verdict:
         """Run the program with its faults, then compare log and truth."""
@@ -173,8 +178,11 @@ class Run:
         """Give capture something more to do: points are reached by work."""
         self._nudges += 1
         first = 900_000_000 + self._nudges * 10_000
-        big = needs_big(fault) and self._nudges % 10 == 1
-        count = 7_000 if big else 1
+        now = time.monotonic()
+        # Not at once again: the last one may still be on its way.
+        big = needs_big(fault) and now > self._big_at + _BIG_INTERVAL_S
+        count = _BIG_ROWS if big else 1
+        self._big_at = now if big else self._big_at
         sql = f"insert into {NUDGED} select generate_series({first}, {first + count - 1})"
         self.sessions.run([Step(session=NUDGES, sql=sql)])
 
