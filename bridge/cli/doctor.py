@@ -159,6 +159,16 @@ def _look(settings: Settings, name: str, contracts: ContractSet, *, dry_run: boo
     except BridgeError as exc:
         return _Look(name, [Finding(level=Level.ERROR, check="settings", what=str(exc))], None)
     findings = inspection.inspect()
+    if not contracts.tables(name):
+        findings.insert(
+            0,
+            Finding(
+                level=Level.ERROR,
+                check="contracts",
+                what="no contract maps a table of this source",
+                fix=f"write one (`legacy-bridge source add {name}` drafts them)",
+            ),
+        )
     try:
         steps = inspection.setup_steps() if dry_run else None
     except BridgeError:

@@ -13,6 +13,7 @@ import pytest
 
 from bridge.model.entry import EntryKind
 from bridge.model.errors import SourceUnavailable
+from bridge.runtime import preflight
 from bridge.runtime.exit_codes import CONFIG
 from tests.capture.running import make_source
 from tests.cli.deployment import Deployment
@@ -248,6 +249,26 @@ def test_a_source_that_is_not_there(tmp_path: Path, database: Database) -> None:
     (finding,) = said.json()["sources"][0]["findings"]
     assert (finding["check"], finding["level"]) == ("connect", "error")
     assert [found["ok"] for found in said.json()["around"]] == [True, True, True]
+
+
+def test_a_source_without_contracts(database: Database, tmp_path: Path) -> None:
+    deployment = deployed(tmp_path, database, database.dsn)
+    deployment.settings["sources"]["other"] = {"dsn": database.dsn}
+    deployment.write()
+    said = deployment.call("doctor", "other", "--json")
+    assert said.code == CONFIG
+    assert said.json()["sources"][0]["findings"][0]["check"] == "contracts"
+
+
+def test_a_full_disk_is_told(
+    tmp_path: Path, database: Database, sql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "DISK_FREE_BYTES_MIN", 1 << 60)
+    said = deployed(tmp_path, database, database.dsn).call("doctor", "--json")
+    assert said.code == CONFIG
+    (disk,) = [found for found in said.json()["around"] if not found["ok"]]
+    assert disk["what"] == "disk"
+    assert "without room the log stops" in disk["message"]
 
 
 def polled(folder: Path, **table: Any) -> Deployment:
