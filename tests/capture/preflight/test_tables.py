@@ -315,3 +315,15 @@ def test_the_option_reaches_all_tables_of_its_publication(
             shape.relation.table: [column.name for column in shape.relation.columns]
             for shape in shapes
         } == {"mapped": ["id", "g"], "beside": ["id", "g"], "keyless": ["id"]}
+
+
+def test_names_of_every_kind(database: Database, sql: psycopg.Connection) -> None:
+    names = ('Ord"er %s', "select", "Ünï", "a'b", "CASE", "case")
+    for name in names:
+        quoted = name.replace('"', '""')
+        sql.execute(f'create table "{quoted}" (id int primary key)'.encode())
+    set_up(database.dsn, database.name, *names)
+    findings = inspect(database.dsn, database.name, *names)
+    assert found(findings, "publication").level is Level.OK
+    for name in names:
+        assert found(findings, "replica-identity", name).level is Level.OK
