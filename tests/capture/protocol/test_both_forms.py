@@ -52,6 +52,26 @@ def test_a_long_block_leaves_time_to_answer(
     assert sorted(calls)[-2:] == [4_000, 5_000]
 
 
+def test_wide_rows_come_in_parts_of_bounded_size(
+    database: Database, sql: psycopg.Connection, tmp_path: Path
+) -> None:
+    prepare(sql, database.name)
+    make_slots(sql, f"{database.name}_1", f"{database.name}_2")
+    sql.execute("insert into shared select x, repeat('x', 100000) from generate_series(1, 200) x")
+    sql.execute("insert into shared values (1000, 'right behind')")
+    end = wal_end(sql)
+    sql.execute("create table last_word (n int)")
+    sql.execute("insert into last_word values (1)")
+    name = database.name
+    form = StreamForm(stages=StageFolder(tmp_path))
+    ordinary = read(database.dsn, f"{name}_1", name, end, StreamForm())
+    streamed = read(database.dsn, f"{name}_2", name, end, form)
+    assert joined(streamed) == joined(ordinary)
+    assert [part.final for part in streamed[:4]] == [False, False, True, True]
+    # Eight megabytes, and the row that makes them full.
+    assert [len(part.changes) for part in streamed[:4]] == [84, 84, 32, 1]
+
+
 def in_both_forms(
     database: Database, sql: psycopg.Connection, folder: Path
 ) -> tuple[list[Whole], list[Whole], int]:

@@ -188,7 +188,9 @@ def test_a_process_that_is_killed(
             wait_until(lambda: staged(tmp_path), 20, "a stage")
             if point == "staged":
                 victims.kill()
-                assert staged(tmp_path), "nobody could tidy up"
+                (left,) = staged(tmp_path)
+                # As if the transaction had been rolled back after the kill: nobody uses it again.
+                left.rename(tmp_path / "stage-1.frames")
             else:
                 writer.commit()
                 code = wait_until(lambda: victims.exit_code(0.1), 60, "the process to kill itself")
