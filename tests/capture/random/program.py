@@ -236,7 +236,12 @@ class Generator:
         transactional = self.chance.choice(["true", "false"])
         prefix = self.chance.choice(["audit", "other"])
         content = self.chance.choice(["", "who did it", '{"actor": "ana"}'])
-        return [f"select pg_logical_emit_message({transactional}, '{prefix}', '{content}')"]
+        message = f"select pg_logical_emit_message({transactional}, '{prefix}', '{content}')"
+        if not session.in_transaction or self.chance.random() < 0.5:
+            return [message]
+        # With nothing between, the commit begins where the message ends.
+        session.in_transaction, session.savepoints = False, []
+        return [message, "commit"]
 
     def _block(self, session: _Session, table: Table) -> list[str | Step]:
         """A PL/pgSQL block whose exceptions roll sub-transactions back."""
