@@ -16,7 +16,6 @@ from bridge.capture.shapes import ShapeBook
 from bridge.contracts.names import source_urn
 from bridge.model.change import (
     BeforeImage,
-    Change,
     ChangeKind,
     LogicalMessage,
     Relation,
@@ -127,14 +126,23 @@ class ChangeMapper:
             drafts += self._boundaries.begin(
                 part, self._envelope(f"{prefix}{0:08X}", moment), moment
             )
+        tables = self._tables
         for ordinal, change in enumerate(part.changes, part.first_ordinal):
-            if type(change) is LogicalMessage:
+            if type(change) is RowChange:
+                relation = change.relation
+                if ordinal < skip_before or (skip_tables and relation.name in skip_tables):
+                    continue
+                sequence = f"{prefix}{ordinal:08X}"
+                table = tables.get(relation.oid)
+                if table is None or table.relation is not relation:
+                    table = self._meet(drafts, relation, sequence, moment)
+                self._map(drafts, table, change, sequence, moment)
+            else:
+                assert isinstance(change, LogicalMessage), "a change is a row's or a message"
                 envelope = self._envelope(f"{prefix}{ordinal:08X}", moment)
                 draft, moment = self._messages.take(change, envelope, moment)
                 if draft is not None and ordinal >= skip_before:
                     drafts.append(draft)
-            elif ordinal >= skip_before and not (skip_tables and _table(change) in skip_tables):
-                self._row(drafts, change, f"{prefix}{ordinal:08X}", moment)  # type: ignore[arg-type]  # no message
         self._context = None if part.final else moment.context
         if self._boundaries is not None:
             last = max(part.first_ordinal + len(part.changes) - 1, 0)
@@ -185,15 +193,6 @@ class ChangeMapper:
         if self._undecoded:
             self._observer.note("undecoded", source=self._source, entries=self._undecoded)
             self._undecoded = 0
-
-    def _row(
-        self, drafts: list[EntryDraft], change: RowChange, sequence: str, moment: Moment
-    ) -> None:
-        relation = change.relation
-        table = self._tables.get(relation.oid)
-        if table is None or table.relation is not relation:
-            table = self._meet(drafts, relation, sequence, moment)
-        self._map(drafts, table, change, sequence, moment)
 
     def _map(
         self,
@@ -255,10 +254,6 @@ class ChangeMapper:
 def rfc3339(time: datetime) -> str:
     """Return an aware UTC time as events write it, with a `Z`."""
     return time.isoformat().replace("+00:00", "Z")
-
-
-def _table(change: Change) -> str | None:
-    return change.relation.name if isinstance(change, RowChange) else None
 
 
 def _one_of_several(
