@@ -7,7 +7,8 @@ loses one, and the inbox makes a repetition do nothing.
 
 Order is the queue's order: an event that fails is retried in place, while those behind it wait.
 What can never succeed (unreadable, refused, failed too often) is put into the park queue with its
-reason, confirmed, and only then acknowledged; the events behind it go on.
+reason, confirmed, and only then acknowledged; the events behind it go on. What is told about a
+source itself (drift, alarms) is no event of a row: it is acknowledged and passed over.
 """
 
 import threading
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from bridge.consumer.broker_link import BrokerLink, Delivery, QueuePlan
-from bridge.consumer.event import EventReader, ReceivedEvent, Unreadable
+from bridge.consumer.event import EventReader, OwnEvent, ReceivedEvent, Unreadable
 from bridge.consumer.ports import Inbox, Refused
 from bridge.contracts import ContractSet
 from bridge.model.errors import SinkUnavailable, StorageUnavailable
@@ -131,7 +132,7 @@ class Consumer(Generic[Tx]):
             if isinstance(event, Unreadable):
                 self._park(link, delivery, "invalid", event.reason)
                 tally.parked += 1
-            else:
+            elif isinstance(event, ReceivedEvent):
                 readable.append((delivery, event))
         if self._apply(link, readable, tally, stop):
             link.acknowledge(deliveries[-1].tag)
@@ -155,7 +156,7 @@ class Consumer(Generic[Tx]):
                 stop.wait(delays.next())
         return None
 
-    def _read(self, delivery: Delivery, oldest: int) -> ReceivedEvent | Unreadable:
+    def _read(self, delivery: Delivery, oldest: int) -> ReceivedEvent | OwnEvent | Unreadable:
         event = self._reader.read(
             delivery.body,
             delivery.headers,

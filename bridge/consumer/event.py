@@ -46,6 +46,12 @@ class Unreadable(NamedTuple):
     reason: str
 
 
+class OwnEvent(NamedTuple):
+    """What Legacy Bridge tells about a source (drift, alarms, messages): not about a row."""
+
+    type: str
+
+
 class _KnownType(NamedTuple):
     subject: str
     version: str
@@ -66,7 +72,7 @@ class EventReader:
         *,
         message_id: str | None,
         redelivered: bool,
-    ) -> ReceivedEvent | Unreadable:
+    ) -> ReceivedEvent | OwnEvent | Unreadable:
         """Return the event in `body`, or why there is none."""
         try:
             envelope = orjson.loads(body)
@@ -84,6 +90,8 @@ class EventReader:
             return Unreadable("envelope: attributes 'id' and 'source' must be texts")
         if message_id is not None and message_id != event_id:
             return Unreadable("envelope: attribute 'id' differs from the message id")
+        if known is None and _is_own(event_type, envelope["dataschema"]):
+            return OwnEvent(event_type)
         if known is None:
             return Unreadable("envelope: attributes 'type' and 'dataschema' do not agree")
         leaf_index = (headers or {}).get(HEADER_LEAF)
@@ -129,3 +137,15 @@ def _parse_type(event_type: object, data_schema: object) -> _KnownType | None:
         if event_type.endswith("." + routing_key(*contract, kind)):
             return _KnownType(*contract, kind)
     return None
+
+
+def _is_own(event_type: object, data_schema: object) -> bool:
+    """Whether the type is `PREFIX.bridge.SOURCE.WHAT.v1` and the contract `bridge.WHAT`."""
+    if not isinstance(event_type, str) or not isinstance(data_schema, str):
+        return False
+    contract = parse_data_schema_urn(data_schema)
+    if contract is None or not contract[0].startswith("bridge."):
+        return False
+    what, major = contract[0].removeprefix("bridge."), contract[1].partition(".")[0]
+    words = event_type.split(".")
+    return words[-4:-3] == ["bridge"] and words[-2:] == [what, f"v{major}"]

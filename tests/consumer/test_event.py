@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.consumer.event import EventReader, ReceivedEvent, Unreadable
+from bridge.consumer.event import EventReader, OwnEvent, ReceivedEvent, Unreadable
 from bridge.model.change import ChangeKind
 from tests.consumer.samples import contracts, events, received
 
@@ -89,3 +89,11 @@ _JSON = st.recursive(
 @given(st.sampled_from(list(orjson.loads(BODY))), _JSON)
 def test_any_value_of_any_attribute_is_an_event_or_a_reason(name: str, value: Any) -> None:
     assert isinstance(read(changed(**{name: value})), ReceivedEvent | Unreadable)
+
+
+def test_what_is_told_about_a_source_is_no_event_of_a_row() -> None:
+    own = "com.example.bridge.shop.schema-drift.v1"
+    urn = "urn:legacy-bridge:contract:bridge."
+    assert read(changed(type=own, dataschema=f"{urn}schema-drift:1.0")) == OwnEvent(own)
+    for data_schema in (f"{urn}message:1.0", f"{urn}schema-drift:2.0", "urn:x"):
+        assert isinstance(read(changed(type=own, dataschema=data_schema)), Unreadable)
