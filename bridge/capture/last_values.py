@@ -223,7 +223,7 @@ class LastValues:
     ) -> Iterable[tuple[str, Effect]]:
         if entry.kind not in _TELLING:
             return ()
-        fields = orjson.loads(entry.leaf)
+        fields = orjson.loads(entry.leaf)["fields"]
         return self._changes(entry.kind, fields, entry.payload, entry.partition_key, tables)
 
     def _changes(
