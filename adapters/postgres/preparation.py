@@ -63,6 +63,12 @@ class PostgresPreparation:
             system_id=system_id, timeline=timeline, start_lsn=start_lsn, tables=tables
         )
 
+    def shapes(self) -> tuple[TableShape, ...]:
+        """Return the captured tables that exist, as they are published now; changes nothing."""
+        with self._server.connect() as connection, self._server.errors("look at"):
+            found = look(connection, self._capturing)
+        return tuple(table.shape for table in found.tables.values())
+
     def _identify(self) -> tuple[str, int, int]:
         """Return system id, timeline and flushed LSN."""
         with self._server.connect_replication() as connection:

@@ -70,6 +70,10 @@ class PostgresSource:
         """Check the source, create what is missing, and judge whether `cursor` still fits."""
         return self._preparation.prepare(cursor, check)
 
+    def shapes(self) -> tuple[TableShape, ...]:
+        """Return the captured tables that exist, as they are published now; changes nothing."""
+        return self._preparation.shapes()
+
     def stream(self, start_lsn: int) -> PostgresChangeStream:
         """Open the stream of changes that committed at or after `start_lsn`."""
         connection = self._server.connect_replication()

@@ -4,7 +4,7 @@ from typing import Final
 
 import psycopg
 from psycopg.adapt import Buffer, Dumper
-from psycopg.pq import PGresult
+from psycopg.pq.abc import PGresult
 
 from adapters.postgres.catalog import quoted_table
 from bridge.model.change import Cell, Relation, Row

@@ -182,8 +182,13 @@ class ChangeMapper:
                 self._source_urn, relation, mapper
             )
         drafts: list[EntryDraft] = []
-        for ordinal, row in enumerate(rows, first_ordinal):
-            change = RowChange(ChangeKind.READ, relation, None, BeforeImage.NONE, row)
+        changes = [
+            RowChange(ChangeKind.READ, relation, None, BeforeImage.NONE, row) for row in rows
+        ]
+        changes += [
+            RowChange(ChangeKind.DELETED, relation, row, BeforeImage.KEY, None) for row in gone
+        ]
+        for ordinal, change in enumerate(changes, first_ordinal):
             self._map(drafts, table, change, f"{prefix}{ordinal:08X}", moment)
         self._tell_undecoded()
         return drafts

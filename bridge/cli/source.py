@@ -2,7 +2,14 @@
 
 import typer
 
-from bridge.cli import source_add, source_drift, source_guard, source_setup, source_snapshot
+from bridge.cli import (
+    source_add,
+    source_compare,
+    source_drift,
+    source_guard,
+    source_setup,
+    source_snapshot,
+)
 
 app = typer.Typer(
     no_args_is_help=True, help="A legacy database: set up, read again, compare, leave."
@@ -12,3 +19,4 @@ source_setup.add_to(app)
 source_drift.add_to(app)
 source_guard.add_to(app)
 source_snapshot.add_to(app)
+source_compare.add_to(app)

@@ -34,9 +34,10 @@ from bridge.capture.snapshot.window import (
     Touched,
     key_of,
     key_places,
+    key_row,
     moved_keys,
 )
-from bridge.model.change import UNSENT, Row, TransactionPart
+from bridge.model.change import Row, TransactionPart
 from bridge.model.errors import BridgeError, Remedy
 from bridge.model.observer import Observer
 
@@ -278,10 +279,10 @@ class TableReading:
         mark = self._mark_after(job, order, chunk, begun, lacking, len(rows) + len(gone))
         # The stream may be further than the chunk; ids sort as the log does.
         taken = _Taken(position=max(chunk.position, cursor.end_lsn), taken_at=chunk.taken_at)
-        self._appender.append_rows(
-            job.shape.relation, rows, taken, mark, gone=_gone_rows(job.shape, gone), run=job.run
-        )
-        self._tell_progress(job, chunk, len(rows) + len(gone))
+        relation = job.shape.relation
+        gone_rows = [key_row(relation, job.shape.key, key) for key in gone]
+        self._appender.append_rows(relation, rows, taken, mark, gone=gone_rows, run=job.run)
+        self._tell_progress(job, chunk, len(rows), len(gone))
         if mark.table is None:
             self._steering.finished(job, mark)
 
@@ -355,13 +356,14 @@ class TableReading:
             amount=amount,
         )
 
-    def _tell_progress(self, job: Job, chunk: Chunk, row_count: int) -> None:
+    def _tell_progress(self, job: Job, chunk: Chunk, row_count: int, gone_count: int) -> None:
         mark = self._appender.cursor.snapshot.table
         self._observer.note(
             "snapshot_progress",
             source=self._source_name,
             table=job.shape.relation.name,
             rows=row_count,
+            gone=gone_count,
             left_out=len(chunk.rows) - row_count,
             rows_read=mark.row_count if mark is not None else row_count,
             rows_estimate=chunk.row_estimate,
@@ -375,13 +377,3 @@ def reread(mark: TableMark, keys: Sequence[Key]) -> TableMark:
     if len(again) <= AGAIN_KEYS_MAX:
         return replace(mark, again=again)
     return TableMark(table=mark.table, after=None)
-
-
-def _gone_rows(shape: TableShape, keys: Sequence[Key]) -> list[Row]:
-    """Return rows of which only the key is known."""
-    names = [column.name for column in shape.relation.columns]
-    rows: list[Row] = []
-    for key in keys:
-        cells = dict(zip(shape.key, key, strict=True))
-        rows.append(tuple(cells.get(name, UNSENT) for name in names))
-    return rows

@@ -141,6 +141,12 @@ def key_of(row: Row, places: tuple[int, ...]) -> Key:
     return tuple(_text(row[place]) for place in places)
 
 
+def key_row(relation: Relation, names: Iterable[str], key: Key) -> Row:
+    """Return a row of which only the key is known."""
+    cells = dict(zip(names, key, strict=True))
+    return tuple(cells.get(column.name, UNSENT) for column in relation.columns)
+
+
 def changed_keys(change: RowChange, places: tuple[int, ...]) -> tuple[Key, ...] | None:
     """Return the key before and after, or None when a change does not say."""
     _, _, before, _, after, _ = change
