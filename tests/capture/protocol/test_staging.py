@@ -74,6 +74,27 @@ def test_a_streamed_transaction_comes_at_its_commit() -> None:
     assert assembly.stages.kept == 0
 
 
+def test_nothing_is_acknowledged_in_the_middle_of_a_block_or_of_giving_parts() -> None:
+    assembly = Assembly(changes_max=1)
+    decode, assembler = assembly.decoder.decode, assembly.assembler
+    states: list[tuple[bool, bool]] = []
+
+    def note() -> None:
+        states.append((assembler.in_transaction, assembler.is_leaving))
+
+    assembler.feed(decode(frames.stream_start(700)), 0)
+    note()
+    assembly.feed(described(700), row(700, "1"), row(700, "2"), frames.stream_stop())
+    note()
+    parts = [assembler.feed(decode(frames.stream_commit(700, 100, 140)), 0)]
+    note()
+    parts.append(assembler.next_part())
+    note()
+    assert states == [(True, False), (False, False), (True, True), (False, False)]
+    assert [part and part.final for part in parts] == [False, True]
+    assert assembler.next_part() is None
+
+
 def test_two_streamed_transactions_and_an_ordinary_one_are_kept_apart() -> None:
     assembly = Assembly()
     assembly.feed(*block(700, described(700), row(700, "1")))
