@@ -95,7 +95,6 @@ class Run:
             for fault in self.faults[1:]:
                 self._write(STEPS // 2, to_an_end=False)
                 self._suffer(fault, reading=False)
-            self.sessions.run(self._generator.closing())
             self._write(STEPS // 2, to_an_end=True)
             return self._finish(oracle)
 
@@ -112,6 +111,7 @@ class Run:
         self.sessions.run(self._generator.steps(count))
         if to_an_end:
             self.sessions.run(self._generator.closing())
+            self.sessions.undo_prepared()
 
     def _suffer(self, fault: Fault, *, reading: bool) -> None:
         if fault.action == "kill":

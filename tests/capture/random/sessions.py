@@ -29,7 +29,13 @@ class Sessions:
     def __exit__(self, *_: object) -> None:
         for connection in self._connections.values():
             connection.close()
-        # They would hold back every slot of the server, other tests' slots too.
+        self.undo_prepared()
+
+    def undo_prepared(self) -> None:
+        """Roll back the prepared transactions whose end was lost, with a connection for example.
+
+        They hold their locks, and hold back every slot of the server, other tests' slots too.
+        """
         with psycopg.connect(self._dsn, autocommit=True) as admin:
             names = admin.execute(
                 "select gid from pg_prepared_xacts where database = current_database()"
