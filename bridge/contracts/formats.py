@@ -28,6 +28,12 @@ _OFFSET = "(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 # A leap second is one in UTC only, so it is taken with Z alone; PostgreSQL never prints one.
 _LEAP_SECOND = r"(?:23:59:60(?:\.[0-9]{1,9})?[Zz])"
 
+# An ISO 8601 duration in which each part has a sign of its own, as PostgreSQL prints intervals.
+_N = "-?[0-9]{1,10}"
+_SECONDS = r"-?[0-9]{1,10}(?:\.[0-9]{1,6})?S"
+_DAYS = f"(?:{_N}Y(?:{_N}M)?(?:{_N}D)?|{_N}M(?:{_N}D)?|{_N}D)"
+_HOURS = f"T(?:{_N}H(?:{_N}M)?(?:{_SECONDS})?|{_N}M(?:{_SECONDS})?|{_SECONDS})"
+
 PATTERNS: Final[dict[str, str]] = {
     "date": f"^{_DATE}$",
     "time": f"^(?:{_CLOCK}{_OFFSET}|{_LEAP_SECOND})$",
@@ -35,6 +41,10 @@ PATTERNS: Final[dict[str, str]] = {
     # Of our own: what SQL has and RFC 3339 has not.
     "local-time": f"^(?:{_CLOCK}|24:00:00)$",
     "local-date-time": f"^(?:{_DATE}|{_FAR_DATE})T{_CLOCK}$",
+    # The same with the years that four digits cannot hold, which RFC 3339 has not.
+    "far-date": f"^(?:{_DATE}|{_FAR_DATE})$",
+    "far-date-time": f"^(?:{_DATE}|{_FAR_DATE})T{_CLOCK}Z$",
+    "interval": f"^P(?:{_DAYS}(?:{_HOURS})?|{_HOURS})$",
     "decimal": r"^-?[0-9]+(?:\.[0-9]+)?$",
     "uuid": "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
 }
