@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, literal_column, text
 from sqlalchemy.dialects import mysql
-from sqlalchemy.dialects.mysql.base import MySQLDialect
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql import column
@@ -60,10 +59,6 @@ class MariaDBDialect(Dialect):
 
     system = "mariadb"
     clock_sql = "SELECT UTC_TIMESTAMP(6)"
-
-    def __init__(self, system: str | None = None) -> None:
-        super().__init__(system)
-        self._quote = MySQLDialect().identifier_preparer.quote_identifier
 
     def prepared_url(self, url: URL) -> URL:
         if "+" in url.drivername:
@@ -141,9 +136,14 @@ class MariaDBDialect(Dialect):
             return ReadColumn(name, column(name), partial(bit_cell, width=kind.length or 1))
         if isinstance(kind, mysql.FLOAT):
             # As itself it would be sent with six digits.
-            exact: ColumnElement[Any] = literal_column(f"({self._quote(name)} * 1E0)")
+            exact: ColumnElement[Any] = literal_column(f"({_quoted(name)} * 1E0)")
             return ReadColumn(name, exact, single_cell)
         return ReadColumn(name, column(name), cell)
 
     def unfit(self, original: BaseException) -> str | None:
         return _UNFIT.get(original.args[0]) if original.args else None
+
+
+def _quoted(name: str) -> str:
+    # SQLAlchemy's own would double percent signs, which it does again for the statement.
+    return "`" + name.replace("`", "``") + "`"

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from psycopg import Error as PostgresError
 from sqlalchemy import Connection, literal_column, text
-from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine import URL
 from sqlalchemy.types import TypeEngine
 
@@ -52,10 +51,6 @@ class PostgresDialect(Dialect):
     # A driver has no value for `infinity`, and fewer digits of some types.
     places_are_texts = True
 
-    def __init__(self, system: str | None = None) -> None:
-        super().__init__(system)
-        self._quote = PGDialect().identifier_preparer.quote_identifier  # type: ignore[no-untyped-call]  # SQLAlchemy's own
-
     def prepared_url(self, url: URL) -> URL:
         if url.drivername in ("postgresql", "postgres"):
             return url.set(drivername="postgresql+psycopg")
@@ -86,14 +81,14 @@ class PostgresDialect(Dialect):
     def read_columns(
         self, connection: Connection, schema: str, table: str, found: Sequence[Mapping[str, Any]]
     ) -> list[ReadColumn]:
-        name = f"{self._quote(schema)}.{self._quote(table)}"
+        name = f"{_quoted(schema)}.{_quoted(table)}"
         catalog = connection.execute(text(_COLUMNS), {"name": name})
         return [self._read(*row) for row in catalog]
 
     def _read(self, name: str, oid: int, modifier: int) -> ReadColumn:
         # A cast to text would trim char(n) and spell booleans out: `concat` uses the type's own
         # output, as replication does; it makes a text of NULL, though.
-        quoted = self._quote(name).replace(":", "\\:")
+        quoted = _quoted(name)
         output = f"CASE WHEN num_nulls({quoted}) = 0 THEN concat({quoted}) END"
         return ReadColumn(name, literal_column(output), cell, oid, modifier)
 
@@ -110,3 +105,8 @@ class PostgresDialect(Dialect):
             "28000": "the role may not log in",
         }
         return known.get(state)
+
+
+def _quoted(name: str) -> str:
+    # SQLAlchemy's own would double percent signs, which it does again for the statement.
+    return '"' + name.replace('"', '""') + '"'

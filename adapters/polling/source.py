@@ -57,7 +57,8 @@ class SqlPollSource:
         self._plans = tuple(plans)
         self._timeout_s = statement_timeout_s
         self._dialect, self._engine = _engine(name, url, connections_max, statement_timeout_s)
-        self._tables: dict[str, InspectedTable] = {}
+        self._tables: dict[PolledTable, InspectedTable] = {}
+        self._latest: dict[PolledTable, InspectedTable] = {}
         self._look_lock = threading.Lock()
         self._open: OpenTransactions | None = None
         self._looked_at = 0.0
@@ -72,12 +73,15 @@ class SqlPollSource:
         """Look at all planned tables."""
         with self._connected("look at its tables") as connection:
             found = inspect_tables(connection, self._dialect, self._plans)
-        self._tables = {table.polled.name: table for table in found}
+        # Runs that began before a table was altered go on with what they know of it.
+        former = {table: one for table, one in self._tables.items() if table in self._latest}
+        self._latest = {table.polled: table for table in found}
+        self._tables = {**former, **self._latest}
         return tuple(table.polled for table in found)
 
     def moment(self, table: PolledTable, settled: datetime | None) -> Moment:
         """Return the clock and the settled time."""
-        inspected = self._tables[table.name]
+        inspected = self._tables[table]
         with self._look_lock, self._connected("read its clock") as connection:
             clock, known, exact = self._looked(connection, settled)
             value = self._dialect.column_horizon(connection, inspected.column_kind)
@@ -118,13 +122,13 @@ class SqlPollSource:
         rows_max: int,
     ) -> Page:
         """Return rows by order column and key."""
-        inspected = self._tables[table.name]
+        inspected = self._tables[table]
         queries = Queries(self._dialect, inspected)
         return self._read(inspected, queries.page(lower, after, rows_max), rows_max)
 
     def chunk(self, table: PolledTable, after: tuple[Scalar, ...] | None, rows_max: int) -> Page:
         """Return rows by key."""
-        inspected = self._tables[table.name]
+        inspected = self._tables[table]
         return self._read(
             inspected, Queries(self._dialect, inspected).chunk(after, rows_max), rows_max
         )
@@ -133,13 +137,13 @@ class SqlPollSource:
         self, table: PolledTable, after: tuple[Scalar, ...] | None, rows_max: int
     ) -> Page:
         """As `chunk`, but the key columns only."""
-        inspected = self._tables[table.name]
+        inspected = self._tables[table]
         query = Queries(self._dialect, inspected).chunk(after, rows_max, keys_only=True)
         return self._read(inspected, query, rows_max, keys_only=True)
 
     def every_row(self, table: PolledTable, rows_max: int) -> Generator[Page, None, None]:
         """Yield all rows from one transaction."""
-        inspected = self._tables[table.name]
+        inspected = self._tables[table]
         queries = Queries(self._dialect, inspected)
         started = time.monotonic()
         with self._connected(f"read table {table.name!r}") as connection:
@@ -214,15 +218,15 @@ def _engine(name: str, url: str, connections_max: int, timeout_s: float) -> tupl
             pool_timeout=timeout_s,
             hide_parameters=True,
         )
+    except NoSuchModuleError:
+        raise ConfigInvalid(
+            f"{failed}: SQLAlchemy knows no dialect of that name; see docs/polling.md"
+        ) from None
     except ArgumentError:
         raise ConfigInvalid(
             f"{failed}: its url cannot be read; expected the form "
             "mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE"
         ) from None  # The cause would quote the password.
-    except NoSuchModuleError:
-        raise ConfigInvalid(
-            f"{failed}: SQLAlchemy knows no dialect of that name; see docs/polling.md"
-        ) from None
     except ModuleNotFoundError as exc:
         raise ConfigInvalid(
             f"{failed}: the driver {exc.name!r} is not installed; install it beside legacy-bridge"
@@ -262,8 +266,8 @@ def _row(inspected: InspectedTable, found: tuple[Any, ...], *, keys_only: bool) 
 
 def _code(original: BaseException) -> str:
     """Return the driver's number or name of the error; its text may quote values."""
-    state = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None)
-    if state:
-        return str(state)
     first = original.args[0] if original.args else None
-    return str(first) if isinstance(first, int) else "without a number"
+    if isinstance(first, int):
+        return str(first)
+    state = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None)
+    return str(state) if state else "without a number"

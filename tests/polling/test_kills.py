@@ -48,7 +48,7 @@ def _run(legacy: Legacy, folder: Path, seed: int, kills: int, transactions: int)
         log.close()
 
 
-@pytest.mark.parametrize("system", ["maria", "lite"])
+@pytest.mark.parametrize("system", ["maria"])
 def test_each_step_may_be_the_last(
     system: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -86,7 +86,10 @@ class PollingService:
 
         Raises `SourceUnfit`, `SourceUnavailable` or `ConfigInvalid`.
         """
-        self._checked()
+        try:
+            self._checked()
+        finally:
+            self._source.close()
 
     def run(self, stop: threading.Event) -> None:
         """Poll until `stop` is set; what may pass by itself is tried again, without end.
