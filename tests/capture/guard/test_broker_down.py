@@ -8,6 +8,7 @@ import pytest
 
 from adapters.postgres.slot_watch import PostgresSlotReader
 from adapters.rabbitmq.sink import RabbitMQSink
+from bridge.delivery.backoff import Backoff
 from bridge.delivery.relay import Relay
 from bridge.delivery.topology import QueueSpec, Topology
 from bridge.demo.servers import PrivateRabbitMQ
@@ -76,11 +77,13 @@ def test_wal_stays_bounded_and_all_arrives_in_order(
     source = make_source(database.dsn, database.name, T)
     reader = source.slot_reader()
     held: list[int] = []
-    rabbitmq.stop()
+    backoff = Backoff(longest_ms=500)
+    rabbitmq.flush()  # It is killed: the virtual host must be on its disk.
+    rabbitmq.kill()
     try:
         with (
             capturing(source, log, tmp_path, T, idle_interval_s=0.1) as running,
-            relaying(Relay("rabbitmq", log, sink, cursors, observer)),
+            relaying(Relay("rabbitmq", log, sink, cursors, observer, backoff=backoff)),
         ):
             await_streaming(running, log, T)
             first = reader.read().position
