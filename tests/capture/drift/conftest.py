@@ -6,9 +6,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from bridge.contracts.contract_set import ContractSet
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.capture.drift.shop import Follow, shop, write_contract
-from tests.capture.running import await_position, await_streaming
+from tests.capture.running import SOURCE, await_position, await_streaming
 from tests.conftest import Database
 
 
@@ -36,8 +37,9 @@ def follow(
     """Capture while statements run: one session per call."""
 
     def run(*statements: str, **options: Any) -> None:
+        tables = ContractSet.load(contracts, type_prefix="com.example").tables(SOURCE)
         with shop(database, log, tmp_path / "spool", contracts, **options) as running:
-            await_streaming(running, log, "public.t")
+            await_streaming(running, log, *tables)
             for statement in statements:
                 sql.execute(statement.encode())
             await_position(running, sql, log)

@@ -88,7 +88,7 @@ def desk(any_database: Database, log: MemoryEventLog, tmp_path: Path) -> Iterato
 FACTS = {
     "alter table t alter name set not null": (["columns", "name", "not_null"], False, True),
     "alter table t alter name set default 'calm'": (
-        ["columns", "name", "default"], None, "'calm'::mood",
+        ["columns", "name", "default"], None, "'calm'::public.mood",
     ),
     "alter table t add constraint positive check (id > 0)": (
         ["constraints", "positive"], None, "CHECK ((id > 0))",
