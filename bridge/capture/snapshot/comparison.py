@@ -7,6 +7,7 @@ faster than it can be read is counted as such and not judged.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -26,6 +27,9 @@ from bridge.model.lsn import format_lsn
 
 # A page of the log in memory at once.
 _PAGE_ENTRIES: Final = 2_000
+
+# Each has at most 8 MiB of rows.
+_CHUNKS_AHEAD_MAX: Final = 8
 
 # How often a row that changes while it is compared is read again.
 _ROUNDS_MAX: Final = 5
@@ -172,13 +176,17 @@ class TableComparison:
         self._follow()
         doubtful: dict[Key, None] = {}
         after: Key | None = None
+        # Read ahead: an idle log says only each second how far it is.
+        unjudged: deque[Chunk] = deque()
         while True:
             chunk = self._read(after=after)
             self._first = self._first or chunk
-            self._pass(chunk)
-            self._compare(chunk, doubtful, first_look=True)
+            unjudged.append(chunk)
             self.report.source_rows += len(chunk.rows)
             self._progress("source", self.report.source_rows, chunk.row_estimate)
+            while unjudged and (chunk.ended or len(unjudged) > _CHUNKS_AHEAD_MAX):
+                self._pass(unjudged[0])
+                self._compare(unjudged.popleft(), doubtful, first_look=True)
             if chunk.ended:
                 break
             after = chunk.after

@@ -26,24 +26,18 @@ from bridge.capture.snapshot.ports import (
     RequestAction,
     TableAltered,
 )
+from bridge.capture.snapshot.sorting import AGAIN_KEYS_MAX, reread, sort_out
 from bridge.capture.snapshot.steering import Job, Steering
 from bridge.capture.snapshot.window import (
     ChangeWindow,
     Key,
-    Touch,
-    Touched,
-    key_of,
     key_places,
     key_row,
     moved_keys,
 )
-from bridge.model.change import Row, TransactionPart
+from bridge.model.change import TransactionPart
 from bridge.model.errors import BridgeError, Remedy
 from bridge.model.observer import Observer
-
-# The cursor is rewritten with each commit, so it stays small. Beyond it the table is read from its
-# beginning again.
-AGAIN_KEYS_MAX: Final = 1_000
 
 # How many of the keys that a person named go into one chunk.
 _KEYS_PER_CHUNK: Final = 500
@@ -268,7 +262,9 @@ class TableReading:
         assert self._window is not None, "a chunk is kept only with its window"
         self._window.forget(chunk.visibility)
         touched = self._window.touched(job.shape.relation.name)
-        rows, lacking = self._sorted_out(job, order, chunk, touched)
+        places = key_places(job.shape.relation, job.shape.key)
+        assert places is not None, "a table's key is made of its own columns"
+        rows, lacking = sort_out(chunk.rows, places, order.keys, touched)
         if len(begun.again) + len(lacking) > AGAIN_KEYS_MAX:
             self._pacing.shrink()
             return  # Read less at once: fewer rows are changed while so few are read.
@@ -285,31 +281,6 @@ class TableReading:
         self._tell_progress(job, chunk, len(rows), len(gone))
         if mark.table is None:
             self._steering.finished(job, mark)
-
-    def _sorted_out(
-        self, job: Job, order: ChunkOrder, chunk: Chunk, touched: Touched
-    ) -> tuple[list[Row], list[Key]]:
-        """Return the rows of which the log has nothing newer, and the keys to be read again.
-
-        The log's change of those lacks a value, and the row that has it was left out, was looked
-        for in vain, or may have come from beyond to where was read already.
-        """
-        if touched.emptied:
-            return [], []  # A truncation that the snapshot does not contain removed them all.
-        if not touched.keys:
-            return chunk.rows, []
-        places = key_places(job.shape.relation, job.shape.key)
-        assert places is not None, "a table's key is made of its own columns"
-        rows = []
-        lacking = [key for key, touch in touched.keys.items() if touch is Touch.MOVED]
-        lacking += [key for key in order.keys if touched.keys.get(key, Touch.WHOLE)]
-        for row in chunk.rows:
-            touch = touched.keys.get(key := key_of(row, places))
-            if touch is None:
-                rows.append(row)
-            elif touch:
-                lacking.append(key)
-        return rows, lacking
 
     def _mark_after(
         self,
@@ -369,11 +340,3 @@ class TableReading:
             rows_estimate=chunk.row_estimate,
             query_ms=chunk.took_ms,
         )
-
-
-def reread(mark: TableMark, keys: Sequence[Key]) -> TableMark:
-    """Return `mark` with `keys` to be read again; with too many, all is read again."""
-    again = tuple(dict.fromkeys((*mark.again, *keys)))
-    if len(again) <= AGAIN_KEYS_MAX:
-        return replace(mark, again=again)
-    return TableMark(table=mark.table, after=None)
