@@ -204,6 +204,15 @@ def _list_problems(wanted: Wanted, kinds: str, publication: Publication) -> Iter
 def _rights_problems(wanted: Wanted, steps: Sequence[SetupStep]) -> Iterator[Finding]:
     if not steps:
         return
+    if wanted.facts.in_recovery:
+        yield Finding(
+            level=Level.ERROR,
+            check="publication-rights",
+            what="the server is a standby: its publications are those of its primary",
+            fix="let an owner run it on the primary",
+            sql=" ".join(step.sql for step in steps),
+        )
+        return
     changed = [table for table in wanted.tables.values() if not table.may_publish]
     unowned = [
         publication

@@ -17,7 +17,7 @@ from adapters.postgres.publication import publication_names
 from adapters.postgres.publication_catalog import Publication, read_publications
 from adapters.postgres.server import PostgresServer
 from bridge.capture.findings import Leave, SetupStep
-from bridge.model.errors import SourceUnfit
+from bridge.model.errors import SourceUnavailable, SourceUnfit
 
 # Rights that only the capturing role needs.
 _READING: Final = frozenset({"table-rights", "row-security"})
@@ -26,6 +26,9 @@ _READING: Final = frozenset({"table-rights", "row-security"})
 # that came back before is ended too.
 _DROP_S_MAX: Final = 10.0
 _TERMINATE_MS: Final = 2_000
+
+# A primary logs its running transactions at each checkpoint, and every 15 s while it is busy.
+_STANDBY_WAIT_MS: Final = 20_000
 
 _READER = """
 select pid, application_name as application, usename::text as user_name,
@@ -84,13 +87,26 @@ class PostgresSetup:
                 for step in found.publication_steps:
                     connection.execute(step.sql.encode())
             for step in found.slot_steps:
-                try:
-                    connection.execute(step.sql.encode())
-                except psycopg.errors.LockNotAvailable as exc:
-                    raise blocked(
-                        self._server, connection, f"create slot {self._capturing.slot!r}"
-                    ) from exc
+                self._create_slot(connection, step, on_standby=found.facts.in_recovery)
         return list(found.steps)
+
+    def _create_slot(
+        self, connection: psycopg.Connection, step: SetupStep, *, on_standby: bool
+    ) -> None:
+        name = self._capturing.slot
+        if on_standby:
+            # There it waits for WAL that an idle primary does not write, not for a lock.
+            connection.execute(f"set statement_timeout = {_STANDBY_WAIT_MS}".encode())
+        try:
+            connection.execute(step.sql.encode())
+        except psycopg.errors.LockNotAvailable as exc:
+            raise blocked(self._server, connection, f"create slot {name!r}") from exc
+        except psycopg.errors.QueryCanceled as exc:
+            raise SourceUnavailable(
+                f"cannot create slot {name!r} on standby {self._server.place}: its primary has "
+                f"logged no snapshot of running transactions for {_STANDBY_WAIT_MS / 1000:g} s; "
+                "run SELECT pg_log_standby_snapshot() on the primary meanwhile, and set up again"
+            ) from exc
 
     def teardown_steps(self) -> list[SetupStep]:
         """Return what taking leave would run now."""
