@@ -196,11 +196,11 @@ class Run:
             await_position(running, sql, log)
             truth = oracle.transactions(sql)
             entries = log.read(0, log.head().size)
-            keyless = frozenset(f"public.{table.name}" for table in TABLES if table.keyless)
+            keyless = frozenset(table.full_name for table in TABLES if table.keyless)
             logged = changes_of(entries)
             verdict = compare(entries, logged, truth, keyless, self._prefixes)
             for table in TABLES:
-                found = replayed(logged, f"public.{table.name}", table.key)
+                found = replayed(logged, table.full_name, table.key)
                 rows = Counter(str(row["id"]) for row in table_rows(sql, table.name))
                 if found != rows:
                     verdict.faults.append(

@@ -85,6 +85,7 @@ class Table:
     """A captured table."""
 
     name: str
+    """As SQL writes it, quotes and all."""
     sql: str
     columns: dict[str, str]
     """Columns that statements fill, with their types; the first two are what a row is known by."""
@@ -93,6 +94,11 @@ class Table:
     """It has no replica identity: publishing updates would break the application's own."""
     keyless: bool = False
     """It has no key to read it by: changes before its first reading are part of that reading."""
+
+    @property
+    def full_name(self) -> str:
+        """As capture names it."""
+        return "public." + self.name.strip('"')
 
 
 _WIDE = ", ".join(f"{name} {type_}" for name, type_ in WIDE_COLUMNS.items())
@@ -148,6 +154,12 @@ TABLES = (
         key=("id",),
     ),
     Table(
+        name='"Mixed Case"',
+        sql='create table "Mixed Case" (id bigint primary key, note text)',
+        columns={"id": "bigint", "note": "text"},
+        key=("id",),
+    ),
+    Table(
         name="bare",
         sql="create table bare (id bigint, note text, at timestamptz)",
         columns={"id": "bigint", "note": "text", "at": "timestamptz"},
@@ -163,7 +175,7 @@ NUDGED = "nudged"
 CREATE = TYPES + ";\n".join(
     [f"create table {NUDGED} (id bigint primary key)", *(table.sql for table in TABLES)]
 )
-NAMES = (f"public.{NUDGED}", *(f"public.{table.name}" for table in TABLES))
+NAMES = (f"public.{NUDGED}", *(table.full_name for table in TABLES))
 
 
 def literal(chance: random.Random, type_: str) -> str:
