@@ -9,6 +9,7 @@ from bridge.control.exposure import check_exposure
 from bridge.gateway.listener import refuse_taken_port
 from bridge.model.errors import BridgeError, ConfigInvalid
 from bridge.model.observer import SilentObserver
+from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.settings import Settings
 from bridge.runtime.wiring import Stores, capture_service, contract_set, rabbitmq_sink
 
@@ -91,6 +92,8 @@ def _disk(settings: Settings) -> str:
 def _source(settings: Settings, name: str) -> str:
     with Stores(settings) as stores:
         capture_service(stores, name, SilentObserver()).check()
+    if isinstance(settings.source(name), PollingSettings):
+        return "reachable, all polled tables are there"
     return "reachable, slot and publication are there"
 
 

@@ -5,9 +5,11 @@ from math import isfinite
 from typing import Any
 
 from bridge.capture.cursor import parse_cursor
+from bridge.capture.polling.position import parse_poll_cursor
 from bridge.capture.wal_guard import GuardLevel
 from bridge.model.entry import SourceCursor
 from bridge.model.lsn import format_lsn
+from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.reading import reading_status
 from bridge.runtime.run_files import read_roles
 from bridge.runtime.settings import Settings
@@ -35,8 +37,10 @@ def collect_status(settings: Settings) -> dict[str, Any]:
         ]
         guards = {role.role: role.last for role in read_roles(stores.run_dir) if role.alive}
         sources = [
-            _source(name, log.cursor(name), guards.get(f"capture:{name}", {}))
-            for name in sorted(settings.sources)
+            _polled(name, log.cursor(name))
+            if isinstance(source, PollingSettings)
+            else _source(name, log.cursor(name), guards.get(f"capture:{name}", {}))
+            for name, source in sorted(settings.sources.items())
         ]
         sinks = []
         if settings.delivery is not None:
@@ -105,6 +109,21 @@ def _source(
         "reading": reading_status(name, state).as_json(),
         "gap": state.gap and {"cause": state.gap.cause, "accepted": state.gap.accepted},
         "wal": wal,
+    }
+
+
+def _polled(name: str, cursor: SourceCursor | None) -> dict[str, Any]:
+    """Return where polling stands: since when everything is visible, and which tables are read."""
+    state = None if cursor is None else parse_poll_cursor(cursor.state)
+    tables = [] if state is None else list(state.tables.values())
+    settled = state and state.settled
+    return {
+        "source": name,
+        "version": 0 if cursor is None else cursor.version,
+        "position": settled and settled.isoformat(timespec="seconds"),
+        "tables_read": sum(table.read for table in tables),
+        "gap": None,
+        "wal": _wal({}),
     }
 
 
