@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import psycopg
 
@@ -75,44 +75,60 @@ def streaming(
         stream.close()
 
 
-def receive_until(
-    stream: PostgresChangeStream, end_lsn: int, parts: list[TransactionPart]
-) -> list[TransactionPart]:
-    """Add what `stream` gives to `parts` until its position is at `end_lsn`; return `parts`."""
+class FormReader:
+    """Reads a slot in a form, and falls back to the ordinary one as a source does."""
 
-    def there() -> bool:
-        received = stream.receive(1_000, 100)
-        parts.extend(received.parts)
-        return received.position is not None and received.position >= end_lsn
+    def __init__(
+        self, dsn: str, slot: str, publication: str, form: StreamForm, start_lsn: int = 0
+    ) -> None:
+        self._names = (dsn, slot, publication)
+        self._form = form
+        self._start_lsn = start_lsn
+        self._refused = False
+        self._stream = self._open()
+        self.parts: list[TransactionPart] = []
 
-    wait_until(there, 60, "the stream to reach the end")
-    return parts
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stream.close()
+
+    def receive(self, timeout_ms: int) -> int | None:
+        """Take what is there; return the position."""
+        try:
+            received = self._stream.receive(1_000, timeout_ms)
+        except SourceUnavailable:
+            if not self._refused or self._form.stages is None:
+                raise
+            self._stream.close()
+            while self.parts and not self.parts[-1].final:
+                self.parts.pop()
+            self._start_lsn = max([self._start_lsn, *(part.end_lsn or 0 for part in self.parts)])
+            self._form = StreamForm(origin=self._form.origin)
+            self._stream = self._open()
+            return None
+        self.parts += received.parts
+        return received.position
+
+    def read_until(self, end_lsn: int) -> list[TransactionPart]:
+        """Read on to `end_lsn`; return all parts."""
+        wait_until(lambda: (self.receive(100) or 0) >= end_lsn, 60, "the end of the stream")
+        return self.parts
+
+    def _open(self) -> PostgresChangeStream:
+        return open_stream(*self._names, self._start_lsn, self._form, refuse_streaming=self._refuse)
+
+    def _refuse(self) -> None:
+        self._refused = True
 
 
 def read(
     dsn: str, slot: str, publication: str, end_lsn: int, form: StreamForm, start_lsn: int = 0
 ) -> list[TransactionPart]:
-    """Read all up to `end_lsn`, falling back to the ordinary form as a source does."""
-    parts: list[TransactionPart] = []
-    refusals: list[bool] = []
-    while True:
-        form = StreamForm(stages=None, origin=form.origin) if refusals else form
-        try:
-            with streaming(
-                dsn,
-                slot,
-                publication,
-                start_lsn,
-                form,
-                refuse_streaming=lambda: refusals.append(True),
-            ) as stream:
-                return receive_until(stream, end_lsn, parts)
-        except SourceUnavailable:
-            if len(refusals) != 1 or form.stages is None:
-                raise
-            while parts and not parts[-1].final:
-                parts.pop()
-            start_lsn = parts[-1].end_lsn or 0 if parts else start_lsn
+    """Read all up to `end_lsn`."""
+    with FormReader(dsn, slot, publication, form, start_lsn) as reader:
+        return reader.read_until(end_lsn)
 
 
 def joined(parts: list[TransactionPart]) -> list[Whole]:

@@ -10,6 +10,7 @@ from adapters.postgres.stream import StreamForm
 from bridge.capture.stage_files import StageFolder
 from tests.capture.protocol.reading import (
     CountingStages,
+    FormReader,
     Whole,
     joined,
     read,
@@ -99,3 +100,30 @@ def test_random_transactions(seed: int, any_database: Database, tmp_path: Path) 
     assert count > 3, "nothing was streamed"
     for mine, theirs in zip(streamed, ordinary, strict=True):
         assert mine == theirs
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 30))]
+)
+def test_random_transactions_while_they_happen(
+    seed: int, any_database: Database, tmp_path: Path
+) -> None:
+    name, stages = any_database.name, CountingStages(tmp_path)
+    with psycopg.connect(any_database.dsn, autocommit=True) as sql:
+        prepare(sql, name)
+        make_slots(sql, f"{name}_1", f"{name}_2")
+        form = StreamForm(stages=stages)
+        with FormReader(any_database.dsn, f"{name}_2", name, form) as reader:
+            run(any_database.dsn, 1_000 + seed, 150, beside=lambda: reader.receive(1))
+            end = wal_end(sql)
+            sql.execute("create table last_word (n int)")
+            sql.execute("insert into last_word values (1)")
+            streamed = joined(reader.read_until(end))
+        ordinary = joined(read(any_database.dsn, f"{name}_1", name, end, StreamForm()))
+    assert stages.created > 3, "nothing was streamed"
+    # What comes behind the end may be in either.
+    pairs = zip(streamed, ordinary, strict=False)
+    assert all(mine == theirs for mine, theirs in pairs)
+    assert [whole.end_lsn for whole in streamed if whole.end_lsn <= end] == [
+        whole.end_lsn for whole in ordinary if whole.end_lsn <= end
+    ]

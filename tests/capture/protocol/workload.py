@@ -126,13 +126,13 @@ def prepare(sql: psycopg.Connection, name: str) -> None:
     sql.execute(f"alter database {name} set logical_decoding_work_mem = '64kB'".encode())
 
 
-def run(dsn: str, seed: int, steps: int, beside: Callable[[int], None] | None = None) -> None:
+def run(dsn: str, seed: int, steps: int, beside: Callable[[], object] | None = None) -> None:
     """Run the workload to its end; `beside` is called before each step."""
     chance = random.Random(seed)
     sessions = [Session(dsn, number, chance) for number in range(SESSIONS)]
-    for number in range(steps):
+    for _ in range(steps):
         if beside is not None:
-            beside(number)
+            beside()
         chance.choice(sessions).step()
     for session in sessions:
         session.close()
