@@ -8,7 +8,7 @@ import pytest
 
 from bridge.contracts.contract_set import ContractSet
 from bridge.storage.memory_event_log import MemoryEventLog
-from tests.capture.drift.shop import Follow, shop, write_contract
+from tests.capture.drift.shop import Follow, check_own_events, shop, write_contract
 from tests.capture.running import SOURCE, await_position, await_streaming
 from tests.conftest import Database
 
@@ -43,6 +43,7 @@ def follow(
             for statement in statements:
                 sql.execute(statement.encode())
             await_position(running, sql, log)
+        check_own_events(log)
 
     (tmp_path / "spool").mkdir()
     sql.execute("create table t (id int primary key, name text)")

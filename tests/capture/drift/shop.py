@@ -14,6 +14,7 @@ from bridge.capture.service import CaptureService
 from bridge.capture.watches import Watch
 from bridge.contracts.contract_set import ContractSet
 from bridge.contracts.contract_shelf import ContractShelf
+from bridge.contracts.product_schemas import product_schema, product_subjects
 from bridge.model.entry import EntryKind, StoredEntry
 from tests.capture.running import SOURCE, Running, make_source
 from tests.conftest import Database
@@ -142,6 +143,14 @@ def story(log: CaptureLog) -> list[str]:
         else:
             lines.append(f"{entry.kind.value} {fields.get('type', '')}")
     return lines
+
+
+def check_own_events(log: CaptureLog) -> None:
+    """Every event of ours fits the contract that comes with the product."""
+    for entry in entries_of(log):
+        subject = told(entry).get("dataschema", "").rpartition(":")[0].rpartition(":")[2]
+        if subject in product_subjects():
+            assert product_schema(subject).reason(data_of(entry)) is None, data_of(entry)
 
 
 def drifts_of(log: CaptureLog) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from bridge.capture.own_events import OwnEvents
 from bridge.capture.shelf import Shelf
 from bridge.capture.watches import Sighting
 from bridge.contracts.contract_set import ContractSet
+from bridge.contracts.product_schemas import product_schema
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.entry import EntryKind
 from bridge.model.errors import SourceUnavailable
@@ -72,6 +73,7 @@ class Desk:
 
 def data_in(draft: Any) -> dict[str, Any] | None:
     data: dict[str, Any] | None = json.loads(draft.payload).get("data")
+    assert data is None or product_schema("bridge.schema-drift").reason(data) is None
     return data
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from bridge.capture.mapping import ChangeMapper, MappingOptions
 from bridge.capture.messages import CONTENT_BYTES_MAX, MessageRules, message_data
+from bridge.contracts.product_schemas import product_schema
 from bridge.model.change import (
     BeforeImage,
     Change,
@@ -152,6 +153,7 @@ def test_content_is_shown_as_what_it_is(content: bytes, encoding: str, shown: st
     rules = MessageRules(publish_prefixes=("",))
     (draft,) = mapper(messages=rules).part_drafts(part(message(content, "p")), "now")
     data = json.loads(draft.payload)["data"]
+    assert product_schema("bridge.message").reason(data) is None
     assert data["encoding"] == message_data(message(content, "p"))["encoding"] == encoding
     assert b"\n" not in draft.payload
     if shown is not None:
@@ -169,6 +171,7 @@ def test_begin_and_end_of_transactions_when_asked_for() -> None:
         "00000000-begin", "00000000", "00000001", "00000001-end",
     ]  # fmt: skip
     end = json.loads(drafts[-1].payload)["data"]
+    assert product_schema("bridge.transaction").reason(end) is None
     assert end == {"status": "end", "xid": 9, "lsn": "0/20", "changes": 2}
     # Again after a restart: what the log has is not said twice.
     one = mapper(transactions=True)
