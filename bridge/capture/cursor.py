@@ -90,6 +90,8 @@ class GapMark:
     """Where the source can go on, if that was known when it was found."""
     accepted: bool = False
     """Set by an operator, or by configuration: go on behind it."""
+    reread: bool = True
+    """Whether all tables are read again behind it; False: they are compared instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +217,7 @@ def _table_mark(document: Any) -> TableMark:
 
 def _gap_document(gap: GapMark) -> dict[str, Any]:
     end_lsn = None if gap.end_lsn is None else format_lsn(gap.end_lsn)
-    return {"cause": gap.cause, "end_lsn": end_lsn, "accepted": gap.accepted}
+    return {"cause": gap.cause, "end_lsn": end_lsn, "accepted": gap.accepted, "reread": gap.reread}
 
 
 def _gap_mark(document: Any) -> GapMark | None:
@@ -225,6 +227,7 @@ def _gap_mark(document: Any) -> GapMark | None:
         cause=document["cause"],
         end_lsn=document["end_lsn"] and parse_lsn(document["end_lsn"]),
         accepted=document["accepted"],
+        reread=document["reread"],
     )
 
 

@@ -4,8 +4,8 @@
    stops the reader. Nothing is read from the source until the gap is accepted.
 2. `accept`: an operator (or the setting `on_gap: resnapshot`) accepts it; that is an entry too.
 3. `close`: with a slot that begins behind the gap, one commit holds the second entry with the exact
-   range and the cursor there; every table with a key is marked to be read again. What was deleted
-   in the gap is not found that way: a comparison finds it.
+   range and the cursor there. Then the tables are compared with the log and differences repaired,
+   or (`reread`) every table with a key is read again: that does not find what was deleted.
 
 A crash between any two of these repeats nothing: each moves the cursor that it was decided by.
 """
@@ -151,7 +151,8 @@ class Gaps:
             return False
         # Rows that cannot be told apart would be in the log twice.
         keyless = {table.relation.name for table in prepared.tables if not table.key}
-        left_out = tuple(name for name in cursor.snapshot.done if name in keyless)
+        reread = cursor.gap.reread
+        left_out = tuple(name for name in cursor.snapshot.done if not reread or name in keyless)
         facts = {
             **_range(cursor, prepared.start_lsn),
             "cause": cursor.gap.cause,
@@ -163,7 +164,9 @@ class Gaps:
             timeline=prepared.timeline,
             end_lsn=prepared.start_lsn,
             part=None,
-            snapshot=replace(cursor.snapshot, done=left_out, table=None),
+            snapshot=(
+                replace(cursor.snapshot, done=left_out, table=None) if reread else cursor.snapshot
+            ),
             slot=slot,
             gap=None,
         )
@@ -198,9 +201,17 @@ class Gaps:
 
 
 def accept(
-    source: str, cursor: CaptureCursor, *, actor: str, reason: str, now: datetime
+    source: str,
+    cursor: CaptureCursor,
+    *,
+    actor: str,
+    reason: str,
+    now: datetime,
+    reread: bool = True,
 ) -> tuple[CaptureCursor, EntryDraft]:
     """Return the cursor with its gap accepted, and the entry that says who did it and why.
+
+    `reread`: all tables are then read again; otherwise the caller compares them.
 
     Raises:
         ConfigInvalid: there is no gap, or it is accepted already.
@@ -223,7 +234,7 @@ def accept(
     document = {**fields, **_range(cursor, cursor.gap.end_lsn), "cause": cursor.gap.cause}
     payload = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
     draft = EntryDraft(EntryKind.CONTROL, f"{source}:gap:{number:08X}:accepted", fields, payload)
-    mark = GapMark(cause=cursor.gap.cause, end_lsn=cursor.gap.end_lsn, accepted=True)
+    mark = replace(cursor.gap, accepted=True, reread=reread)
     return cursor.moved(gap=mark), draft
 
 

@@ -75,24 +75,38 @@ def repair(
     are told as `deleted`; each entry is marked as a repair in its leaf.
     """
     reports = _compare(config, source, table or [])
-    asked = {}
-    if apply:
-        with closing(open_requests(load_settings(config), source)) as requests:
-            for report in reports:
-                keys = [found.source_key for found in report.found if found.source_key is not None]
-                if keys:
-                    request_id = requests.ask(
-                        RequestAction.REPAIR,
-                        actor=actor_or_login(actor),
-                        reason=reason,
-                        tables=[report.table],
-                        keys=keys,
-                    )
-                    state = await_answer(requests, request_id)
-                    asked[report.table] = {"request": request_id, "state": state}
+    asked = _ask(config, source, reports, actor_or_login(actor), reason) if apply else {}
     _show(reports, show_keys, as_json, asked)
     if not as_json and not apply and any(report.differs for report in reports):
         console.print("nothing was changed; give --apply to repair")
+
+
+def repair_all(config: Path, source: str, *, actor: str, reason: str) -> list[dict[str, Any]]:
+    """Compare all tables and have the running capture repair them; return what `repair` shows."""
+    reports = _compare(config, source, [])
+    asked = _ask(config, source, reports, actor, reason)
+    return [_told(report, False, asked.get(report.table)) for report in reports]
+
+
+def _ask(
+    config: Path, source: str, reports: list[TableReport], actor: str, reason: str
+) -> dict[str, dict[str, str]]:
+    """Ask the running capture to read the keys that differ; return what it answered by table."""
+    asked = {}
+    with closing(open_requests(load_settings(config), source)) as requests:
+        for report in reports:
+            keys = [found.source_key for found in report.found if found.source_key is not None]
+            if keys:
+                request_id = requests.ask(
+                    RequestAction.REPAIR,
+                    actor=actor,
+                    reason=reason,
+                    tables=[report.table],
+                    keys=keys,
+                )
+                state = await_answer(requests, request_id)
+                asked[report.table] = {"request": request_id, "state": state}
+    return asked
 
 
 def _compare(config: Path, source: str, tables: list[str]) -> list[TableReport]:
@@ -127,6 +141,11 @@ def _show(
     if as_json:
         print_json(told)
         return
+    show_compared(told)
+
+
+def show_compared(told: list[dict[str, Any]]) -> None:
+    """Print a comparison as tables."""
     print_rows(
         "Compared",
         ("table", "source", "log", "missing", "different", "extra", "changing", "repair"),

@@ -1,7 +1,9 @@
 """`source resume`: what a person decides about a gap."""
 
+import time
 from datetime import UTC, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -9,11 +11,16 @@ from bridge.capture.cursor import CaptureCursor, format_cursor, parse_cursor
 from bridge.capture.gaps import accept
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
 from bridge.cli.output import AsJson, console, print_json
+from bridge.cli.source_compare import repair_all, show_compared
 from bridge.model.entry import CursorMove
-from bridge.model.errors import ConfigInvalid, StaleCursor, StepForbidden
+from bridge.model.errors import ConfigInvalid, SourceUnavailable, StaleCursor, StepForbidden
 from bridge.model.lsn import format_lsn
 from bridge.runtime.settings_file import load_settings
 from bridge.runtime.wiring import Stores
+
+# Capture looks each half second; making a slot may wait for open transactions.
+_CLOSE_S_MAX: Final = 60.0
+_LOOK_S: Final = 0.2
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,8 +31,12 @@ def add_to(app: typer.Typer) -> None:
 def resume(
     source: Annotated[str, typer.Argument(help="Source with an open gap.")],
     reason: Reason,
-    accept_gap: Annotated[
-        bool, typer.Option("--accept-gap", help="Go on behind the gap; read all tables again.")
+    accept_gap: Annotated[bool, typer.Option("--accept-gap", help="Go on behind the gap.")] = False,
+    reread: Annotated[
+        bool,
+        typer.Option(
+            "--reread", help="Read all tables again, instead of comparing and repairing them."
+        ),
     ] = False,
     actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
@@ -33,9 +44,31 @@ def resume(
 ) -> None:
     """Go on with a source whose stream broke off: changes in between are lost to the log.
 
-    The running capture follows within a second, or the next one that starts: it makes a new slot
-    where that is needed, records the exact range of the gap and reads all tables again.
+    The running capture makes a new slot where that is needed and records the exact range of the
+    gap. Then the tables are compared with the log, and only what differs is told.
     """
+    who = actor_or_login(actor)
+    accepted = _accept(source, config, accept_gap=accept_gap, who=who, why=reason, reread=reread)
+    facts = _facts(source, accepted)
+    if not as_json:
+        until = facts["to_lsn"] or "where the new slot begins"
+        console.print(f"[bold]{source}[/bold]: gap from {facts['from_lsn']} to {until} accepted")
+    if reread:
+        facts["compared"] = None
+        if not as_json:
+            console.print("capture reads all tables again; deleted rows are not found that way")
+    else:
+        _await_closed(source, config)
+        facts["compared"] = repair_all(config, source, actor=who, reason=reason)
+        if not as_json:
+            show_compared(facts["compared"])
+    if as_json:
+        print_json(facts)
+
+
+def _accept(
+    source: str, config: Path, *, accept_gap: bool, who: str, why: str, reread: bool
+) -> CaptureCursor:
     with Stores(load_settings(config)) as stores:
         log = stores.event_log()
         stored = log.cursor(source)
@@ -48,32 +81,39 @@ def resume(
                 f"lost ({cursor.gap.cause}); give --accept-gap to go on without them"
             )
         now = datetime.now(UTC)
-        accepted, draft = accept(
-            source, cursor, actor=actor_or_login(actor), reason=reason, now=now
-        )
+        accepted, draft = accept(source, cursor, actor=who, reason=why, now=now, reread=reread)
         try:
             log.append([draft], cursor=CursorMove(source, stored.version, format_cursor(accepted)))
         except StaleCursor as exc:
             raise StaleCursor(
                 f"cannot resume source {source!r}: capture moved meanwhile; run it again"
             ) from exc
-    _show(source, accepted, as_json)
+    return accepted
 
 
-def _show(source: str, cursor: CaptureCursor, as_json: bool) -> None:
+def _await_closed(source: str, config: Path) -> None:
+    """Return once capture has closed the gap."""
+    deadline = time.monotonic() + _CLOSE_S_MAX
+    with Stores(load_settings(config)) as stores:
+        log = stores.event_log()
+        while time.monotonic() < deadline:
+            stored = log.cursor(source)
+            if stored is not None and parse_cursor(stored.state).gap is None:
+                return
+            time.sleep(_LOOK_S)
+    raise SourceUnavailable(
+        f"cannot compare source {source!r} yet: its gap is accepted, but capture has not closed it "
+        f"within {_CLOSE_S_MAX:.0f} s; when it runs, give: legacy-bridge source repair {source} "
+        "--apply --reason WHY"
+    )
+
+
+def _facts(source: str, cursor: CaptureCursor) -> dict[str, Any]:
     assert cursor.gap is not None, "it was just accepted"
     end_lsn = cursor.gap.end_lsn
-    facts = {
+    return {
         "source": source,
         "cause": cursor.gap.cause,
         "from_lsn": format_lsn(cursor.end_lsn),
         "to_lsn": None if end_lsn is None else format_lsn(end_lsn),
     }
-    if as_json:
-        print_json(facts)
-        return
-    until = facts["to_lsn"] or "where the new slot begins"
-    console.print(
-        f"[bold]{source}[/bold]: gap from {facts['from_lsn']} to {until} accepted; capture goes on "
-        "behind it and reads all tables again"
-    )

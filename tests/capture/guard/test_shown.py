@@ -65,17 +65,19 @@ def test_a_gap_is_accepted_by_somebody_for_a_reason(deployment: Deployment) -> N
     refused = deployment.call(*command)
     assert refused.code == CONFIG
     assert "changes after 0/5000 are lost (slot-missing); give --accept-gap" in refused.err
-    said = deployment.call(*command, "--accept-gap", "--json")
+    said = deployment.call(*command, "--accept-gap", "--reread", "--json")
     assert said.code == 0, said.err
     assert said.json() == {
         "source": "shop",
         "cause": "slot-missing",
         "from_lsn": "0/5000",
         "to_lsn": None,
+        "compared": None,
     }
     cursor, (control,) = cursor_and_controls(deployment)
     assert cursor.gap is not None
     assert cursor.gap.accepted
+    assert cursor.gap.reread
     assert control["actor"] == "ana"
     assert control["reason"] == "slot was dropped"
     again = deployment.call(*command, "--accept-gap")
