@@ -259,7 +259,7 @@ def _create(name: str, kinds: str, tables: Sequence[CatalogTable], *, generated:
 
 
 def _drop_table(publication: str, table: str) -> SetupStep:
-    schema, _, name = table.rpartition(".")
+    schema, _, name = table.partition(".")
     return SetupStep(
         sql=f"ALTER PUBLICATION {quoted(publication)} DROP TABLE {quoted(schema)}.{quoted(name)};",
         why=f"table {table!r} does not belong into this publication any more",

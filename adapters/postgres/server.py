@@ -8,6 +8,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from adapters.postgres.refusal import read_refusal
+from adapters.postgres.sql_ascii import receive_as_stored
 from adapters.postgres.sqlstates import meaning
 from bridge.model.errors import BridgeError, ConfigInvalid, SourceUnavailable, SourceUnfit
 
@@ -76,14 +77,18 @@ class PostgresServer:
     def connect(self) -> psycopg.Connection:
         """Open a connection for queries, in autocommit mode."""
         with self._refusals("connect to"):
-            return psycopg.connect(self._conninfo, autocommit=True)
+            connection = psycopg.connect(self._conninfo, autocommit=True)
+            receive_as_stored(connection)
+            return connection
 
     def connect_replication(self) -> psycopg.Connection:
         """Open a connection that takes replication commands (simple protocol only)."""
         with self._refusals("open a replication connection to"):
-            return psycopg.connect(
+            connection = psycopg.connect(
                 self._conninfo, autocommit=True, replication="database", prepare_threshold=None
             )
+            receive_as_stored(connection)
+            return connection
 
     @contextmanager
     def _refusals(self, doing: str) -> Iterator[None]:

@@ -202,7 +202,7 @@ def read_table(
     Its shape is what the stream sends: with a column list of its publication only those columns;
     stored generated columns only when they are listed or `generated_sent`.
     """
-    schema, _, table = name.rpartition(".")
+    schema, _, table = name.partition(".")
     found = fetch_rows(connection, _TABLE, (f"{quoted(schema)}.{quoted(table)}",))
     if not found:
         return None

@@ -98,7 +98,7 @@ def _published(scopes: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
         sent |= {
             table
             for table in tables
-            if facts.get("all_tables") or table.rpartition(".")[0] in schemas
+            if facts.get("all_tables") or table.partition(".")[0] in schemas
         }
     return frozenset(sent)
 

@@ -205,7 +205,7 @@ def _remarks(found: Sequence[Difference]) -> Iterator[str]:
 
 def named_relation(name: str, columns: Sequence[str]) -> Relation:
     """Return a shape of which only names are known, for judging by names alone."""
-    schema, _, table = name.rpartition(".")
+    schema, _, table = name.partition(".")
     return Relation(
         oid=0,
         schema=schema,

@@ -143,7 +143,7 @@ def _write(folder: Path, draft: ContractDraft) -> None:
 
 
 def _split(name: str) -> tuple[str, str]:
-    schema, dot, table = name.rpartition(".")
+    schema, dot, table = name.partition(".")
     if not dot or not schema or not table:
         raise ConfigInvalid(f"cannot draft a contract for {name!r}: expected schema.table")
     return schema, table

@@ -67,10 +67,6 @@ class TableMapper:
 
     def map(self, change: RowChange, origin: ChangeOrigin) -> Mapped:
         """Return what `change` becomes. Never raises for what the row holds."""
-        return self.map_one(change, origin)
-
-    def map_one(self, change: RowChange, origin: ChangeOrigin) -> Event | Breach:
-        """Return the one event of `change`, or the breach that keeps it aside."""
         kind, _, before_row, before_image, after_row, _ = change
         data: Fields = {"key": None}
         try:
@@ -91,6 +87,12 @@ class TableMapper:
         except UNCONVERTIBLE:  # Bytes too: a text that is not UTF-8 has no place in JSON.
             pass
         return self.map_carefully(change, origin)
+
+    def map_one(self, change: RowChange, origin: ChangeOrigin) -> Event | Breach:
+        """Return the one event of `change`, or the breach that keeps it aside."""
+        mapped = TableMapper.map(self, change, origin)
+        assert isinstance(mapped, Event | Breach), "policies give several, and they come above"
+        return mapped
 
     def map_carefully(
         self, change: RowChange, origin: ChangeOrigin, known: Mapping[str, bytes] = _NOTHING_KNOWN
