@@ -81,7 +81,9 @@ class Dialect:
         """
         return None
 
-    def column_horizon(self, connection: Connection, kind: TypeEngine[Any]) -> Scalar | None:
+    def column_horizon(
+        self, connection: Connection, kind: TypeEngine[Any], type_oid: int
+    ) -> Scalar | None:
         """Return the value below which all of an order column of this kind is visible."""
         return None
 

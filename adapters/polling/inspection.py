@@ -11,7 +11,7 @@ from sqlalchemy.engine import Inspector
 from sqlalchemy.exc import NoSuchTableError, SAWarning
 from sqlalchemy.types import NullType, TypeEngine
 
-from adapters.polling.dialects import Dialect, ReadColumn
+from adapters.polling.dialects import TEXT_OID, Dialect, ReadColumn
 from bridge.capture.polling.horizon import Growth, Ordering
 from bridge.capture.polling.plan import TablePlan
 from bridge.capture.polling.ports import PolledTable
@@ -30,7 +30,9 @@ class InspectedTable:
     table: str
     columns: tuple[ReadColumn, ...]
     column_kind: TypeEngine[Any]
-    """Type of the order column."""
+    """Type of the order column, as SQLAlchemy knows it."""
+    column_oid: int
+    """And as PostgreSQL does; that of `text` elsewhere."""
 
 
 def inspect_tables(
@@ -89,6 +91,7 @@ def _inspect(
         table=table,
         columns=tuple(columns),
         column_kind=NullType() if plan.column is None else kinds[plan.column],
+        column_oid=TEXT_OID if plan.column is None else columns[places[plan.column]].type_oid,
     )
 
 

@@ -19,7 +19,9 @@ class SqlServerDialect(Dialect):
     system = "sqlserver"
     clock_sql = "SELECT SYSUTCDATETIME()"
 
-    def column_horizon(self, connection: Connection, kind: TypeEngine[Any]) -> Scalar | None:
+    def column_horizon(
+        self, connection: Connection, kind: TypeEngine[Any], type_oid: int
+    ) -> Scalar | None:
         if type(kind).__name__ not in ("TIMESTAMP", "ROWVERSION"):
             return None
         found = connection.execute(text("SELECT CAST(MIN_ACTIVE_ROWVERSION() AS BINARY(8))"))

@@ -13,6 +13,8 @@ from adapters.polling.rendering import cell
 from bridge.capture.polling.horizon import OpenWork
 from bridge.capture.polling.scalars import Scalar
 
+_XID8: Final = 5069
+
 _OPTIONS: Final = {
     # As the snapshots and the stream of the other way of capturing have them.
     "datestyle": "ISO",
@@ -71,9 +73,11 @@ class PostgresDialect(Dialect):
             return None  # Those of the primary do not show here.
         return {str(row[0]): OpenWork() for row in connection.execute(text(_OPEN))}
 
-    def column_horizon(self, connection: Connection, kind: TypeEngine[Any]) -> Scalar | None:
+    def column_horizon(
+        self, connection: Connection, kind: TypeEngine[Any], type_oid: int
+    ) -> Scalar | None:
         # A column of the writer's own transaction id needs no clock.
-        if getattr(kind, "pg_name", "") != "xid8":
+        if type_oid != _XID8:
             return None
         found = connection.execute(text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text"))
         return str(found.scalar_one())

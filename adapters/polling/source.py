@@ -84,7 +84,9 @@ class SqlPollSource:
         inspected = self._tables[table]
         with self._look_lock, self._connected("read its clock") as connection:
             clock, known, exact = self._looked(connection, settled)
-            value = self._dialect.column_horizon(connection, inspected.column_kind)
+            value = self._dialect.column_horizon(
+                connection, inspected.column_kind, inspected.column_oid
+            )
         return Moment(clock, known, exact, value)
 
     def _looked(

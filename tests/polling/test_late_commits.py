@@ -73,6 +73,30 @@ def test_a_transaction_that_stays_open_holds_the_bound(
     engine.dispose()
 
 
+def test_a_column_of_transaction_ids_needs_no_clock(
+    pg: Legacy, log: SqliteEventLog, tmp_path: Path
+) -> None:
+    pg.run(
+        "create table t (id int primary key, note varchar(9), tx xid8 default pg_current_xact_id())"
+    )
+    plan = TablePlan(
+        table=pg.table("t"), strategy=Strategy.OUTBOX, column="tx", interval_s=0.05, overlap_s=0
+    )
+    engine = pg.engine()
+    with polling(pg, log, tmp_path, plan) as running, engine.connect() as late:
+        running.observer.await_note("polled")
+        late.exec_driver_sql("insert into t values (1, 'late')")
+        for row in (2, 3, 4):
+            pg.run(f"insert into t values ({row}, 'soon')")
+            expected = dict.fromkeys(range(2, row + 1), "soon")
+            await_state(running, log, plan.table, expected, column="note")
+            running.observer.clear()
+            running.observer.await_note("polled")
+        late.commit()
+        await_state(running, log, plan.table, {**expected, 1: "late"}, column="note")
+    engine.dispose()
+
+
 def test_without_the_right_to_see_transactions_a_window_holds_and_warns(
     maria: Legacy, log: SqliteEventLog, tmp_path: Path
 ) -> None:
