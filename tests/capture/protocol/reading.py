@@ -112,9 +112,10 @@ class FormReader:
         return received.position
 
     def read_until(self, end_lsn: int) -> list[TransactionPart]:
-        """Read on to `end_lsn`; return all parts."""
+        """Read on to `end_lsn`; return the parts of what committed before it."""
         wait_until(lambda: (self.receive(100) or 0) >= end_lsn, 60, "the end of the stream")
-        return self.parts
+        # What comes behind may be there already.
+        return [part for part in self.parts if part.commit_lsn < end_lsn]
 
     def _open(self) -> PostgresChangeStream:
         return open_stream(*self._names, self._start_lsn, self._form, refuse_streaming=self._refuse)
