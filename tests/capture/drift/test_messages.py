@@ -24,7 +24,15 @@ from bridge.model.change import (
 )
 from bridge.model.entry import EntryKind
 from bridge.storage.memory_event_log import MemoryEventLog
-from tests.capture.drift.shop import data_of, entries_of, shop, told, write_contract
+from tests.capture.drift.shop import (
+    data_of,
+    entries_of,
+    shop,
+    start_shop,
+    told,
+    write_contract,
+)
+from tests.capture.faults import Crash, FaultyLog
 from tests.capture.running import PlainContracts, await_position, await_streaming
 from tests.conftest import Database
 from tests.waiting import RecordingObserver
@@ -252,3 +260,29 @@ def test_truncation_tells_its_options(
     assert flags == [(False, False), (True, True)]
     event = json.loads(entries_of(log)[1].payload)
     assert (event["truncatecascade"], event["truncateidentity"]) == (True, True)
+
+
+def test_a_context_outlives_a_crash_in_the_middle_of_its_transaction(
+    database: Database, sql: psycopg.Connection, log: MemoryEventLog, tmp_path: Path
+) -> None:
+    folder = tmp_path / "contracts"
+    write_contract(folder, {"id": "integer"})
+    sql.execute("create table t (id int primary key)")
+    with shop(database, log, tmp_path, folder) as running:
+        await_streaming(running, log, "public.t")
+    with sql.transaction():
+        sql.execute("select pg_logical_emit_message(true, 'lb.context', %s)", (WHO.decode(),))
+        sql.execute("insert into t select * from generate_series(1, 6000)")
+
+    def fault(number: int, moment: str) -> None:
+        if moment == "after" and 0 < log.head().size < 6_000:
+            raise Crash("half of the transaction is in the log")
+
+    running = start_shop(database, FaultyLog(log, fault), tmp_path, folder)
+    assert isinstance(running.await_failure(), Crash)
+    assert 0 < log.head().size < 6_000
+    with shop(database, log, tmp_path, folder) as running:
+        await_position(running, sql, log)
+    entries = entries_of(log)
+    assert len(entries) == 6_000
+    assert {told(entry)["actor"]["id"] for entry in entries} == {"u-1"}
