@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.capture.cursor import CaptureCursor, format_cursor
+from bridge.capture.cursor import CaptureCursor, GapMark, format_cursor
 from bridge.capture.gaps import OnGap, accept
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.entry import CursorMove, EntryKind, StoredEntry
@@ -29,6 +29,7 @@ from tests.capture.running import (
     start,
 )
 from tests.conftest import Database
+from tests.waiting import wait_until
 
 T = "public.t"
 
@@ -252,3 +253,49 @@ def test_a_server_that_was_set_back_is_refused(
         assert "was set back" in str(failure)
         assert "source diff" in str(failure)
     assert log.head().size == size
+
+
+def test_a_gap_that_turns_out_to_be_none_is_closed_as_such(
+    table: None, database: Database, sql: psycopg.Connection, log: MemoryEventLog, tmp_path: Path
+) -> None:
+    """As after a crash between recording that the slot is given up and dropping it."""
+    ours = capture_five(database, sql, log)
+    stored = log.cursor(SOURCE)
+    assert stored is not None
+    mark = GapMark(cause="slot-given-up", end_lsn=None, accepted=True)
+    log.append([], cursor=CursorMove(SOURCE, stored.version, format_cursor(ours.moved(gap=mark))))
+    sql.execute("insert into t values (6)")
+    with capturing(make_source(database.dsn, database.name, T), log, tmp_path, T) as running:
+        await_position(running, sql, log)
+    assert [(leaf["cause"], leaf["outcome"]) for leaf in leaves(log)] == [("slot-given-up", "none")]
+    cursor = cursor_of(log)
+    assert cursor.gap is None
+    assert cursor.slot is not None
+    assert cursor.slot.epoch == 1
+    rows = [e for e in entries(log, EntryKind.EVENT) if e.routing_key == "shop.plain.created.v1"]
+    assert len(rows) == 6
+
+
+def test_a_gap_and_its_end_on_each_version(
+    any_database: Database, log: MemoryEventLog, tmp_path: Path
+) -> None:
+    source = make_source(any_database.dsn, any_database.name, T)
+    reader = source.slot_reader()
+    with psycopg.connect(any_database.dsn, autocommit=True) as sql:
+        sql.execute("create table t (id int primary key, note text)")
+        capture_five(any_database, sql, log)
+        reading = reader.read()
+        assert reading.exists
+        assert not reading.active
+        assert reading.confirmed == cursor_of(log).end_lsn
+        drop(sql, any_database.name)
+        assert not reader.read().exists
+        sql.execute("insert into t values (6)")
+        with capturing(source, log, tmp_path, T, on_gap=OnGap.RESNAPSHOT) as running:
+            running.observer.await_note("gap_closed", 20)
+            await_streaming(running, log, T)
+            await_position(running, sql, log)
+            wait_until(lambda: reader.read().active, 10, "the slot to be read")
+            assert reader.read().sent is not None
+    reader.close()
+    assert [leaf["outcome"] for leaf in leaves(log)] == ["found", "closed"]
