@@ -63,9 +63,12 @@ select transactionid::text from pg_locks
 """
 
 _SHAPE = """
-select c.relkind::text, a.attname, a.atttypid::text, a.atttypmod::text,
+select n.nspname, a.attname, a.atttypid::text, a.atttypmod::text,
        format_type(a.atttypid, a.atttypmod)
   from pg_class c join pg_attribute a on a.attrelid = c.oid
+  join pg_type t on t.oid = a.atttypid
+  join pg_type b on b.oid = case t.typtype when 'd' then t.typbasetype else t.oid end
+  join pg_namespace n on n.oid = b.typnamespace
  where c.oid = %s::oid and c.oid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped
 """
 
@@ -106,6 +109,12 @@ class PostgresChunkReader:
                 raise SourceUnavailable(
                     f"cannot read table {order.relation.name!r} of source database at "
                     f"{self._server.place}: a chunk took longer than {STATEMENT_TIMEOUT_MS} ms"
+                ) from exc
+            except psycopg.errors.ReadOnlySqlTransaction as exc:
+                connection.rollback()
+                raise SourceUnfit(
+                    f"cannot read table {order.relation.name!r} of source database at "
+                    f"{self._server.place}: its condition would write; give one that only reads"
                 ) from exc
             except psycopg.Error:
                 # Not for a lost connection: that has no transaction any more.
@@ -151,7 +160,7 @@ class PostgresChunkReader:
         )
         connection.execute(f"LOCK TABLE {target} IN ACCESS SHARE MODE".encode())
         visibility, position, taken_at = self._moment(connection)
-        select = _Selection(order, target, self._types(connection, order.relation))
+        select = _Selection(order, target, self._types(connection, order))
         rows: list[Row] = []
         after, full, ended = order.after, False, False
         if not order.only_keys:
@@ -232,8 +241,13 @@ class PostgresChunkReader:
             self._targets[relation.oid] = target
         return target
 
-    def _types(self, connection: psycopg.Connection, relation: Relation) -> dict[str, str]:
-        """Return each column's type, spelled for a cast; the table must be as we know it."""
+    def _types(self, connection: psycopg.Connection, order: ChunkOrder) -> dict[str, str]:
+        """Return each column's type, spelled for a cast; the table must be as we know it.
+
+        From here on `>` means, for each key column, what the order of its index means: a type of
+        an extension has comparisons of its own, which are found by its schema.
+        """
+        relation = order.relation
         found = connection.execute(_SHAPE, (relation.oid, quoted_table(relation))).fetchall()
         now = {name: (type_oid, modifier) for _, name, type_oid, modifier, _ in found}
         for column in relation.columns:
@@ -245,6 +259,9 @@ class PostgresChunkReader:
                     f"{self._server.place}: column {column.name!r} was altered; it is looked at "
                     "again"
                 )
+        schemas = {schema for schema, name, *_ in found if name in order.key}
+        path = ", ".join(map(quoted, sorted(schemas - {"pg_catalog"})))
+        connection.execute(f"SET LOCAL search_path = pg_catalog{path and ', ' + path}".encode())
         return {name: type_name for _, name, _, _, type_name in found}
 
 

@@ -36,7 +36,7 @@ from bridge.capture.snapshot.window import (
     moved_keys,
 )
 from bridge.model.change import TransactionPart
-from bridge.model.errors import BridgeError, Remedy
+from bridge.model.errors import BridgeError, Remedy, SourceUnfit
 from bridge.model.observer import Observer
 
 # How many of the keys that a person named go into one chunk.
@@ -96,7 +96,8 @@ class TableReading:
         self._pacing = Pacing(limits)
         self._pacing_of: Job | None = None
         self._next_at = self._look_at = 0.0
-        self._waiting_since = self._told_at = time.monotonic()
+        self._waiting_since = 0.0
+        self._told_at = -_DELAY_TOLD_S
 
     @property
     def busy(self) -> bool:
@@ -215,8 +216,9 @@ class TableReading:
         self._look_at = now + _HOLD_INTERVAL_S
         if self._unknown:
             waited_s = now - self._waiting_since
+            if waited_s >= _DELAY_TOLD_S:
+                self._tell_delay("open transactions", len(self._unknown))
             self._next_at = now + min(max(waited_s / 4, _LOOK_INTERVAL_S_MIN), _LOOK_INTERVAL_S_MAX)
-            self._tell_delay("open transactions", len(self._unknown))
             return
         lag_bytes = look.position - self._appender.cursor.end_lsn
         if lag_bytes > self._limits.lag_bytes_max:
@@ -229,7 +231,14 @@ class TableReading:
         if not future.done():
             return
         self._reading = None
-        chunk = self._result(future)
+        try:
+            chunk = self._result(future)
+        except SourceUnfit as exc:
+            if job.request is None:
+                raise
+            # What a person asked for cannot be done: that is no reason to stop capturing.
+            self._steering.give_up(job, self._appender, str(exc))
+            return
         if chunk is None:
             return
         rest_s = self._pacing.learn(chunk.took_ms, full=chunk.full)
@@ -317,7 +326,7 @@ class TableReading:
 
     def _tell_delay(self, why: str, amount: int) -> None:
         now = time.monotonic()
-        if min(now - self._waiting_since, now - self._told_at) < _DELAY_TOLD_S:
+        if now - self._told_at < _DELAY_TOLD_S:
             return
         self._told_at = now
         self._observer.note(

@@ -148,6 +148,16 @@ class Steering:
         ):
             self._requests.settle(job.request.request_id, "done")
 
+    def give_up(self, job: Job, appender: Appender, why: str) -> None:
+        """Drop every reading of a job's request, which cannot be done."""
+        assert job.request is not None, "a first reading is not given up"
+        mark = appender.cursor.snapshot
+        queue = tuple(read for read in mark.queue if read.request != job.request.request_id)
+        begun = mark.table is not None and mark.table.table in mark.done
+        appender.move_snapshot(replace(mark, queue=queue, table=None if begun else mark.table))
+        self._requests.settle(job.request.request_id, f"failed: {why}")
+        self._observer.note("reading_failed", source=self._source_name, error=why)
+
     def _requested(self, mark: SnapshotMark) -> Job | None:
         if not mark.queue:
             return None

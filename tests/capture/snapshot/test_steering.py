@@ -150,7 +150,12 @@ def test_what_cannot_be_done_is_refused(
             assert why in requests.state(refused)
         stopped = ask(requests, RequestAction.STOP)
         await_state(requests, stopped, "refused: nothing that was asked for")
-    assert [entry["outcome"].split(":")[0] for entry in controls(log)] == ["refused"] * 3
+        wrong = ask(requests, RequestAction.START, tables=["public.acct"], where="nosuch = 1")
+        await_state(requests, wrong, "failed: ")
+        await_position(running, shop, log)
+        assert running.failure is None, "a wrong condition is no reason to stop capturing"
+    outcomes = [entry["outcome"].split(":")[0] for entry in controls(log)]
+    assert outcomes == ["refused", "refused", "refused", "taken"]
 
 
 def test_pause_resume_and_stop(
