@@ -14,7 +14,8 @@ from bridge.capture.findings import Finding, Level
 _SENDER_TIMEOUT_S_MAX: Final = 300
 _SENDER_TIMEOUT_S_MIN: Final = 10
 
-# The stream, the snapshot's two, a look beside the stream, and one for a person.
+# The walsender, the reader of tables, the two that look at slot and catalog, and the walsender of
+# a temporary slot while a table without a key is read.
 _CONNECTIONS_NEEDED: Final = 5
 
 VERSION_MAX_TESTED: Final = 18
