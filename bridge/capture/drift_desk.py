@@ -5,9 +5,7 @@ means to the contract, and the policy, decide whether rows flow on, are parked, 
 Which shape the log knows is stored with the rows, so a repeat after a crash decides the same again.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol
 
 from bridge.capture.drift import (
@@ -19,6 +17,7 @@ from bridge.capture.drift import (
     judge,
     relation_json,
 )
+from bridge.capture.drift_policy import DriftAction, DriftPolicy
 from bridge.capture.own_events import Envelope, OwnEvents
 from bridge.capture.parked_rows import ParkedTable, kept_columns
 from bridge.capture.ports import TableContracts
@@ -31,29 +30,6 @@ from bridge.model.errors import ConfigInvalid, TableDrifted
 # A verdict is read by a person; a table of a thousand columns says the same thing a thousand times.
 _REASONS_TOLD_MAX: Final = 20
 _DIFFERENCES_TOLD_MAX: Final = 200
-
-
-class DriftAction(Enum):
-    """What a setting asks for when a table leaves its contract."""
-
-    CONTINUE = "continue"  # Map what can be mapped; rows that break are parked one by one.
-    PARK = "park"  # Park every row until a person accepts; what still fits flows on.
-    STOP = "stop"  # End capture with a clear error, before the first affected row.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriftPolicy:
-    """What becomes of a table whose shape changed."""
-
-    action: DriftAction = DriftAction.PARK
-    tables: Mapping[str, DriftAction] = field(default_factory=dict)
-    """Overrides by `schema.table`."""
-    keep_unmapped: bool = False
-    """Whether parked rows also hold columns that no contract maps or drops."""
-
-    def of(self, table: str) -> DriftAction:
-        """Return what is asked for when `table` leaves its contract."""
-        return self.tables.get(table, self.action)
 
 
 class LogLookup(Protocol):
@@ -97,6 +73,8 @@ class DriftDesk:
         self._events = events
         self._type_prefix = type_prefix
         self._log = log
+        # Accepted, and no contract fitted when it was looked for: once a session is enough.
+        self._vain: set[str] = set()
 
     def know(self, book: ShapeBook, log: LogLookup) -> None:
         """Take over what is durable; called before anything is met."""
@@ -251,8 +229,14 @@ class DriftDesk:
 
         Contracts are read again, so that a version that was added since is found.
         """
-        waiting = [known for known in self.book if known.state is not TableState.FLOWING]
-        accepted = [k for k in waiting if k.drift_id is not None and self._is_accepted(k.drift_id)]
+        accepted = [
+            known
+            for known in self.book
+            if known.state is not TableState.FLOWING
+            and known.drift_id is not None
+            and known.drift_id not in self._vain
+            and self._is_accepted(known.drift_id)
+        ]
         if not accepted:
             return []
         self._contracts.refresh()
@@ -263,6 +247,7 @@ class DriftDesk:
                 self.book.put(KnownTable(relation=known.relation, seen_in=SeenIn.STREAM))
             else:
                 unfit.append(known.relation.name)
+                self._vain.add(known.drift_id or "")
         return unfit
 
     @property

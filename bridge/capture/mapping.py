@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from bridge.capture.context import Context
-from bridge.capture.drift_desk import DriftDesk, DriftPolicy, LogLookup
+from bridge.capture.drift_desk import DriftDesk, LogLookup
+from bridge.capture.drift_policy import DriftPolicy
 from bridge.capture.leaf_fields import MappedTable, Moment, parked_draft, with_said
 from bridge.capture.message_drafts import Boundaries, MessageDrafts
 from bridge.capture.messages import MessageRules

@@ -1,6 +1,6 @@
 """How the settings of a source become what capture decides by."""
 
-from bridge.capture.drift_desk import DriftAction, DriftPolicy
+from bridge.capture.drift_policy import DriftAction, DriftPolicy
 from bridge.capture.mapping import MappingOptions
 from bridge.capture.messages import MessageRules
 from bridge.runtime.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bridge.capture.drift_acceptance import accept_drift, drifted_tables
-from bridge.capture.drift_desk import DriftAction, DriftPolicy
+from bridge.capture.drift_policy import DriftAction, DriftPolicy
 from bridge.capture.mapping import MappingOptions
 from bridge.cli.main import app
 from bridge.contracts.contract_set import ContractSet

@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.capture.drift_desk import DriftAction, DriftPolicy
+from bridge.capture.drift_policy import DriftAction, DriftPolicy
 from bridge.capture.mapping import MappingOptions
 from bridge.model.entry import EntryKind
 from bridge.model.errors import TableDrifted
