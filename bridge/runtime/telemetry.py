@@ -32,7 +32,8 @@ _SILENCED = "pika"
 _WARNING_WORDS = (
     "failed", "lost", "parked", "in_doubt", "unroutable", "refused", "sink_blocked", "interrupted",
     "orphaned", "unreadable", "not_recorded", "not_stored", "delayed", "early",
-    "gap_found", "gap_waits", "wal_guard_raised",
+    "poll_window", "poll_found_unknown", "gap_found", "gap_waits", "wal_guard_raised",
+    "drift", "catalog_changed", "not_published", "not_read",
 )  # fmt: skip
 
 
