@@ -225,7 +225,9 @@ def read_table(
     relation = Relation(
         oid=row.oid, schema=row.schema, table=row.table, identity=row.identity, columns=sent
     )
-    key = tuple(names[number] for number in primary or chosen)
+    # A chosen identity comes first: an UPDATE of another key leaves no trace of the old one.
+    ordering = chosen if row.identity == "i" and chosen else primary or chosen
+    key = tuple(names[number] for number in ordering)
     return CatalogTable(
         shape=TableShape(relation=relation, key=key, row_filter=row_filter),
         kind=row.kind,

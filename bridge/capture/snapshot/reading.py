@@ -10,8 +10,7 @@ state is in the log. Whatever is left out is therefore in the log, and nothing g
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any, Final
 
 from bridge.capture.appender import Appender
@@ -54,14 +53,6 @@ _DELAY_TOLD_S: Final = 5.0
 
 POLL_S: Final = 0.02
 """How soon the loop should call `step` again while `busy`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Taken:
-    """Implements `TakenSnapshot`."""
-
-    position: int
-    taken_at: datetime
 
 
 class TableReading:
@@ -283,7 +274,7 @@ class TableReading:
             gone = [key for key in chunk.absent if key not in touched.keys and not touched.emptied]
         mark = self._mark_after(job, order, chunk, begun, lacking, len(rows) + len(gone))
         # The stream may be further than the chunk; ids sort as the log does.
-        taken = _Taken(position=max(chunk.position, cursor.end_lsn), taken_at=chunk.taken_at)
+        taken = chunk._replace(position=max(chunk.position, cursor.end_lsn))
         relation = job.shape.relation
         gone_rows = [key_row(relation, job.shape.key, key) for key in gone]
         self._appender.append_rows(relation, rows, taken, mark, gone=gone_rows, run=job.run)

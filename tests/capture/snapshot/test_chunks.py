@@ -293,3 +293,24 @@ def test_keys_of_a_type_with_an_order_of_its_own(
         await_streaming(running, log, T)
     read = [tuple(event["after"].values()) for event in events_of(log) if event["kind"] == "read"]
     assert sorted(read) == sorted(tuple(row.values()) for row in table_rows(sql, "t"))
+
+
+def test_a_chosen_identity_tells_rows_apart(
+    database: Database, sql: psycopg.Connection, log: MemoryEventLog, tmp_path: Path
+) -> None:
+    """The stream names rows by the index that was chosen; the primary key may change unseen."""
+    sql.execute("create table t (id int primary key, code text not null, at int not null)")
+    sql.execute("create unique index t_code on t (at, code)")
+    sql.execute("alter table t replica identity using index t_code")
+    sql.execute("insert into t select x, 'c' || x, x % 5 from generate_series(1, 500) x")
+    source = make_source(database.dsn, database.name, T)
+    (shape,) = source.prepare(None).tables
+    assert shape.key == ("at", "code"), "in the order of the index"
+    with capturing(source, log, tmp_path, T, snapshot_limits=SLOW) as running:
+        running.observer.await_note("snapshot_progress")
+        for number in range(1, 60):
+            sql.execute("update t set id = -id where id = %s", (number,))
+            sql.execute("delete from t where id = %s", (500 - number,))
+        await_streaming(running, log, T)
+        await_position(running, sql, log)
+    assert rebuild(log, T, "code") == {str(row["code"]): row for row in table_rows(sql, "t")}
