@@ -11,7 +11,7 @@ from typing import Final
 
 from bridge.model.errors import LimitExceeded, StorageUnavailable
 
-# 100 million rows of a month's end take about 13 GB; above this, somebody should have a look.
+# 100 million rows of a month's end take about 16 GB; above this, somebody should have a look.
 STAGE_BYTES_MAX_DEFAULT: Final = 32 * 1024**3
 
 # Left free on the disk, because the event log and the write journal usually stand on the same one
