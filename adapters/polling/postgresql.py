@@ -28,15 +28,18 @@ _OPTIONS: Final = {
     "idle_in_transaction_session_timeout": "60000",
 }
 
-# Every role may see who holds the lock on its own virtual transaction. `now()` stands still from
-# BEGIN on, so it does not matter whether a transaction has written yet. A prepared one has no
-# session any more. Background processes have no user.
+# Every role may see who holds the lock on its own virtual transaction; since when, members of
+# pg_read_all_stats only. `now()` stands still from BEGIN on, so it does not matter whether a
+# transaction has written yet. A prepared one has no session any more. Background processes have no
+# user.
 _OPEN: Final = """
-SELECT l.virtualtransaction FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+SELECT l.virtualtransaction, a.xact_start, false
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 WHERE l.locktype = 'virtualxid' AND a.datname = current_database() AND a.usesysid IS NOT NULL
 AND l.pid <> pg_backend_pid()
 UNION ALL
-SELECT 'prepared ' || transaction FROM pg_prepared_xacts WHERE database = current_database()
+SELECT 'prepared ' || transaction, NULL, true
+FROM pg_prepared_xacts WHERE database = current_database()
 """
 
 _COLUMNS: Final = """
@@ -71,7 +74,10 @@ class PostgresDialect(Dialect):
     ) -> Mapping[str, OpenWork] | None:
         if connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one():
             return None  # Those of the primary do not show here.
-        return {str(row[0]): OpenWork() for row in connection.execute(text(_OPEN))}
+        return {
+            str(name): OpenWork(started, is_renamed=prepared)
+            for name, started, prepared in connection.execute(text(_OPEN))
+        }
 
     def column_horizon(
         self, connection: Connection, kind: TypeEngine[Any], type_oid: int

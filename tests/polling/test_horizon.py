@@ -47,13 +47,24 @@ def test_nothing_unseen_started_before_the_settled_time(
             if start <= look < start + waited:
                 found[f"q{number}"] = OpenWork(None, str(number), True)
             elif start + waited <= look < start + waited + ran:
-                found[f"t{number}"] = OpenWork(None, str(number))
+                half = ran // 2
+                found |= _written(number, look - start - waited >= half, number % 3)
         told = tracker.settle(at(look), found)
         unseen = [start for start, waited, ran in transactions if start + waited + ran > look]
         if told is not None:
             assert told <= at(look)
             assert all(told <= at(start) for start in unseen), (told, unseen)
             settled = told
+
+
+def _written(number: int, is_late: bool, kind: int) -> dict[str, OpenWork]:
+    """Return how a transaction is listed: some change their names while they are open."""
+    if kind == 1 and is_late:
+        return {f"prepared {number}": OpenWork(is_renamed=True)}
+    if kind == 2 and not is_late:  # Its statement runs, it has no number of its own yet.
+        listed = {f"x{number}": OpenWork(None, str(number))}
+        return listed | {f"q{number}": OpenWork(None, str(number), True)}
+    return {f"t{number}": OpenWork(None, str(number))}
 
 
 def test_a_transaction_that_was_open_before_the_first_look_holds_until_it_ends() -> None:

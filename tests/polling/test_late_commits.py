@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.capture.polling.plan import Strategy, TablePlan
+from bridge.demo.servers import PrivatePostgres
 from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.polling import workload
 from tests.polling.rig import Legacy, await_state, await_tables, polling
@@ -171,3 +172,38 @@ def _pass_a_second(legacy: Legacy) -> None:
     ask = clock[legacy.system]
     first = legacy.rows("(select 1 as one) x", ask)
     wait_until(lambda: legacy.rows("(select 1 as one) x", ask) != first, 5, "a second")
+
+
+def test_a_transaction_that_is_prepared_holds_the_bound(
+    server_folder: Path, log: SqliteEventLog, tmp_path: Path
+) -> None:
+    """It leaves its session, and is on the list under another name."""
+    settings = {"max_prepared_transactions": "5", "fsync": "off"}
+    with PrivatePostgres.start(server_folder, settings=settings) as server:
+        legacy = Legacy("postgresql", server.dsn(), "public", server.dsn())
+        legacy.run("create table t (id int primary key, note varchar(9), changed timestamptz)")
+        plan = TablePlan(
+            table="public.t",
+            strategy=Strategy.KEYSET,
+            column="changed",
+            interval_s=0.05,
+            overlap_s=0,
+        )
+        engine = legacy.engine()
+        with polling(legacy, log, tmp_path, plan) as running, engine.connect() as late:
+            running.observer.await_note("polled")
+            late.exec_driver_sql("insert into t values (1, 'late', now())")
+            _pass_a_second(legacy)
+            late.exec_driver_sql("prepare transaction 'late'")
+            for row in (2, 3):
+                _pass_a_second(legacy)
+                legacy.run(f"insert into t values ({row}, 'soon', now())")
+                expected = dict.fromkeys(range(2, row + 1), "soon")
+                await_state(running, log, plan.table, expected, column="note")
+            _pass_a_second(legacy)
+            running.observer.clear()
+            running.observer.await_note("polled")
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
+                other.exec_driver_sql("commit prepared 'late'")
+            await_state(running, log, plan.table, {**expected, 1: "late"}, column="note")
+        engine.dispose()

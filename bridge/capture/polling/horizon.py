@@ -66,7 +66,10 @@ class OpenWork(NamedTuple):
     """When it started, or a little before; None when the database does not say."""
     session: str = ""
     is_statement: bool = False
-    """A statement that is not in a transaction yet: it waits for a lock, its clock stands still."""
+    """A statement: while it waits for a lock its clock stands still, and its session may not be in
+    a transaction yet, or in one that gets another name when it writes."""
+    is_renamed: bool = False
+    """It was listed under another name before (a prepared transaction has left its session)."""
 
 
 class OpenTransactions:
@@ -75,7 +78,7 @@ class OpenTransactions:
     def __init__(self, floor: datetime | None) -> None:
         """`floor`: no transaction that the first look finds open started before it; None when that
         is not known."""
-        self._floor = floor
+        self._floor = self._settled = floor
         self._known: dict[str, tuple[OpenWork, datetime | None]] = {}
 
     def settle(self, clock: datetime, found: Mapping[str, OpenWork]) -> datetime | None:
@@ -84,13 +87,12 @@ class OpenTransactions:
         None: something was open already at our first look and still is.
         """
         waited = {work.session: bound for work, bound in self._known.values() if work.is_statement}
-        for work, _ in self._known.values():
-            if not work.is_statement:
-                waited.pop(work.session, None)  # It was in a transaction: a new one is new.
         known = {}
         for name, work in found.items():
             if name in self._known:
                 bound = self._known[name][1]
+            elif work.is_renamed:
+                bound = self._settled
             elif work.session in waited and not work.is_statement:
                 bound = waited[work.session]
             else:
@@ -98,9 +100,9 @@ class OpenTransactions:
             known[name] = (work, bound)
         self._known, self._floor = known, clock
         bounds = [bound for _, bound in known.values()]
-        if None in bounds:
-            return None
-        return min([clock, *(bound for bound in bounds if bound is not None)])
+        told = [bound for bound in bounds if bound is not None]
+        self._settled = min([clock, *told]) if len(told) == len(bounds) else None
+        return self._settled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
