@@ -42,7 +42,10 @@ NO_BOUNDS: Final[Bounds] = _NoBounds()
 
 
 def reader(shape: FieldType, type_oid: int = _UNKNOWN_OID, *, exact: bool = False) -> Reader:
-    """Return what reads texts of `shape`; with `exact`, JSON and numbers stay the very text."""
+    """Return what reads texts of `shape`.
+
+    With `exact`, JSON and numbers stay the very text, and what is read was read once without it.
+    """
     if shape.is_plain:
         return _plain(shape.conversion, type_oid, exact)
     if shape.name == "text":
@@ -63,14 +66,11 @@ def reader(shape: FieldType, type_oid: int = _UNKNOWN_OID, *, exact: bool = Fals
 def _plain(conversion: str, type_oid: int, exact: bool) -> Reader:
     source = f"lambda v: {expression(conversion, type_oid, 'v')}"
     convert: Callable[[str], Any] = eval(source, dict(NAMESPACE))  # noqa: S307 - our own text
-    if exact and conversion in ("json", "decimal_number"):
-        return lambda text, _path, _bounds: exact_json(convert(text), text)
+    if exact and conversion == "json":
+        return lambda text, _path, _bounds: orjson.Fragment(text)
+    if exact and conversion == "decimal_number":
+        return lambda text, _path, _bounds: orjson.Fragment(text) if text[-1].isdigit() else text
     return lambda text, _path, _bounds: convert(text)
-
-
-def exact_json(value: Any, text: str) -> Any:
-    """Return what stands in the event for `text`, which was read as `value`."""
-    return value if value is text else orjson.Fragment(text)
 
 
 def _text(name: str) -> Reader:

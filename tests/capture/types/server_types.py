@@ -85,6 +85,15 @@ class ServerTypes:
         (found,) = [one for one in self if one.name == name]
         return found
 
+    def is_for_columns(self, oid: int) -> bool:
+        """Whether a column may have the type: nothing in it is a pseudo-type such as anyarray."""
+        one = self._all.get(oid)
+        if one is None:
+            return False
+        within = [oid for oid in (one.base, one.element, one.subtype) if oid]
+        within += [oid for _, oid in one.attributes]
+        return all(map(self.is_for_columns, within))
+
     def tree(self, oid: int) -> Any:
         """Return what a mapping says for a column of this type."""
         one = self._all.get(oid)

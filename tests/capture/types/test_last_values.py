@@ -320,7 +320,7 @@ CHANGES = st.one_of(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(batches=st.lists(st.lists(CHANGES, min_size=1, max_size=4), max_size=6), crash=st.data())
 def test_live_rebuilt_and_crashed_memories_agree(

@@ -165,7 +165,7 @@ def check(sql: psycopg.Connection, sample: Sample) -> None:
 
 
 @settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(sample=SAMPLES)
 def test_a_random_value_is_exact(sql: psycopg.Connection, sample: Sample) -> None:

@@ -14,7 +14,7 @@ import pytest
 from bridge.storage.memory_last_values import MemoryLastValues
 from bridge.storage.sqlite_event_log import SqliteEventLog
 from bridge.storage.sqlite_last_values import SqliteLastValues
-from tests.capture.running import Running, await_position
+from tests.capture.running import Running, await_position, await_streaming
 from tests.capture.types.refilling import refilling_service
 from tests.capture.types.test_last_values import Machine
 from tests.capture.types.test_refill import long_text, write_contract
@@ -62,7 +62,7 @@ def test_killed_at_any_append_it_never_fills_in_a_wrong_value(
     try:
         service = refilling_service(database.dsn, database.name, tmp_path, log, store, observer)
         running = Running(service, observer)
-        wait_until(lambda: running.failure or observer.notes("streaming"), 30)
+        await_streaming(running, log, "public.thing")
         sql.execute("update thing set n = -1")
         await_position(running, sql, log)
         running.end()
