@@ -8,7 +8,7 @@ import pytest
 from bridge.capture.drift_policy import DriftAction, DriftPolicy
 from bridge.capture.mapping import MappingOptions
 from bridge.model.entry import EntryKind
-from bridge.model.errors import TableDrifted
+from bridge.model.errors import ConfigInvalid, TableDrifted
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.capture.drift.shop import (
     Follow,
@@ -250,3 +250,34 @@ def test_stop_tells_and_loses_nothing(
     assert story(log) == ["created 1", "created 2", "drift stopped"]
     follow(options=MappingOptions())
     assert story(log) == ["created 1", "created 2", "drift stopped", "created 3"]
+
+
+def test_a_table_that_nobody_agreed_to_capture(
+    follow: Follow, database: Database, sql: psycopg.Connection, log: MemoryEventLog
+) -> None:
+    sql.execute("create table stranger (id int primary key, name text)")
+    follow(
+        f"alter publication {database.name} add table stranger",
+        "insert into stranger values (1, 'personal'); insert into t values (2, 'b')",
+        f"alter publication {database.name} drop table stranger",
+    )
+    assert kinds(log) == [["table-appeared"]]
+    drift, parked, row = entries_of(log)
+    assert told(drift)["verdict"] == "breaks"
+    assert (parked.kind, row.kind) == (EntryKind.PARKED, EntryKind.EVENT)
+    assert b"personal" not in parked.payload
+
+
+def test_a_contract_that_lost_a_column_fails_the_start(
+    follow: Follow,
+    database: Database,
+    log: MemoryEventLog,
+    tmp_path: Path,
+    contracts: Path,
+) -> None:
+    """Nobody altered the table: it is the contract that is wrong, and a person is there to see."""
+    follow("insert into t values (1, 'a')")
+    write_contract(contracts, {"id": "integer"})
+    failure = start_shop(database, log, tmp_path / "spool", contracts).await_failure()
+    assert isinstance(failure, ConfigInvalid)
+    assert "'name' is neither mapped nor dropped" in str(failure)
