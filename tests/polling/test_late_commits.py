@@ -27,7 +27,8 @@ def _run(
 
 
 def test_no_final_state_is_missed(legacy: Legacy, log: SqliteEventLog, tmp_path: Path) -> None:
-    kinds = _run(legacy, log, tmp_path, 3_000, 30)
+    # One writer at a time has little to show.
+    kinds = _run(legacy, log, tmp_path, 1_000 if legacy.system == "sqlite" else 3_000, 30)
     assert min(kinds[kind] for kind in ("created", "updated", "deleted")) > 20
 
 
@@ -61,7 +62,7 @@ def test_a_transaction_that_stays_open_holds_the_bound(
         running.observer.await_note("polled")
         late.exec_driver_sql(f"insert into t values (1, 'late', {now})")
         # Others commit, later stamps and numbers are seen, whole seconds pass.
-        for row in (2, 3, 4):
+        for row in (2, 3):
             legacy.run(f"insert into t values ({row}, 'soon', {now})")
             expected = dict.fromkeys(range(2, row + 1), "soon")
             await_state(running, log, plan.table, expected, column="note")
@@ -70,7 +71,7 @@ def test_a_transaction_that_stays_open_holds_the_bound(
         await_state(running, log, plan.table, {**expected, 1: "late"}, column="note")
         late_s = running.observer.await_note("poll_late")["late_s"]
         assert isinstance(late_s, float)
-        assert late_s > 2
+        assert late_s > 1
     engine.dispose()
 
 
@@ -151,7 +152,7 @@ def test_a_statement_that_waits_for_a_table_holds_the_bound(
         )
         waiting.start()
         wait_until(lambda: _waits(maria), 10, "the statement to wait")
-        for _ in range(3):
+        for _ in range(2):
             _pass_a_second(maria)
         running.observer.clear()
         running.observer.await_note("polled")

@@ -1,8 +1,13 @@
 """Every strategy brings every final state, on every database."""
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from bridge.capture.polling import table_run
 from bridge.capture.polling.plan import Deletes, Strategy, TablePlan
 from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.capture.running import Running
@@ -80,6 +85,33 @@ def test_an_outbox_row_is_one_event_whatever_becomes_of_it(
     ids = [int(row) for _, row in found]
     assert sorted(ids) == sorted(set(ids))
     assert set(ids) | {1} == set(expected)
+
+
+def test_outbox_rows_that_no_run_reads_again_are_forgotten(
+    lite: Legacy, log: SqliteEventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_run, "TIDY_INTERVAL_S", 0.0)
+    lite.run("create table outbox (id integer primary key, note text)")
+    plan = TablePlan(
+        table="main.outbox",
+        strategy=Strategy.OUTBOX,
+        column="id",
+        interval_s=0.05,
+        overlap_s=0,
+    )
+    for first in (0, 100):  # The second time after a restart.
+        with polling(lite, log, tmp_path, plan) as running:
+            for row in range(first, first + 100, 10):
+                rows = ", ".join(f"({one}, 'x')" for one in range(row, row + 10))
+                lite.run(f"insert into outbox values {rows}")
+                expected = dict.fromkeys(range(row + 10), "x")
+                await_state(running, log, plan.table, expected, column="note")
+    assert len(events(log)) == 200
+    path = tmp_path / "poll.db"
+    assert path.stat().st_mode & 0o077 == 0  # It holds keys.
+    with closing(sqlite3.connect(path)) as memory:
+        (count,) = memory.execute("select count(*) from rows").fetchone()
+    assert count < 100
 
 
 def test_a_column_can_say_that_a_row_is_deleted(
