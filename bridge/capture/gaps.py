@@ -96,9 +96,7 @@ class Gaps:
                 f"cannot judge source {self._source!r}: another capture moved its cursor "
                 "meanwhile; it is judged again"
             ) from exc
-        self._observer.note(
-            "gap_found", source=self._source, cause=gap.cause, error=str(gap), open_gaps=1
-        )
+        self._observer.note("gap_found", source=self._source, cause=gap.cause, error=str(gap))
 
     def give_up(self, appender: Appender, given_up: GiveUp) -> None:
         """Record that our slot is to be dropped; always raises, so that the stream ends first.
@@ -123,8 +121,11 @@ class Gaps:
             if stored is None or stored.version != appender.version:
                 return
 
-    def close(self, appender: Appender, prepared: Preparation) -> bool:
-        """Go on behind an accepted gap; return False when the slot turns out to have no gap."""
+    def close(self, appender: Appender, prepared: Preparation) -> None:
+        """Move the cursor behind an accepted gap, or only end it when the slot has none.
+
+        The session ends with it: the next one is judged and begins at the new place.
+        """
         cursor = appender.cursor
         assert cursor.gap is not None, "only a gap that was found can be closed"
         if prepared.system_id != cursor.system_id:
@@ -148,7 +149,7 @@ class Gaps:
                     },
                 ),
             )
-            return False
+            return
         # Rows that cannot be told apart would be in the log twice.
         keyless = {table.relation.name for table in prepared.tables if not table.key}
         reread = cursor.gap.reread
@@ -171,8 +172,7 @@ class Gaps:
             gap=None,
         )
         appender.store(moved, self._drafts(appender, "closed", facts))
-        self._observer.note("gap_closed", source=self._source, open_gaps=0)
-        return True
+        self._observer.note("gap_closed", source=self._source)
 
     def _drafts(
         self, appender: Appender, outcome: str, facts: Mapping[str, Any]

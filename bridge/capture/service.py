@@ -259,11 +259,12 @@ class CaptureService:
         gap_mark = appender.cursor.gap
         assert gap_mark is not None, "it was there, or it was just recorded"
         if not gap_mark.accepted:
-            self._observer.note("gap_waits", source=self._name, cause=gap_mark.cause, open_gaps=1)
+            self._observer.note("gap_waits", source=self._name, cause=gap_mark.cause)
             self._gaps.await_decision(appender, stop, lambda: self._append_sightings(appender))
             return None
         prepared = self._source.prepare(None, check=lambda table: mapper.check(table.relation))
-        return prepared if self._gaps.close(appender, prepared) else None
+        self._gaps.close(appender, prepared)
+        return None  # Whatever this session knew of the place before the gap is past.
 
     def _prepare(self, appender: Appender, mapper: ChangeMapper) -> Preparation:
         return self._source.prepare(

@@ -23,7 +23,7 @@ _ADDITIVE = frozenset(
 _LATEST = frozenset(
     {
         "lag_entries", "next_index", "size", "level", "retained_bytes", "unconfirmed_bytes",
-        "headroom_bytes", "growth_bytes_per_s", "left_s", "stalled", "slot_active", "open_gaps",
+        "headroom_bytes", "growth_bytes_per_s", "left_s", "stalled", "slot_active",
     }
 )  # fmt: skip
 _AGES = "commit_to_log."

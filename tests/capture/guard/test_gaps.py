@@ -299,3 +299,37 @@ def test_a_gap_and_its_end_on_each_version(
             assert reader.read().sent is not None
     reader.close()
     assert [leaf["outcome"] for leaf in leaves(log)] == ["found", "closed"]
+
+
+def test_a_gap_may_break_off_a_transaction_that_is_half_in_the_log(
+    table: None, database: Database, sql: psycopg.Connection, log: MemoryEventLog, tmp_path: Path
+) -> None:
+    capture_five(database, sql, log)
+
+    def fault(_number: int, moment: str) -> None:
+        if moment == "after" and cursor_of(log).part is not None:
+            raise Crash("half a transaction is in the log")
+
+    source = make_source(database.dsn, database.name, T)
+    running = start(source, FaultyLog(log, fault), tmp_path, T)
+    sql.execute("insert into t select x from generate_series(6, 12000) x")
+    assert isinstance(running.await_failure(), Crash)
+    half = cursor_of(log).part
+    assert half is not None
+    wait_until(lambda: _is_free(sql, database.name), 20, "the slot to be free")
+    drop(sql, database.name)
+    with capturing(source, log, tmp_path, T, on_gap=OnGap.RESNAPSHOT) as running:
+        running.observer.await_note("gap_closed", 20)
+        await_streaming(running, log, T)
+        sql.execute("insert into t values (12001)")
+        await_position(running, sql, log)
+    found = json.loads(entries(log, EntryKind.GAP)[0].payload)
+    assert parse_lsn(found["broken_off_transaction"]) == half.commit_lsn
+    assert cursor_of(log).part is None
+    rows = [e for e in entries(log, EntryKind.EVENT) if e.routing_key == "shop.plain.created.v1"]
+    assert json.loads(rows[-1].payload)["after"]["id"] == "12001"
+
+
+def _is_free(sql: psycopg.Connection, slot: str) -> bool:
+    query = "select active_pid is null from pg_replication_slots where slot_name = %s"
+    return sql.execute(query, (slot,)).fetchone() == (True,)
