@@ -84,6 +84,13 @@ def test_under_load_with_crashes(
     assert_laws(log, acct)
 
 
+def test_on_each_version(any_database: Database, log: MemoryEventLog, tmp_path: Path) -> None:
+    with psycopg.connect(any_database.dsn, autocommit=True) as sql:
+        for statement in SCHEMA:
+            sql.execute(statement.encode())
+        test_under_load(5, any_database, sql, log, tmp_path)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(100, 130))
 def test_under_load_for_long(
