@@ -225,9 +225,7 @@ def read_table(
     relation = Relation(
         oid=row.oid, schema=row.schema, table=row.table, identity=row.identity, columns=sent
     )
-    # A chosen identity comes first: an UPDATE of another key leaves no trace of the old one.
-    ordering = chosen if row.identity == "i" and chosen else primary or chosen
-    key = tuple(names[number] for number in ordering)
+    key = tuple(names[number] for number in _ordering(row.identity, primary, chosen))
     return CatalogTable(
         shape=TableShape(relation=relation, key=key, row_filter=row_filter),
         kind=row.kind,
@@ -281,6 +279,14 @@ def _is_sent(
     if columns_listed is not None:
         return name in columns_listed and generated != "v"
     return not generated or (generated == "s" and generated_sent)
+
+
+def _ordering(identity: str, primary: tuple[int, ...], chosen: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the key columns that tell rows apart for us.
+
+    A chosen identity comes first: an UPDATE of another key leaves no trace of the old one.
+    """
+    return chosen if identity == "i" and chosen else primary or chosen
 
 
 def _leaves(connection: psycopg.Connection, oid: int) -> tuple[Leaf, ...]:
