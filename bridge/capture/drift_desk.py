@@ -221,8 +221,9 @@ class DriftDesk:
         ]
         kept = kept_columns(relation, fit, renamed)
         if self._policy.keep_unmapped and fit is not None:
-            # A protected column under a new name is decided about: it stays out.
-            kept |= {*fit.unmapped} - {new for old, new in renamed if old in fit.protected}
+            # A protected or dropped column under a new name is decided about: it stays out.
+            withheld = fit.protected | fit.dropped
+            kept |= {*fit.unmapped} - {new for old, new in renamed if old in withheld}
         return ParkedTable(relation, fit, reason=reason, kept=kept, type_prefix=self._type_prefix)
 
     def accept(self) -> list[str]:
