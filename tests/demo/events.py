@@ -54,9 +54,11 @@ def mapped(dsn: str) -> Iterator[Event | Breach]:
                 origin = ChangeOrigin(
                     SOURCE, f"{SOURCE}:{sequence}", sequence, 0, time, "2025-01-01T00:00:00Z"
                 )
-                yield mapper.map(
+                event = mapper.map(
                     RowChange(ChangeKind.READ, shape, None, BeforeImage.NONE, row), origin
                 )
+                assert isinstance(event, Event | Breach), "only a changed key gives two"
+                yield event
 
 
 def snapshot(dsn: str) -> list[ReceivedEvent]:
