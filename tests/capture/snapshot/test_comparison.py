@@ -147,7 +147,7 @@ def _state(house: House, request: str) -> str:
 def test_nothing_differs_while_everything_changes(
     house: House, database: Database, sql: psycopg.Connection
 ) -> None:
-    writing = threading.Thread(target=pgbench, args=(database.dsn, "-T", "4", "-c", "2", "-n"))
+    writing = threading.Thread(target=pgbench, args=(database.dsn, "-T", "2", "-c", "2", "-n"))
     writing.start()
     try:
         for _ in range(2):
