@@ -14,7 +14,7 @@ import psycopg
 from adapters.postgres.catalog import fetch_rows
 from adapters.postgres.publication_catalog import read_publications
 from adapters.postgres.server import PostgresServer
-from bridge.capture.catalog_facts import CatalogFacts
+from bridge.capture.drift.catalog_facts import CatalogFacts
 from bridge.model.lsn import parse_lsn
 
 # A look takes milliseconds; one that waits longer meets an ALTER that is under way.

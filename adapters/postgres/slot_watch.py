@@ -7,7 +7,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from adapters.postgres.server import PostgresServer
-from bridge.capture.wal_guard import SlotReading
+from bridge.capture.guard.wal_guard import SlotReading
 from bridge.model.errors import SourceUnavailable
 from bridge.model.lsn import parse_lsn
 

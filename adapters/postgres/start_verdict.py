@@ -8,7 +8,14 @@ from psycopg.pq import ExecStatus
 
 from adapters.postgres.server import PostgresServer
 from bridge.capture.cursor import CaptureCursor
-from bridge.capture.verdict import Place, ServerPlace, SlotFacts, Verdict, judge, parse_history
+from bridge.capture.guard.verdict import (
+    Place,
+    ServerPlace,
+    SlotFacts,
+    Verdict,
+    judge,
+    parse_history,
+)
 from bridge.model.errors import DecodeError
 from bridge.model.lsn import parse_lsn
 

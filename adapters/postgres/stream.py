@@ -17,12 +17,12 @@ from psycopg.pq import ExecStatus
 
 from adapters.postgres.catalog import quoted
 from adapters.postgres.server import PostgresServer
-from bridge.capture.assembler import TransactionAssembler
-from bridge.capture.pgoutput import PgOutputDecoder
-from bridge.capture.pgoutput_options import OriginFilter, format_options, pgoutput_options
 from bridge.capture.ports import Received
-from bridge.capture.staging import OwnerUnknown, StageStore
-from bridge.capture.walsender import KEEPALIVE, decode_keepalive, encode_status
+from bridge.capture.protocol.assembler import TransactionAssembler
+from bridge.capture.protocol.pgoutput import PgOutputDecoder
+from bridge.capture.protocol.pgoutput_options import OriginFilter, format_options, pgoutput_options
+from bridge.capture.protocol.staging import OwnerUnknown, StageStore
+from bridge.capture.protocol.walsender import KEEPALIVE, decode_keepalive, encode_status
 from bridge.model.change import TransactionPart
 from bridge.model.errors import BridgeError, SourceUnavailable, StorageUnavailable
 from bridge.model.lsn import format_lsn

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from bridge.capture.cursor import CaptureCursor, PartMark, SnapshotMark, format_cursor, parse_cursor
-from bridge.capture.mapping import ChangeMapper, rfc3339
+from bridge.capture.drift.shapes import ShapeBook
+from bridge.capture.mapping.change_mapper import ChangeMapper, rfc3339
 from bridge.capture.ports import CaptureLog, Received
-from bridge.capture.shapes import ShapeBook
 from bridge.capture.shelf import Shelf
 from bridge.model.change import Relation, Row, TransactionPart
 from bridge.model.entry import CursorMove, EntryDraft, EntryKind, StoredEntry

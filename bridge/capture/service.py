@@ -17,9 +17,9 @@ from typing import Final
 
 from bridge.capture.appender import IDLE_INTERVAL_S_MIN, Appender, utc_now
 from bridge.capture.cursor import CaptureCursor, SlotMark
-from bridge.capture.gaps import Gaps, OnGap, SlotGivenUp
-from bridge.capture.last_values import LastValues
-from bridge.capture.mapping import ChangeMapper, MappingOptions
+from bridge.capture.guard.gaps import Gaps, OnGap, SlotGivenUp
+from bridge.capture.mapping.change_mapper import ChangeMapper, MappingOptions
+from bridge.capture.mapping.last_values import LastValues
 from bridge.capture.meter import StreamMeter
 from bridge.capture.ports import (
     CaptureLog,

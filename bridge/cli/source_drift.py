@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.capture.drift_acceptance import DriftedTable, accept_drift, drifted_tables
+from bridge.capture.drift.acceptance import DriftedTable, accept_drift, drifted_tables
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.model.errors import ConfigInvalid

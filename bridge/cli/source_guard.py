@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from bridge.capture.cursor import CaptureCursor, format_cursor, parse_cursor
-from bridge.capture.gaps import accept
+from bridge.capture.guard.gaps import accept
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
 from bridge.cli.output import AsJson, console, print_json
 from bridge.cli.source_compare import repair_all, show_compared

@@ -1,8 +1,8 @@
 """How the settings of a source become what capture decides by."""
 
-from bridge.capture.drift_policy import DriftAction, DriftPolicy
-from bridge.capture.mapping import MappingOptions
-from bridge.capture.messages import MessageRules
+from bridge.capture.drift.policy import DriftAction, DriftPolicy
+from bridge.capture.mapping.change_mapper import MappingOptions
+from bridge.capture.mapping.messages import MessageRules
 from bridge.runtime.settings import Settings
 
 

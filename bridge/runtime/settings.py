@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from bridge.capture.pgoutput_options import OriginFilter
-from bridge.capture.stage_files import STAGE_BYTES_MAX_DEFAULT
+from bridge.capture.protocol.pgoutput_options import OriginFilter
+from bridge.capture.protocol.stage_files import STAGE_BYTES_MAX_DEFAULT
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.section import Section

@@ -5,8 +5,8 @@ from math import isfinite
 from typing import Any
 
 from bridge.capture.cursor import parse_cursor
+from bridge.capture.guard.wal_guard import GuardLevel
 from bridge.capture.polling.position import parse_poll_cursor
-from bridge.capture.wal_guard import GuardLevel
 from bridge.model.entry import SourceCursor
 from bridge.model.lsn import format_lsn
 from bridge.runtime.polling_settings import PollingSettings

@@ -2,12 +2,12 @@
 
 from adapters.postgres.source import PostgresSource
 from adapters.webhook.bell import WebhookBell
-from bridge.capture.catalog_watch import CatalogWatch
-from bridge.capture.guard_watch import GuardWatch
-from bridge.capture.own_events import OwnEvents
+from bridge.capture.drift.catalog_watch import CatalogWatch
+from bridge.capture.guard.guard_watch import GuardWatch
+from bridge.capture.guard.wal_guard import GuardLimits
+from bridge.capture.mapping.own_events import OwnEvents
 from bridge.capture.ports import CaptureLog, TableContracts
 from bridge.capture.shelf import Shelf
-from bridge.capture.wal_guard import GuardLimits
 from bridge.model.observer import Observer
 from bridge.runtime.settings import Settings
 

@@ -13,11 +13,11 @@ from adapters.introspection.tables import Introspection
 from adapters.postgres.source import PostgresSource
 from adapters.postgres.stream import StreamForm
 from adapters.rabbitmq.sink import RabbitMQSink
-from bridge.capture.gaps import OnGap
-from bridge.capture.last_values import LastValues
+from bridge.capture.guard.gaps import OnGap
+from bridge.capture.mapping.last_values import LastValues
 from bridge.capture.polling.service import PollingService
+from bridge.capture.protocol.stage_files import StageFolder
 from bridge.capture.service import CaptureService
-from bridge.capture.stage_files import StageFolder
 from bridge.contracts.contract_set import ContractSet
 from bridge.contracts.contract_shelf import ContractShelf
 from bridge.contracts.means import LastKnown, Means

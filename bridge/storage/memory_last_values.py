@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from bridge.capture.last_values import Place
-from bridge.capture.remembered import Effect, Remembered
+from bridge.capture.mapping.last_values import Place
+from bridge.capture.mapping.remembered import Effect, Remembered
 
 
 class MemoryLastValues:

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bridge.capture.last_values import Place
-from bridge.capture.remembered import Effect, Remembered
+from bridge.capture.mapping.last_values import Place
+from bridge.capture.mapping.remembered import Effect, Remembered
 from bridge.storage.sqlite_event_log_file import connect, create_schema, explained, roll_back
 
 APPLICATION_ID = 0x4C42_4C56  # "LBLV"

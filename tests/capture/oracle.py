@@ -4,8 +4,8 @@ from typing import Any
 
 import psycopg
 
-from bridge.capture.assembler import TransactionAssembler
-from bridge.capture.pgoutput import PgOutputDecoder
+from bridge.capture.protocol.assembler import TransactionAssembler
+from bridge.capture.protocol.pgoutput import PgOutputDecoder
 from bridge.model.change import TransactionPart
 from tests.capture import frames
 from tests.capture.random.second_decoder import Transaction, decode

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from bridge.capture.cursor import parse_cursor
 from bridge.capture.ports import CaptureLog, ChangeSource, ChangeStream, Received
-from bridge.capture.staging import StageFile, StageStore
+from bridge.capture.protocol.staging import StageFile, StageStore
 from bridge.model.entry import Appended, CursorMove, EntryDraft
 from tests.capture.running import SOURCE
 

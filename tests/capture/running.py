@@ -15,9 +15,9 @@ from adapters.postgres.source import PostgresSource
 from adapters.postgres.stream import StreamForm
 from bridge.capture.cursor import CaptureCursor, parse_cursor
 from bridge.capture.ports import CaptureLog, ChangeSource, TableMapper
+from bridge.capture.protocol.stage_files import StageFolder
+from bridge.capture.protocol.staging import StageStore
 from bridge.capture.service import CaptureService
-from bridge.capture.stage_files import StageFolder
-from bridge.capture.staging import StageStore
 from bridge.contracts.contract_fit import ContractFit
 from bridge.model.change import UNSENT, Relation, Row, RowChange
 from bridge.model.event import Breach, ChangeOrigin, Event

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.capture.assembler import TransactionAssembler
-from bridge.capture.pgoutput import PgOutputDecoder
+from bridge.capture.protocol.assembler import TransactionAssembler
+from bridge.capture.protocol.pgoutput import PgOutputDecoder
 from bridge.model.change import LogicalMessage, RowChange, TransactionPart
 from bridge.model.errors import DecodeError
 from tests.capture import frames

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.capture.pgoutput import PgOutputDecoder
-from bridge.capture.pgoutput_messages import (
+from bridge.capture.protocol.pgoutput import PgOutputDecoder
+from bridge.capture.protocol.pgoutput_messages import (
     Begin,
     Commit,
     Origin,
@@ -21,7 +21,7 @@ from bridge.capture.pgoutput_messages import (
     StreamStop,
     Truncate,
 )
-from bridge.capture.walsender import EPOCH
+from bridge.capture.protocol.walsender import EPOCH
 from bridge.model.change import (
     UNSENT,
     BeforeImage,

@@ -16,12 +16,12 @@ from bridge.capture.cursor import (
     format_cursor,
     parse_cursor,
 )
-from bridge.capture.mapping import ChangeMapper
+from bridge.capture.mapping.change_mapper import ChangeMapper
 from bridge.capture.ports import Received
+from bridge.capture.protocol.walsender import decode_keepalive, encode_status
 from bridge.capture.service import backoff_s
 from bridge.capture.snapshot.keyless import split
 from bridge.capture.snapshot.spool import RowSpool
-from bridge.capture.walsender import decode_keepalive, encode_status
 from bridge.model.change import (
     BeforeImage,
     Cell,

@@ -24,10 +24,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge.capture.mapping import MappingOptions
-from bridge.capture.messages import MessageRules
+from bridge.capture.mapping.change_mapper import MappingOptions
+from bridge.capture.mapping.messages import MessageRules
+from bridge.capture.protocol.stage_files import StageFolder
 from bridge.capture.service import CaptureService
-from bridge.capture.stage_files import StageFolder
 from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.capture.faults import FaultyLog, kill_at
 from tests.capture.points import PointedStages, Points, die, pointed

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from bridge.capture.mapping import MappingOptions
+from bridge.capture.mapping.change_mapper import MappingOptions
 from bridge.capture.ports import CaptureLog
 from bridge.capture.service import CaptureService
 from bridge.capture.watches import Watch

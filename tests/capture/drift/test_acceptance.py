@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bridge.capture.drift_acceptance import accept_drift, drifted_tables
-from bridge.capture.drift_policy import DriftAction, DriftPolicy
-from bridge.capture.mapping import MappingOptions
+from bridge.capture.drift.acceptance import accept_drift, drifted_tables
+from bridge.capture.drift.policy import DriftAction, DriftPolicy
+from bridge.capture.mapping.change_mapper import MappingOptions
 from bridge.cli.main import app
 from bridge.contracts.contract_set import ContractSet
 from bridge.model.errors import ConfigInvalid

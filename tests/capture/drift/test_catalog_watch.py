@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge.capture.catalog_watch import CatalogWatch
-from bridge.capture.own_events import OwnEvents
+from bridge.capture.drift.catalog_watch import CatalogWatch
+from bridge.capture.mapping.own_events import OwnEvents
 from bridge.capture.shelf import Shelf
 from bridge.capture.watches import Sighting
 from bridge.contracts.contract_set import ContractSet

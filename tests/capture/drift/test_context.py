@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.capture.context import (
+from bridge.capture.mapping.context import (
     CONTEXT_BYTES_MAX,
     Context,
     ContextRefused,

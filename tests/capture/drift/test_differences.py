@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.capture.drift import Compatibility, DriftKind, differences, judge
-from bridge.capture.shapes import KnownTable, Pending, SeenIn, ShapeBook, TableState
+from bridge.capture.drift.differences import Compatibility, DriftKind, differences, judge
+from bridge.capture.drift.shapes import KnownTable, Pending, SeenIn, ShapeBook, TableState
 from bridge.capture.shelf import Shelf
 from bridge.contracts.contract_set import ContractSet
 from bridge.model.change import Column, Relation

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge.capture.mapping import ChangeMapper, MappingOptions
-from bridge.capture.messages import CONTENT_BYTES_MAX, MessageRules, message_data
+from bridge.capture.mapping.change_mapper import ChangeMapper, MappingOptions
+from bridge.capture.mapping.messages import CONTENT_BYTES_MAX, MessageRules, message_data
 from bridge.contracts.product_schemas import product_schema
 from bridge.model.change import (
     BeforeImage,

@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.capture.drift_policy import DriftAction
+from bridge.capture.drift.policy import DriftAction
 from bridge.capture.service import CaptureService
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.capture_options import mapping_options

@@ -5,8 +5,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.capture.drift_policy import DriftAction, DriftPolicy
-from bridge.capture.mapping import MappingOptions
+from bridge.capture.drift.policy import DriftAction, DriftPolicy
+from bridge.capture.mapping.change_mapper import MappingOptions
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid, TableDrifted
 from bridge.storage.memory_event_log import MemoryEventLog

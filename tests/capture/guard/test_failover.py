@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.capture.gaps import OnGap
+from bridge.capture.guard.gaps import OnGap
 from bridge.demo.servers import PrivatePostgres
 from bridge.demo.servers.postgres_programs import unsupported_platform
 from bridge.model.errors import SourceUnfit

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from bridge.capture.cursor import CaptureCursor, GapMark, format_cursor
-from bridge.capture.gaps import OnGap, accept
+from bridge.capture.guard.gaps import OnGap, accept
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.entry import CursorMove, EntryKind, StoredEntry
 from bridge.model.errors import SourceUnfit

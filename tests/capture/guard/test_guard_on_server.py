@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 
 from adapters.postgres.source import PostgresSource
-from bridge.capture.guard_watch import GuardWatch
-from bridge.capture.own_events import OwnEvents
-from bridge.capture.wal_guard import GuardLevel, GuardLimits
+from bridge.capture.guard.guard_watch import GuardWatch
+from bridge.capture.guard.wal_guard import GuardLevel, GuardLimits
+from bridge.capture.mapping.own_events import OwnEvents
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.entry import EntryKind, StoredEntry
 from bridge.model.lsn import parse_lsn

@@ -8,7 +8,7 @@ from psycopg import errors
 
 from adapters.postgres.server import PostgresServer
 from adapters.postgres.sqlstates import CLASSES, STATES, Doing, meaning
-from bridge.capture.gaps import OnGap
+from bridge.capture.guard.gaps import OnGap
 from bridge.model.errors import Remedy, SourceUnavailable, SourceUnfit
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.capture.guard.test_gaps import leaves

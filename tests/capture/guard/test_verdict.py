@@ -9,7 +9,7 @@ from bridge.capture.cursor import (
     format_cursor,
     parse_cursor,
 )
-from bridge.capture.verdict import (
+from bridge.capture.guard.verdict import (
     Place,
     Ruling,
     ServerPlace,

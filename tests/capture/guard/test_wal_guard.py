@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.capture.wal_guard import (
+from bridge.capture.guard.wal_guard import (
     Assessment,
     GuardLevel,
     GuardLimits,

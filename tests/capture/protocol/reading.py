@@ -10,8 +10,8 @@ import psycopg
 
 from adapters.postgres.server import PostgresServer
 from adapters.postgres.stream import PostgresChangeStream, StreamForm
-from bridge.capture.stage_files import FileStage, StageFolder
-from bridge.capture.walsender import EPOCH
+from bridge.capture.protocol.stage_files import FileStage, StageFolder
+from bridge.capture.protocol.walsender import EPOCH
 from bridge.model.change import Change, TransactionPart
 from bridge.model.errors import SourceUnavailable
 from bridge.model.lsn import parse_lsn

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.postgres import stream as stream_module
 from adapters.postgres.stream import StreamForm
-from bridge.capture.stage_files import StageFolder
+from bridge.capture.protocol.stage_files import StageFolder
 from tests.capture.protocol.reading import (
     CountingStages,
     FormReader,

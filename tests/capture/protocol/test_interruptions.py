@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from bridge.capture.ports import CaptureLog
-from bridge.capture.stage_files import StageFolder
+from bridge.capture.protocol.stage_files import StageFolder
 from bridge.model.change import RowChange
 from bridge.model.errors import LimitExceeded
 from bridge.model.lsn import parse_lsn

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bridge.capture.pgoutput_options import format_options, pgoutput_options
-from bridge.capture.stage_files import StageFolder
+from bridge.capture.protocol.pgoutput_options import format_options, pgoutput_options
+from bridge.capture.protocol.stage_files import StageFolder
 from bridge.model.errors import SourceUnfit
 from bridge.runtime import wiring
 from bridge.runtime.settings import ContractsSettings, Settings, SourceSettings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.capture.stage_files import StageFolder
+from bridge.capture.protocol.stage_files import StageFolder
 from bridge.model.errors import LimitExceeded, StorageUnavailable
 
 

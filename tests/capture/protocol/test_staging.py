@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.capture import staging
-from bridge.capture.assembler import TransactionAssembler
-from bridge.capture.pgoutput import PgOutputDecoder
-from bridge.capture.staging import OwnerUnknown
+from bridge.capture.protocol import staging
+from bridge.capture.protocol.assembler import TransactionAssembler
+from bridge.capture.protocol.pgoutput import PgOutputDecoder
+from bridge.capture.protocol.staging import OwnerUnknown
 from bridge.model.change import RowChange, TransactionPart
 from bridge.model.errors import DecodeError, StorageUnavailable
 from tests.capture import frames

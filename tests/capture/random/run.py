@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 
 from adapters.postgres.source import PostgresSource
-from bridge.capture.stage_files import StageFolder
-from bridge.capture.staging import StageStore
+from bridge.capture.protocol.stage_files import StageFolder
+from bridge.capture.protocol.staging import StageStore
 from bridge.demo.servers import PrivatePostgres
 from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.capture.oracle import Oracle

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from bridge.capture.last_values import LastValues
+from bridge.capture.mapping.last_values import LastValues
 from bridge.capture.ports import CaptureLog
 from bridge.capture.service import CaptureService
 from bridge.contracts import ContractSet

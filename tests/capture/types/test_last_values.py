@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.capture.last_values import LastValues, LastValueStore, Place
+from bridge.capture.mapping.last_values import LastValues, LastValueStore, Place
+from bridge.capture.mapping.remembered import Effect, Remembered
 from bridge.capture.ports import CaptureLog
-from bridge.capture.remembered import Effect, Remembered
 from bridge.contracts import ContractSet
 from bridge.contracts.loading import read_contracts
 from bridge.contracts.means import Means

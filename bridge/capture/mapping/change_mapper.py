@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bridge.capture.context import Context
-from bridge.capture.drift_desk import DriftDesk, LogLookup
-from bridge.capture.drift_policy import DriftPolicy
-from bridge.capture.leaf_fields import MappedTable, Moment, parked_draft, with_said
-from bridge.capture.message_drafts import Boundaries, MessageDrafts
-from bridge.capture.messages import MessageRules
-from bridge.capture.own_events import Envelope, OwnEvents
+from bridge.capture.drift.desk import DriftDesk, LogLookup
+from bridge.capture.drift.policy import DriftPolicy
+from bridge.capture.drift.shapes import ShapeBook
+from bridge.capture.mapping.context import Context
+from bridge.capture.mapping.leaf_fields import MappedTable, Moment, parked_draft, with_said
+from bridge.capture.mapping.message_drafts import Boundaries, MessageDrafts
+from bridge.capture.mapping.messages import MessageRules
+from bridge.capture.mapping.own_events import Envelope, OwnEvents
 from bridge.capture.ports import TableContracts
-from bridge.capture.shapes import ShapeBook
 from bridge.contracts.names import source_urn
 from bridge.model.change import (
     BeforeImage,

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from bridge.capture.cursor import parse_cursor
-from bridge.capture.drift_desk import acceptance_id
+from bridge.capture.drift.desk import acceptance_id
+from bridge.capture.drift.shapes import ShapeBook, TableState
 from bridge.capture.ports import CaptureLog, TableContracts
-from bridge.capture.shapes import ShapeBook, TableState
 from bridge.capture.shelf import Shelf
 from bridge.contracts.contract_fit import ContractFit
 from bridge.contracts.names import data_schema_urn, source_urn

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
-from bridge.capture.tuples import Malformed, short
-from bridge.capture.walsender import PAYLOAD_OFFSET, decode_clock
+from bridge.capture.protocol.tuples import Malformed, short
+from bridge.capture.protocol.walsender import PAYLOAD_OFFSET, decode_clock
 from bridge.model.change import LogicalMessage, Relation, RowChange
 
 

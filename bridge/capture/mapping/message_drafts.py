@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bridge.capture.context import Context, ContextRefused, parse_context
-from bridge.capture.leaf_fields import Moment, place
-from bridge.capture.messages import MessageRules, message_data
-from bridge.capture.own_events import Envelope, OwnEvents
+from bridge.capture.mapping.context import Context, ContextRefused, parse_context
+from bridge.capture.mapping.leaf_fields import Moment, place
+from bridge.capture.mapping.messages import MessageRules, message_data
+from bridge.capture.mapping.own_events import Envelope, OwnEvents
 from bridge.model.change import LogicalMessage, TransactionPart
 from bridge.model.entry import EntryDraft
 from bridge.model.observer import Observer

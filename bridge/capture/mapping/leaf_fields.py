@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from bridge.capture.context import Context
+from bridge.capture.mapping.context import Context
 from bridge.contracts.contract_fit import RowMapper
 from bridge.contracts.names import data_schema_urn
 from bridge.model.change import ChangeKind, Relation, RowChange

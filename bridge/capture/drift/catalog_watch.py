@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from bridge.capture.catalog_facts import (
+from bridge.capture.drift.catalog_facts import (
     CHANGES_TOLD_MAX,
     CatalogFacts,
     changes,
@@ -19,9 +19,9 @@ from bridge.capture.catalog_facts import (
     lost_tables,
     warnings,
 )
-from bridge.capture.drift import Compatibility, judge, named_relation
-from bridge.capture.mapping import rfc3339
-from bridge.capture.own_events import Envelope, OwnEvents
+from bridge.capture.drift.differences import Compatibility, judge, named_relation
+from bridge.capture.mapping.change_mapper import rfc3339
+from bridge.capture.mapping.own_events import Envelope, OwnEvents
 from bridge.capture.ports import TableContracts
 from bridge.capture.shelf import Shelf
 from bridge.capture.watches import Sighting

@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from bridge.capture.appender import Appender
 from bridge.capture.cursor import CaptureCursor, GapMark, SlotMark
-from bridge.capture.mapping import rfc3339
-from bridge.capture.own_events import Envelope, OwnEvents
+from bridge.capture.mapping.change_mapper import rfc3339
+from bridge.capture.mapping.own_events import Envelope, OwnEvents
 from bridge.capture.ports import CaptureLog, Preparation
 from bridge.capture.watches import GiveUp
 from bridge.contracts.names import source_urn

@@ -14,7 +14,7 @@ its LSN and the offset in the message.
 from collections.abc import Callable
 from typing import Final, NoReturn, TypeAlias
 
-from bridge.capture.pgoutput_messages import (
+from bridge.capture.protocol.pgoutput_messages import (
     Begin,
     Commit,
     Message,
@@ -29,8 +29,13 @@ from bridge.capture.pgoutput_messages import (
     StreamStop,
     Truncate,
 )
-from bridge.capture.tuples import Malformed, RowDecoder, row_decoder, short
-from bridge.capture.walsender import CLOCK_OFFSET, PAYLOAD_OFFSET, XLOG_DATA, frame_position
+from bridge.capture.protocol.tuples import Malformed, RowDecoder, row_decoder, short
+from bridge.capture.protocol.walsender import (
+    CLOCK_OFFSET,
+    PAYLOAD_OFFSET,
+    XLOG_DATA,
+    frame_position,
+)
 from bridge.model.change import (
     UNSENT,
     BeforeImage,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from bridge.capture.drift import parse_relation, relation_json
+from bridge.capture.drift.differences import parse_relation, relation_json
 from bridge.model.change import Relation
 from bridge.model.errors import LogCorrupt
 

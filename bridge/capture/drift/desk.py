@@ -8,7 +8,7 @@ Which shape the log knows is stored with the rows, so a repeat after a crash dec
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol
 
-from bridge.capture.drift import (
+from bridge.capture.drift.differences import (
     Compatibility,
     Difference,
     DriftKind,
@@ -17,11 +17,11 @@ from bridge.capture.drift import (
     judge,
     relation_json,
 )
-from bridge.capture.drift_policy import DriftAction, DriftPolicy
-from bridge.capture.own_events import Envelope, OwnEvents
-from bridge.capture.parked_rows import ParkedTable, kept_columns
+from bridge.capture.drift.parked_rows import ParkedTable, kept_columns
+from bridge.capture.drift.policy import DriftAction, DriftPolicy
+from bridge.capture.drift.shapes import KnownTable, Pending, SeenIn, ShapeBook, TableState
+from bridge.capture.mapping.own_events import Envelope, OwnEvents
 from bridge.capture.ports import TableContracts
-from bridge.capture.shapes import KnownTable, Pending, SeenIn, ShapeBook, TableState
 from bridge.contracts.contract_fit import ContractFit, RowMapper
 from bridge.model.change import Relation
 from bridge.model.entry import EntryDraft

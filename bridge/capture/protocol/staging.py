@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 from zlib import crc32
 
-from bridge.capture.pgoutput import PgOutputDecoder
-from bridge.capture.pgoutput_messages import StreamCommit, StreamedFrame, Truncate
-from bridge.capture.stage_records import append_record, record_xid, split_records
-from bridge.capture.walsender import PAYLOAD_OFFSET
+from bridge.capture.protocol.pgoutput import PgOutputDecoder
+from bridge.capture.protocol.pgoutput_messages import StreamCommit, StreamedFrame, Truncate
+from bridge.capture.protocol.stage_records import append_record, record_xid, split_records
+from bridge.capture.protocol.walsender import PAYLOAD_OFFSET
 from bridge.model.change import Change, LogicalMessage, Relation, RowChange, TransactionPart
 from bridge.model.errors import DecodeError, StorageUnavailable
 from bridge.model.lsn import format_lsn

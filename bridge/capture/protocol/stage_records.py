@@ -7,7 +7,7 @@ an ordinary transaction: without the xid. The length is the frame's.
 from collections.abc import Iterator
 from typing import Final
 
-from bridge.capture.walsender import PAYLOAD_OFFSET
+from bridge.capture.protocol.walsender import PAYLOAD_OFFSET
 from bridge.model.errors import StorageUnavailable
 
 _XID: Final = PAYLOAD_OFFSET + 1

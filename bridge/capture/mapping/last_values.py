@@ -17,8 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
-from bridge.capture.ports import CaptureLog
-from bridge.capture.remembered import (
+from bridge.capture.mapping.remembered import (
     FORGET_TABLE,
     Effect,
     Remembered,
@@ -27,6 +26,7 @@ from bridge.capture.remembered import (
     rules_of,
     schema_of,
 )
+from bridge.capture.ports import CaptureLog
 from bridge.contracts.mapping import TableMapping
 from bridge.contracts.names import source_urn
 from bridge.model.entry import Appended, CursorMove, EntryDraft, EntryKind, StoredEntry

@@ -6,9 +6,15 @@ from datetime import UTC, datetime
 from math import isinf
 from typing import Any, Final, Protocol
 
-from bridge.capture.mapping import rfc3339
-from bridge.capture.own_events import Envelope, OwnEvents
-from bridge.capture.wal_guard import Assessment, GuardLevel, GuardLimits, SlotReading, WalGuard
+from bridge.capture.guard.wal_guard import (
+    Assessment,
+    GuardLevel,
+    GuardLimits,
+    SlotReading,
+    WalGuard,
+)
+from bridge.capture.mapping.change_mapper import rfc3339
+from bridge.capture.mapping.own_events import Envelope, OwnEvents
 from bridge.capture.watches import GiveUp, Sighting
 from bridge.model.errors import SourceGap
 from bridge.model.lsn import format_lsn

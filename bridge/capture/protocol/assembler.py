@@ -10,7 +10,7 @@ ordinals. Memory is bounded by `changes_max` and `bytes_max`; only the last part
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from bridge.capture.pgoutput_messages import (
+from bridge.capture.protocol.pgoutput_messages import (
     Begin,
     Commit,
     Message,
@@ -24,7 +24,7 @@ from bridge.capture.pgoutput_messages import (
     StreamStop,
     Truncate,
 )
-from bridge.capture.staging import StagedTransaction, StageStore
+from bridge.capture.protocol.staging import StagedTransaction, StageStore
 from bridge.model.change import Change, LogicalMessage, RowChange, TransactionPart
 from bridge.model.errors import DecodeError
 from bridge.model.lsn import format_lsn
