@@ -6,15 +6,11 @@ The age compares the source's clock with ours; a source that runs ahead of us co
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from itertools import accumulate
-from typing import Final
 
 from bridge.capture.ports import Received
+from bridge.model.ages import age_facts
 from bridge.model.change import RowChange
 from bridge.model.observer import Observer
-
-# Upper bounds in milliseconds: from one disk flush to an outage that somebody notices.
-BUCKETS_MS: Final = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 60_000)
 
 
 class StreamMeter:
@@ -30,17 +26,11 @@ class StreamMeter:
         parts = [part for received in reads for part in received.parts]
         ages_ms = self._ages_ms([part.commit_time for part in parts if part.final])
         if ages_ms:
-            counts = Counter(_bucket(age_ms) for age_ms in ages_ms)
-            cumulative = accumulate(counts[bound] for bound in BUCKETS_MS)
-            buckets = {
-                f"le_{bound}": count for bound, count in zip(BUCKETS_MS, cumulative, strict=True)
-            }
             self._observer.note(
                 "commit_to_log",
                 source=self._source,
                 transactions=len(ages_ms),
-                age_ms=sum(ages_ms),
-                **buckets,
+                **age_facts(ages_ms),
             )
         # By the object: a relation's name is made anew each time that it is asked for.
         relations = Counter(
@@ -66,8 +56,3 @@ class StreamMeter:
             return []
         now = self._clock()
         return [max((now - commit).total_seconds() * 1000, 0.0) for commit in commits]
-
-
-def _bucket(age_ms: float) -> int | None:
-    """Return the smallest bound that `age_ms` does not exceed; None beyond the last."""
-    return next((bound for bound in BUCKETS_MS if age_ms <= bound), None)

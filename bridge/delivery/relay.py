@@ -9,6 +9,7 @@ import threading
 import time
 
 from bridge.delivery.backoff import Backoff
+from bridge.delivery.meter import ConfirmMeter
 from bridge.delivery.ports import EventSink, SinkCursors
 from bridge.eventlog.ports import EventLogReader
 from bridge.model.entry import EntryKind
@@ -51,6 +52,7 @@ class Relay:
         self._sink = sink
         self._cursors = cursors
         self._observer = SilentObserver() if observer is None else observer
+        self._meter = ConfirmMeter(sink_name, self._observer)
         self._batch_max = batch_max
         self._backoff = Backoff() if backoff is None else backoff
 
@@ -106,6 +108,7 @@ class Relay:
     def _connect(self) -> None:
         """Connect, and go back to the first entry that is not confirmed."""
         self._read, self._offered, self._token = self._confirmed, -1, None
+        self._meter.lost()
         self._sink.connect()
         if self._lost_at is not None:
             self._observer.note(
@@ -151,6 +154,7 @@ class Relay:
         events = [entry for entry in entries if entry.kind is EntryKind.EVENT]
         if events:
             self._sink.offer(events)
+            self._meter.offered(events)
             self._offered = events[-1].leaf_index
         if entries:
             self._read = entries[-1].leaf_index + 1
@@ -165,6 +169,7 @@ class Relay:
         reached = self._read if through >= self._offered else through + 1
         if reached > self._confirmed:
             self._confirmed = reached
+            self._meter.confirmed(reached)
             self._recovered()
 
     def _recovered(self) -> None:

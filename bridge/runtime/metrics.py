@@ -13,7 +13,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from bridge.capture.meter import BUCKETS_MS
+from bridge.model.ages import BUCKETS_MS
 from bridge.runtime.run_files import read_roles
 
 # Facts whose sum means something; of the others only the latest does, or none.
@@ -26,7 +26,24 @@ _LATEST = frozenset(
         "headroom_bytes", "growth_bytes_per_s", "left_s", "stalled", "slot_active",
     }
 )  # fmt: skip
-_AGES = "commit_to_log."
+# Note → what its ages are: name of the histogram, what it counts, and its help.
+_AGES = {
+    "commit_to_log.": (
+        "legacy_bridge_commit_to_log_seconds",
+        "transactions",
+        "Age of a source's commit when it was durable in the event log.",
+    ),
+    "commit_to_broker.": (
+        "legacy_bridge_commit_to_broker_seconds",
+        "sampled",
+        "Age of a source's commit when the broker confirmed its event (one of each batch).",
+    ),
+    "log_to_broker.": (
+        "legacy_bridge_log_to_broker_seconds",
+        "sampled",
+        "Time from recording an event to the broker's confirm (one of each batch).",
+    ),
+}
 _TABLES = "captured_rows."
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 
@@ -57,18 +74,18 @@ class _RunFiles(Collector):
         )
         families: dict[str, CounterMetricFamily] = {}
         gauges: dict[str, GaugeMetricFamily] = {}
-        ages = HistogramMetricFamily(
-            "legacy_bridge_commit_to_log_seconds",
-            "Age of a source's commit when it was durable in the event log.",
-            labels=["role"],
-        )
+        ages = {
+            note: HistogramMetricFamily(metric, text, labels=["role"])
+            for note, (metric, _, text) in _AGES.items()
+        }
         rows = CounterMetricFamily(
             "legacy_bridge_captured_rows", "Row changes taken in.", labels=["role", "table"]
         )
         for role in roles:
-            if _AGES + "transactions" in role.counts:
-                buckets, total_s = _histogram(role.counts)
-                ages.add_metric([role.role], buckets, total_s)
+            for note, family in ages.items():
+                if note + _AGES[note][1] in role.counts:
+                    buckets, total_s = _histogram(note, role.counts)
+                    family.add_metric([role.role], buckets, total_s)
             for name, value in role.counts.items():
                 if name.startswith(_TABLES):
                     rows.add_metric([role.role, name.removeprefix(_TABLES)], value)
@@ -76,13 +93,13 @@ class _RunFiles(Collector):
             restarts.add_metric([role.role], role.restarts)
             for name, value in role.counts.items():
                 _note, dot, fact = name.rpartition(".")
-                if (dot and fact not in _ADDITIVE) or name.startswith((_AGES, _TABLES)):
+                if (dot and fact not in _ADDITIVE) or name.startswith((*_AGES, _TABLES)):
                     continue
                 metric = f"legacy_bridge_{_NOT_A_NAME.sub('_', name)}"
-                family = families.setdefault(
+                counter = families.setdefault(
                     metric, CounterMetricFamily(metric, f"Noted as {name}.", labels=["role"])
                 )
-                family.add_metric([role.role], value)
+                counter.add_metric([role.role], value)
             for name, last in role.last.items():
                 fact = name.rpartition(".")[2]
                 if fact in _LATEST and not isinstance(last, str):
@@ -91,7 +108,7 @@ class _RunFiles(Collector):
                         metric, GaugeMetricFamily(metric, f"Latest {name}.", labels=["role"])
                     )
                     gauge.add_metric([role.role], last)
-        yield ages
+        yield from ages.values()
         yield rows
         yield up
         yield restarts
@@ -99,8 +116,8 @@ class _RunFiles(Collector):
         yield from gauges.values()
 
 
-def _histogram(counts: Mapping[str, float]) -> tuple[list[tuple[str, float]], float]:
+def _histogram(note: str, counts: Mapping[str, float]) -> tuple[list[tuple[str, float]], float]:
     """Return cumulative buckets and the sum of the ages, in seconds."""
-    buckets = [(str(bound / 1000), counts.get(f"{_AGES}le_{bound}", 0)) for bound in BUCKETS_MS]
-    buckets.append(("+Inf", counts[_AGES + "transactions"]))
-    return buckets, counts.get(_AGES + "age_ms", 0) / 1000
+    buckets = [(str(bound / 1000), counts.get(f"{note}le_{bound}", 0)) for bound in BUCKETS_MS]
+    buckets.append(("+Inf", counts[note + _AGES[note][1]]))
+    return buckets, counts.get(note + "age_ms", 0) / 1000
