@@ -12,5 +12,5 @@ def test_each_is_a_schema_that_a_contract_may_have(subject: str) -> None:
 
 
 def test_what_is_not_told_is_refused() -> None:
-    assert product_subjects()[:1] == ["bridge.message"]
+    assert "bridge.message" in product_subjects()
     assert product_schema("bridge.transaction").reason({"status": "begin"}) is not None

@@ -12,6 +12,7 @@ import pytest
 
 from bridge.capture.cursor import CaptureCursor, GapMark, format_cursor
 from bridge.capture.guard.gaps import OnGap, accept
+from bridge.contracts.product_schemas import product_schema
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.entry import CursorMove, EntryKind, StoredEntry
 from bridge.model.errors import SourceUnfit
@@ -110,7 +111,9 @@ def test_a_gap_waits_for_its_acceptance_and_is_closed(
         (event,) = [
             e for e in entries(log, EntryKind.EVENT) if e.routing_key == "bridge.shop.gap.v1"
         ]
-        assert json.loads(event.payload)["data"]["cause"] == cause
+        data = json.loads(event.payload)["data"]
+        assert data["cause"] == cause
+        assert product_schema("bridge.gap").reason(data) is None
         size = log.head().size
         decide(log)
         running.observer.await_note("gap_closed", 20)

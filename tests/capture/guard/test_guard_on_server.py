@@ -11,6 +11,7 @@ from adapters.postgres.source import PostgresSource
 from bridge.capture.guard.guard_watch import GuardWatch
 from bridge.capture.guard.wal_guard import GuardLevel, GuardLimits
 from bridge.capture.mapping.own_events import OwnEvents
+from bridge.contracts.product_schemas import product_schema
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.entry import EntryKind, StoredEntry
 from bridge.model.lsn import parse_lsn
@@ -66,11 +67,13 @@ def entries(log: MemoryEventLog, kind: EntryKind) -> list[StoredEntry]:
 
 
 def guard_events(log: MemoryEventLog) -> list[dict[str, Any]]:
-    return [
+    found = [
         json.loads(entry.payload)["data"]
         for entry in entries(log, EntryKind.EVENT)
         if entry.routing_key == "bridge.shop.wal-guard.v1"
     ]
+    assert {product_schema("bridge.wal-guard").reason(data) for data in found} <= {None}
+    return found
 
 
 def fill(sql: psycopg.Connection, megabytes: int) -> None:
