@@ -68,7 +68,7 @@ def died_writing(process: "subprocess.Popen[bytes]", sql: psycopg.Connection) ->
     return False
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, 1, pytest.param(2, marks=pytest.mark.soak)])
 def test_killed_at_seeded_appends(
     seed: int, database: Database, sql: psycopg.Connection, tmp_path: Path
 ) -> None:

@@ -71,7 +71,7 @@ def test_a_transaction_that_stays_open_holds_the_bound(
         await_state(running, log, plan.table, {**expected, 1: "late"}, column="note")
         late_s = running.observer.await_note("poll_late")["late_s"]
         assert isinstance(late_s, float)
-        assert late_s > 1
+        assert late_s > 0.9  # A second was waited twice, by two clocks.
     engine.dispose()
 
 

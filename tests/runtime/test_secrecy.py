@@ -112,12 +112,13 @@ def test_nothing_that_belongs_to_others_is_told(
         assert deployment.call("switch", "orders", "dual", "-r", "a test").code == 0
         write_orders(deployment, *peers)
         send_malformed(deployment.gateway_port)
-        wait_until(lambda: parked_events(deployment) == 1, 30, "the broken row to be parked")
+        # Once, or twice when it was changed while its table was read.
+        wait_until(lambda: parked_events(deployment) >= 1, 30, "the broken row to be parked")
         wait_until(lambda: decisions(deployment) == {"parked", "in_doubt"}, 30, "writes to decide")
         wait_until(lambda: behind(deployment) == 0, 30, "all events at the broker")
         up.kill("delivery")
         change_shape(database)
-        wait_until(lambda: parked_events(deployment) == 2, 60, "the row of a new shape to be parked")
+        wait_until(lambda: drifted(deployment) != [], 60, "the row of a new shape to be parked")
         said |= ask_everything(deployment)
     said |= everything_written(deployment, up)
     assert_planted(deployment)
@@ -127,7 +128,7 @@ def test_nothing_that_belongs_to_others_is_told(
         ("writes list", "422"),
         ("/metrics", "legacy_bridge_up"),
         ("log", "schema_drift"),
-        ("source drift list pgbench", "memo"),
+        ("source drift list pgbench", "pgbench_tellers"),
     ):
         assert words in said[where], where
     told = {
@@ -147,10 +148,10 @@ def change_rows(database: Database) -> None:
 
 
 def change_shape(database: Database) -> None:
-    """Give a table a column that its contract does not know."""
+    """Take a column away that the table's contract needs."""
     with psycopg.connect(database.dsn, autocommit=True) as legacy:
-        legacy.execute("ALTER TABLE pgbench_tellers ADD memo text")
-        legacy.execute("INSERT INTO pgbench_tellers VALUES (1, 1, 0, NULL, %s)", [LATE_ROW])
+        legacy.execute("ALTER TABLE pgbench_tellers RENAME tbalance TO memo")
+        legacy.execute("INSERT INTO pgbench_tellers VALUES (1, 1, 0, %s)", [LATE_ROW])
 
 
 def write_orders(deployment: Deployment, legacy: Peer, modern: Peer) -> None:
@@ -194,6 +195,11 @@ def send_malformed(port: int) -> None:
 
 def parked_events(deployment: Deployment) -> int:
     return len(deployment.call("parked", "list", "--json").json())
+
+
+def drifted(deployment: Deployment) -> list[object]:
+    found: list[object] = deployment.call("source", "drift", "list", "pgbench", "--json").json()
+    return found
 
 
 def decisions(deployment: Deployment) -> set[str]:

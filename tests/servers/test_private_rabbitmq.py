@@ -34,7 +34,9 @@ def _read_all(url: str, queue: str, count: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("crash", [False, True], ids=["stop", "kill"])
+@pytest.mark.parametrize(
+    "crash", [pytest.param(False, id="stop", marks=pytest.mark.soak), pytest.param(True, id="kill")]
+)
 def test_confirmed_messages_survive(server_folder: Path, crash: bool) -> None:
     with PrivateRabbitMQ.start(server_folder) as server:
         url = server.url
@@ -52,6 +54,7 @@ def test_confirmed_messages_survive(server_folder: Path, crash: bool) -> None:
         assert _read_all(url, "quorum", 50) == list(range(50))
 
 
+@pytest.mark.soak
 def test_two_run_side_by_side(server_folder: Path, rabbitmq: PrivateRabbitMQ) -> None:
     with PrivateRabbitMQ.start(server_folder) as other:
         assert other.port != rabbitmq.port

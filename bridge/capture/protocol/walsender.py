@@ -23,6 +23,10 @@ PAYLOAD_OFFSET: Final = 25
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 EPOCH_UNIX_S: Final = int(EPOCH.timestamp())
 
+CLOCK_MIN: Final = (datetime.min.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+CLOCK_MAX: Final = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+"""What `decode_clock` can show."""
+
 _KEEPALIVE = struct.Struct(">cQqB")
 _STATUS = struct.Struct(">cQQQqB")
 

@@ -19,7 +19,7 @@ from tests.capture.victim import VictimServer, serving_victims
 from tests.conftest import Database, fresh_database
 from tests.wire import Wire
 
-SEEDS_USUAL = 12
+SEEDS_USUAL = 10
 SEEDS_SOAK = 250
 
 
