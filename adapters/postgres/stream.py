@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -17,6 +18,7 @@ from psycopg.pq import ExecStatus
 
 from adapters.postgres.catalog import quoted
 from adapters.postgres.server import PostgresServer
+from adapters.postgres.sub_transactions import any_undone
 from bridge.capture.ports import Received
 from bridge.capture.protocol.assembler import TransactionAssembler
 from bridge.capture.protocol.pgoutput import PgOutputDecoder
@@ -80,7 +82,9 @@ class PostgresChangeStream:
         self._pgconn = connection.pgconn
         self._decoder = PgOutputDecoder()
         stages = None if _has_origins(connection) else form.stages
-        self._assembler = TransactionAssembler(stages=stages)
+        self._assembler = TransactionAssembler(
+            stages=stages, any_undone=partial(any_undone, server)
+        )
         self._refuse_streaming = refuse_streaming
         self._acknowledged = start_lsn
         self._reported = 0
@@ -124,12 +128,17 @@ class PostgresChangeStream:
         decode, feed = self._decoder.decode, self._assembler.feed
         try:
             part = self._staged_part()
+            if part is not None:
+                size = _BATCH_BYTES_MAX  # It was not counted; it is at most this.
             while True:
                 if part is not None:
                     parts.append(part)
                     self._note_received(part)
                     count += len(part.changes)
-                    if count >= changes_max or self._assembler.is_leaving:
+                    if self._assembler.is_leaving:
+                        size = _BATCH_BYTES_MAX
+                        break
+                    if count >= changes_max:
                         break
                     part = None
                 if size >= _BATCH_BYTES_MAX:
@@ -156,7 +165,7 @@ class PostgresChangeStream:
             raise self._unclear(exc) from exc
         if position is None and parts and not self._assembler.in_transaction:
             position = parts[-1].end_lsn
-        return Received(parts, position)
+        return Received(parts, position, size)
 
     def acknowledge(self, end_lsn: int) -> None:
         """Report `end_lsn` as durable with the next status update."""

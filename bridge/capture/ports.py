@@ -20,6 +20,8 @@ class Received(NamedTuple):
     parts: list[TransactionPart]
     position: int | None
     """With nothing half received: everything up to here was sent to us, `parts` included."""
+    size: int = 0
+    """About how many bytes of the wire, or of a stage, `parts` came from."""
 
 
 class ChangeStream(Protocol):

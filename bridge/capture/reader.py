@@ -1,16 +1,17 @@
 """The thread that reads a replication stream, so that the source is answered at all times."""
 
-import queue
 import threading
 from typing import Final
 
 from bridge.capture.ports import ChangeStream, Received
+from bridge.capture.read_ahead import ReadAhead
 
 # Ends one read; the log commits about twice as many in 20 ms, so larger reads win nothing.
 READ_CHANGES_MAX_DEFAULT: Final = 1_000
 
-# A few reads ahead keep the log busy while the source is read; each may hold 8 MB of rows.
+# A few full reads ahead keep the log busy while the source is read; each may hold 8 MB of rows.
 READS_AHEAD_MAX_DEFAULT: Final = 4
+_READ_BYTES_MAX: Final = 8 * 1024 * 1024
 
 # How late a stop, or a new durable position, is noticed on a silent stream.
 _RECEIVE_TIMEOUT_MS: Final = 100
@@ -31,7 +32,10 @@ class StreamReader:
     ) -> None:
         self._stream = stream
         self._read_changes_max = read_changes_max
-        self._queue: queue.Queue[Received] = queue.Queue(reads_ahead_max)
+        self._ahead = ReadAhead(
+            changes_max=reads_ahead_max * read_changes_max,
+            bytes_max=reads_ahead_max * _READ_BYTES_MAX,
+        )
         self._durable = 0
         self._ending = threading.Event()
         self._failure: BaseException | None = None
@@ -43,22 +47,18 @@ class StreamReader:
 
         Raises what ended the stream, once everything read before it was taken.
         """
-        try:
-            return self._queue.get(timeout=timeout_s)
-        except queue.Empty:
+        received = self._ahead.take(timeout_s)
+        if received is None:
             self.check()
-            return None
+        return received
 
     def take_waiting(self) -> Received | None:
         """Return the next read if it is already there."""
-        try:
-            return self._queue.get_nowait()
-        except queue.Empty:
-            return None
+        return self._ahead.take(0)
 
     def check(self) -> None:
         """Raise what ended the stream, if it has ended and everything read was taken."""
-        if self._failure is not None and self._queue.empty():
+        if self._failure is not None and self._ahead.is_empty:
             raise self._failure
 
     def confirm(self, end_lsn: int) -> None:
@@ -91,10 +91,7 @@ class StreamReader:
 
     def _hand_over(self, received: Received) -> None:
         while not self._ending.is_set():
-            try:
-                self._queue.put(received, timeout=_FULL_TIMEOUT_S)
-            except queue.Full:
-                self._acknowledge()
-                self._stream.keep_alive()
-            else:
+            if self._ahead.put(received, _FULL_TIMEOUT_S):
                 return
+            self._acknowledge()
+            self._stream.keep_alive()

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from adapters.postgres.source import PostgresSource
+from adapters.postgres.stream import StreamForm
 from adapters.rabbitmq.sink import RabbitMQSink
+from bridge.capture.protocol.stage_files import StageFolder
 from bridge.capture.service import CaptureService
 from bridge.contracts.contract_set import ContractSet
 from bridge.delivery.relay import Relay
@@ -34,7 +36,13 @@ def capture(folder: Path, dsn: str, contracts: str) -> Callable[[threading.Event
     """Return what captures the table into the log of `folder`."""
     service = CaptureService(
         SOURCE,
-        PostgresSource(dsn, slot=SLOT, publication=PUBLICATION, tables=(TABLE,)),
+        PostgresSource(
+            dsn,
+            slot=SLOT,
+            publication=PUBLICATION,
+            tables=(TABLE,),
+            form=StreamForm(stages=StageFolder(folder / "stages")),
+        ),
         SqliteEventLog(folder / "log.db"),
         ContractSet.load(Path(contracts), type_prefix=TYPE_PREFIX),
         spool_folder=folder,

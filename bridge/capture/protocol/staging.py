@@ -68,6 +68,10 @@ class StageStore(Protocol):
         """Forget the stages of a stream that is gone; raises `StorageUnavailable`."""
 
 
+# Some 100 bytes each in memory, and one query of a second for all of them.
+SUB_XIDS_MAX: Final = 100_000
+
+
 class OwnerUnknown(Exception):
     """Whether a message was undone is not in the stream: read the transaction in ordinary form.
 
@@ -113,6 +117,12 @@ class StagedTransaction:
         self._shapes: list[tuple[int, Relation]] = []
         self._shapes_now: dict[int, Relation] = {}
         self._doubtful = False
+        self._sub_xids: set[int] = set()
+
+    @property
+    def sub_xids(self) -> frozenset[int]:
+        """Sub-transactions whose rows are in the stage: none of them may have been undone."""
+        return frozenset(self._sub_xids)
 
     def add(self, streamed: StreamedFrame) -> None:
         """Keep a frame."""
@@ -120,6 +130,8 @@ class StagedTransaction:
         append_record(self._buffer, frame)
         self._change_count += count
         age = (xid - self.xid) & _XID_MASK
+        if age:
+            self._sub_xids.add(xid)
         if age > self._age_max:
             self._age_max = age
         self._after_message = age == 0 and frame[PAYLOAD_OFFSET] == _MESSAGE
@@ -152,8 +164,14 @@ class StagedTransaction:
     def settle(self) -> None:
         """Have every undoing done: nothing of the same rollback follows.
 
-        Raises `OwnerUnknown` when the stream does not say whether a message is part of it.
+        Raises `OwnerUnknown` when the stream does not say whether a message is part of it, or has
+        more sub-transactions than can be looked up at the commit.
         """
+        if len(self._sub_xids) > SUB_XIDS_MAX:
+            raise OwnerUnknown(
+                f"transaction {self.xid} has more than {SUB_XIDS_MAX} sub-transactions, too many "
+                "to look each up at its commit"
+            )
         if self._doubtful:
             raise OwnerUnknown(
                 f"transaction {self.xid} has a message of the application right before a "
@@ -164,6 +182,7 @@ class StagedTransaction:
     def _cut(self, age: int) -> None:
         """Cut the stage off before the first frame of this age or younger."""
         self._flush()
+        self._sub_xids = {xid for xid in self._sub_xids if (xid - self.xid) & _XID_MASK < age}
         while self._segments and self._segments[-1].state.age_max >= age:
             self._segments.pop()
         assert self._segments, "a segment that begins with older xids holds the first younger one"

@@ -170,5 +170,6 @@ def split(received: Received, position: int) -> tuple[Received, Received | None]
     for index, part in enumerate(received.parts):
         if part.commit_lsn >= position:
             parts = received.parts
-            return Received(parts[:index], None), Received(parts[index:], received.position)
+            later = Received(parts[index:], received.position, received.size)
+            return Received(parts[:index], None), later
     return received, None

@@ -1,6 +1,6 @@
 """Streamed frames become the parts that the ordinary form of the transaction would give."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import count
 from typing import TypeAlias
 from unittest.mock import patch
@@ -26,10 +26,12 @@ WIDE = [("id", 23, True), ("note", 25, False)]
 class Assembly:
     """A decoder, an assembler and stages in memory."""
 
-    def __init__(self, **limits: int) -> None:
+    def __init__(
+        self, *, any_undone: Callable[[Collection[int]], bool] | None = None, **limits: int
+    ) -> None:
         self.decoder = PgOutputDecoder()
         self.stages = MemoryStages()
-        self.assembler = TransactionAssembler(stages=self.stages, **limits)
+        self.assembler = TransactionAssembler(stages=self.stages, any_undone=any_undone, **limits)
 
     def feed(self, *messages: bytes) -> list[TransactionPart]:
         """Feed frames; return all parts that come of it."""
@@ -147,6 +149,36 @@ def test_xids_that_wrap_around_keep_their_order() -> None:
     assembly.feed(frames.stream_abort(top, sub + 1), frames.stream_abort(top, sub))
     (part,) = assembly.feed(frames.stream_commit(top, 100, 140))
     assert (part.xid, rows([part])) == (top, [(0, ("1",))])
+
+
+def test_rows_of_a_savepoint_are_looked_up_at_the_commit() -> None:
+    asked: list[Collection[int]] = []
+    undone: set[int] = set()
+
+    def any_undone(xids: Collection[int]) -> bool:
+        asked.append(set(xids))
+        return not undone.isdisjoint(xids)
+
+    assembly = Assembly(any_undone=any_undone)
+    assembly.feed(*block(700, described(700), row(700, "1")), frames.stream_commit(700, 100, 140))
+    assert asked == []
+    rows_of_four = [row(700, "1"), row(701, "2"), row(702, "3"), row(703, "4")]
+    assembly.feed(*block(700, described(700), *rows_of_four), frames.stream_abort(700, 702))
+    assembly.feed(frames.stream_commit(700, 200, 240))
+    assert asked == [{701}]
+    # Nobody told that 701 was rolled back.
+    undone.add(701)
+    assembly.feed(*block(700, described(700), row(700, "1"), row(701, "2")))
+    with pytest.raises(OwnerUnknown, match="the server did not say so"):
+        assembly.feed(frames.stream_commit(700, 300, 340))
+
+
+def test_more_savepoints_than_can_be_looked_up_are_not_trusted() -> None:
+    assembly = Assembly()
+    with patch.object(staging, "SUB_XIDS_MAX", 2):
+        assembly.feed(*block(700, described(700), *(row(700 + n, "1") for n in range(4))))
+        with pytest.raises(OwnerUnknown, match="sub-transactions"):
+            assembly.feed(frames.stream_commit(700, 100, 140))
 
 
 def test_a_message_that_may_have_been_undone_is_not_guessed() -> None:
