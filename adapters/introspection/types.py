@@ -89,7 +89,9 @@ def _integer(column: generic.Integer) -> tuple[TypeTree, Limits]:
 
 def _other(column: TypeEngine[Any]) -> tuple[TypeTree, Limits]:
     if isinstance(column, generic.DateTime):
-        return {"type": "timestamptz" if column.timezone else "timestamp"}, {}
+        # MySQL's TIMESTAMP is a moment, kept in UTC; its DATETIME is what somebody's wall showed.
+        moment = column.timezone or isinstance(column, mysql.TIMESTAMP)
+        return {"type": "timestamptz" if moment else "timestamp"}, {}
     plain: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
         (generic.Date, "date"),
         (generic.Time, "time"),
