@@ -83,4 +83,4 @@ def test_a_row_of_mariadb_reaches_a_consumer(
     assert all(body["capture"] == "poll" for body in bodies)
     (source,) = shown["sources"]
     assert source["tables_read"] == 1
-    assert source["version"] >= 4
+    assert source["version"] >= 3  # Two rows may come with one look.

@@ -112,22 +112,23 @@ def test_without_the_right_to_see_transactions_a_window_holds_and_warns(
         strategy=Strategy.KEYSET,
         column="changed",
         interval_s=0.05,
-        overlap_s=3,
+        overlap_s=5,
     )
     engine = maria.engine()
     with polling(maria, log, tmp_path, plan) as running, engine.connect() as late:
         running.observer.await_note("polled")
-        running.observer.await_note("poll_window", overlap_s=3.0)
+        running.observer.await_note("poll_window", overlap_s=5.0)
         late.exec_driver_sql("insert into t values (1, 'late', now(6))")
-        _pass_a_second(maria)
-        _pass_a_second(maria)
+        # More than half of the window, less than all of it: over 3 s.
+        for _ in range(4):
+            _pass_a_second(maria)
         maria.run("insert into t values (2, 'soon', now(6))")
         await_state(running, log, plan.table, {2: "soon"}, column="note")
         late.commit()
         await_state(running, log, plan.table, {1: "late", 2: "soon"}, column="note")
         # It came late enough to say that the window is short.
         told = running.observer.await_note("poll_window_short")
-        assert told["overlap_s"] == 3
+        assert told["overlap_s"] == 5
     engine.dispose()
 
 

@@ -33,11 +33,15 @@ def said(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 def logger(said: io.StringIO) -> Iterator[logging.Logger]:
     """The logger of a role, into `said`; afterwards the process logs as before."""
     root = logging.getLogger()
-    before = root.handlers[:], root.level, logging.getLogger("pika").level
+    libraries = {name: logging.getLogger(name).level for name in ("pika", "apscheduler")}
+    before = root.handlers[:], root.level
+    # A service that polls, in an earlier test, has silenced it.
+    logging.getLogger("apscheduler").setLevel(logging.NOTSET)
     yield start_logging("capture:shop", "debug")
-    root.handlers[:], level, pika_level = before
+    root.handlers[:], level = before
     root.setLevel(level)
-    logging.getLogger("pika").setLevel(pika_level)
+    for name, library_level in libraries.items():
+        logging.getLogger(name).setLevel(library_level)
 
 
 def lines(said: io.StringIO) -> list[dict[str, object]]:
