@@ -12,7 +12,7 @@ T = TypeVar("T")
 _INTERVAL_S = 0.01
 
 
-def wait_until(condition: Callable[[], T], timeout_s: float = 10, what: str = "the condition") -> T:
+def wait_until(condition: Callable[[], T], timeout_s: float = 30, what: str = "the condition") -> T:
     """Call `condition` until it returns something true, and return that.
 
     What it raises passes through. Fails the test after `timeout_s` seconds, naming `what` and the
@@ -28,14 +28,14 @@ def wait_until(condition: Callable[[], T], timeout_s: float = 10, what: str = "t
 
 @overload
 async def wait_until_async(
-    condition: Callable[[], Awaitable[T]], timeout_s: float = 10, what: str = ...
+    condition: Callable[[], Awaitable[T]], timeout_s: float = 30, what: str = ...
 ) -> T: ...
 @overload
 async def wait_until_async(
-    condition: Callable[[], T], timeout_s: float = 10, what: str = ...
+    condition: Callable[[], T], timeout_s: float = 30, what: str = ...
 ) -> T: ...
 async def wait_until_async(
-    condition: Callable[[], Any], timeout_s: float = 10, what: str = "the condition"
+    condition: Callable[[], Any], timeout_s: float = 30, what: str = "the condition"
 ) -> Any:
     """As `wait_until`, without blocking the event loop; `condition` may be a coroutine function."""
     deadline = time.monotonic() + timeout_s
@@ -81,7 +81,7 @@ class RecordingObserver:
             self._heard.clear()
 
     def await_note(
-        self, name: str, timeout_s: float = 10, **facts: int | float | str
+        self, name: str, timeout_s: float = 30, **facts: int | float | str
     ) -> dict[str, int | float | str]:
         """Return the facts of the first note `name` that has these `facts`, heard or yet to come.
 
@@ -104,7 +104,7 @@ class RecordingObserver:
             return found.facts
 
     async def await_note_async(
-        self, name: str, timeout_s: float = 10, **facts: int | float | str
+        self, name: str, timeout_s: float = 30, **facts: int | float | str
     ) -> dict[str, int | float | str]:
         """As `await_note`, without blocking the event loop."""
         return await asyncio.to_thread(self.await_note, name, timeout_s, **facts)
