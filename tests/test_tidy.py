@@ -44,7 +44,7 @@ PURE = (
     "bridge/capture/polling/position*.py",
     "bridge/capture/polling/scalars*.py",
     "bridge/eventlog/merkle*.py",
-    "bridge/eventlog/note*.py",
+    "bridge/eventlog/signing/note*.py",
     "bridge/eventlog/leaf*.py",
     "bridge/gateway/framing*.py",
     "bridge/gateway/table*.py",

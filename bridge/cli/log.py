@@ -9,8 +9,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
 from bridge.cli.output import AsJson, console, print_json, print_rows
-from bridge.eventlog.checkpoint import HeadSigner
 from bridge.eventlog.export import export
+from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.eventlog.verify_bundle import verify_bundle
 from bridge.model.entry import EntryKind, StoredEntry
 from bridge.runtime.settings_file import load_settings

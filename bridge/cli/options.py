@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from bridge.model.errors import ConfigInvalid
+from bridge.model.warrant import Actor as WarrantActor
+from bridge.model.warrant import ActorType, Known, Warrant
 
 ConfigPath = Annotated[
     Path,
@@ -34,6 +36,24 @@ Actor = Annotated[
     str | None,
     typer.Option("--actor", help="Who decides; the login name when absent."),
 ]
+Ticket = Annotated[
+    str,
+    typer.Option(
+        "--ticket", "-t", envvar="LEGACY_BRIDGE_TICKET",
+        help="Where the decision can be looked up (ticket, change number); it is recorded.",
+    ),
+]  # fmt: skip
+
+
+def warrant(actor: str | None, reason: str, ticket: str) -> Warrant:
+    """Return who asks for an action at this shell, and why.
+
+    Raises:
+        ConfigInvalid: reason or ticket is blank or too long.
+    """
+    known = Known.DECLARED if actor else Known.LOGIN
+    who = WarrantActor(id=actor_or_login(actor), type=ActorType.PERSON, known=known)
+    return Warrant(actor=who, reason=reason, ticket=ticket)
 
 
 def actor_or_login(actor: str | None) -> str:

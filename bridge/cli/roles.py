@@ -87,7 +87,7 @@ def all_roles(settings: Settings) -> list[str]:
         raise ConfigInvalid(
             "cannot start: the settings name no source, no gateway, no delivery and no control"
         )
-    return roles
+    return ["log", *roles]
 
 
 def _run_dir(settings: Settings) -> Path:

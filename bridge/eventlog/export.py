@@ -24,10 +24,10 @@ from typing import Any, Self
 
 import orjson
 
-from bridge.eventlog.checkpoint import HeadSigner
 from bridge.eventlog.inspection import READ_COUNT, Progress, check_entries, no_progress
 from bridge.eventlog.ports import EventLogStore
-from bridge.eventlog.signer import sync_folder
+from bridge.eventlog.signing.checkpoint import HeadSigner
+from bridge.eventlog.signing.signer import sync_folder
 from bridge.model.entry import EntryDraft, EntryKind, TreeHead
 from bridge.model.errors import ConfigInvalid, LogCorrupt, StorageUnavailable
 

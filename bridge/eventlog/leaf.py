@@ -1,8 +1,9 @@
 """Leaves: the exact bytes of an entry that the tree commits to.
 
 A leaf is one JSON object with sorted keys and no spaces, written once and never re-serialised:
-`{"data_sha256":…,"fields":{…},"id":…,"index":…,"kind":…,"v":1}`. It commits to the payload by its
-SHA-256 and holds neither payload nor partition key, so it can be shown to anybody. Because the keys
+`{"data_sha256":…,"entity":…,"fields":{…},"id":…,"index":…,"kind":…,"v":2}`, without `entity` where
+an entry belongs to none. It commits to the payload by its SHA-256 and holds neither payload nor
+partition key but a pseudonym of it, so it can be shown to anybody. Because the keys
 are fixed, the payload's hash always stands at the same place and the index always near the end: a
 verifier reads both without parsing.
 """
@@ -15,7 +16,7 @@ import orjson
 from bridge.model.entry import EntryDraft
 from bridge.model.errors import LimitExceeded
 
-LEAF_VERSION = 1
+LEAF_VERSION = 2
 
 # C2SP tlog-tiles gives an entry a 16-bit length.
 LEAF_BYTES_MAX = 65_535
@@ -24,7 +25,7 @@ LEAF_BYTES_MAX = 65_535
 _LINE_FEED = ord("\n")
 
 PAYLOAD_HASH_SPAN = slice(16, 80)
-"""Where the payload's SHA-256 (lower-case hex) stands in every leaf of version 1."""
+"""Where the payload's SHA-256 (lower-case hex) stands in every leaf of version 2."""
 
 
 def make_leaf(draft: EntryDraft, index: int) -> bytes:
@@ -33,11 +34,12 @@ def make_leaf(draft: EntryDraft, index: int) -> bytes:
     Raises:
         LimitExceeded: the leaf is longer than `LEAF_BYTES_MAX`; its `fields` hold too much.
     """
-    kind, entry_id, fields, payload, _, _ = draft
+    kind, entry_id, fields, payload, _, _, entity = draft
     # One payload is one line of an export; JSON text never needs a raw line feed.
     assert _LINE_FEED not in payload, f"payload of entry {entry_id!r} holds a line feed"
-    leaf = b'{"data_sha256":"%b","fields":%b,"id":%b,"index":%d,"kind":"%b","v":1}' % (
+    leaf = b'{"data_sha256":"%b",%b"fields":%b,"id":%b,"index":%d,"kind":"%b","v":2}' % (
         hexlify(sha256(payload).digest()),
+        b"" if entity is None else b'"entity":%b,' % orjson.dumps(entity),
         orjson.dumps(fields, default=dict, option=orjson.OPT_SORT_KEYS),
         orjson.dumps(entry_id),
         index,

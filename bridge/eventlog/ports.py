@@ -35,7 +35,10 @@ class EventLogReader(Protocol):
         """Return the tree over everything appended."""
 
     def read(self, start: int, count_max: int) -> list[StoredEntry]:
-        """Return up to `count_max` entries from index `start` on, in order."""
+        """Return up to `count_max` entries from index `start` on, in order.
+
+        Below `PrunableLog.first_index` nothing is found, and reading goes on from there.
+        """
 
     def leaf_hashes(self, start: int, stop: int) -> list[bytes]:
         """Return the leaf hashes of `[start, stop)`; fewer when the log ends before."""
@@ -59,14 +62,36 @@ class EventLogReader(Protocol):
         """
 
 
+class PrunableLog(Protocol):
+    """Says how far back entries are stored."""
+
+    def first_index(self) -> int:
+        """Return the index of the first entry that is still stored: 0 unless the log was pruned.
+
+        Hashes and proofs reach back further than entries do.
+        """
+
+
 class CheckpointStore(Protocol):
-    """Keeps signed tree heads."""
+    """Keeps signed tree heads, and what others said about them."""
 
     def add_checkpoint(self, size: int, note: bytes) -> None:
-        """Keep a signed checkpoint over the first `size` entries."""
+        """Keep a signed checkpoint over the first `size` entries.
+
+        One of the same size is replaced: a note gains signatures of witnesses.
+        """
 
     def latest_checkpoint(self) -> tuple[int, bytes] | None:
         """Return size and note of the newest checkpoint."""
+
+    def checkpoints(self, first_size: int, count_max: int) -> list[tuple[int, bytes]]:
+        """Return up to `count_max` checkpoints over `first_size` entries or more, by size."""
+
+    def add_token(self, size: int, authority: str, token: bytes) -> None:
+        """Keep the time-stamp token (RFC 3161, DER) of `authority` for the checkpoint at `size`."""
+
+    def tokens(self, size: int) -> dict[str, bytes]:
+        """Return the time-stamp tokens of the checkpoint at `size`, by authority."""
 
 
 class PendingEntries(Protocol):
@@ -83,7 +108,7 @@ class PendingEntries(Protocol):
         """Forget pending entries up to and including row number `through`: the log has them."""
 
 
-class EventLogStore(EventLogWriter, EventLogReader, CheckpointStore, Protocol):
+class EventLogStore(EventLogWriter, EventLogReader, PrunableLog, CheckpointStore, Protocol):
     """All capabilities of one log; only the wiring hands this out whole."""
 
     def close(self) -> None:

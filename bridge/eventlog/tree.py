@@ -70,7 +70,7 @@ def grow(tree: LogTree, drafts: Sequence[EntryDraft]) -> Growth:
     hashes: list[bytes] = []
     for draft in drafts:
         leaf = make_leaf(draft, index)
-        kind, entry_id, _, payload, routing_key, partition_key = draft
+        kind, entry_id, _, payload, routing_key, partition_key, _ = draft
         rows.append((index, kind._value_, entry_id, routing_key, partition_key, leaf, payload))
         hashes.append(sha256(b"\x00" + leaf).digest())
         index += 1

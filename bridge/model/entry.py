@@ -23,6 +23,14 @@ class EntryKind(Enum):
     CONTROL = "control"  # Set by capture: a person steered it (snapshot, repair, acceptance).
     CONFIG = "config"  # Set by runtime: the configuration that a role started with.
     KEY = "key"  # Set by the log: a signing key came or went.
+    ACCESS = "access"  # Set by whoever shows the log: somebody read, searched or verified it.
+    REPLAY = "replay"  # Set by delivery: somebody had a range sent again.
+    ERASURE = "erasure"  # Set by keeping: a data subject's key was destroyed.
+    RETENTION = "retention"  # Set by keeping: keys whose time was over were destroyed.
+    HOLD = "hold"  # Set by keeping: a legal hold was placed or lifted.
+    PRUNE = "prune"  # Set by the log: its first entries were removed from the store.
+    RESTORE = "restore"  # Set by the log: a person accepted that it came back from a backup.
+    CANARY = "canary"  # Set by the log: the daily proof that a kind of entry is still recorded.
 
 
 class EntryDraft(NamedTuple):
@@ -39,6 +47,9 @@ class EntryDraft(NamedTuple):
     """For events only: where the relay publishes it."""
     partition_key: str | None = None
     """The entity's key, for order and for the history of an entity."""
+    entity: str | None = None
+    """A pseudonym of contract and key (`bridge.model.pseudonym`); it stands in the leaf, so that
+    an auditor can count an entity's entries without learning its key."""
 
 
 class StoredEntry(NamedTuple):

@@ -63,13 +63,17 @@ def _role(settings: Settings, role: str) -> tuple[str, RoleRun]:
         from bridge.runtime.gateway_roles import run_replay, run_worker
 
         return role, _async(run_replay if role == "replay" else run_worker)
+    if role == "log":
+        from bridge.runtime.log_role import run_log
+
+        return role, run_log
     if role == "control":
         from bridge.runtime.control_role import run_control
 
         return role, run_control
     raise ConfigInvalid(
-        f"cannot run role {role!r}: known roles are capture[:SOURCE], delivery, gateway, replay, "
-        "control"
+        f"cannot run role {role!r}: known roles are log, capture[:SOURCE], delivery, gateway, "
+        "replay, control"
     )
 
 

@@ -24,7 +24,7 @@ from bridge.contracts.means import LastKnown, Means
 from bridge.delivery.relay import Relay
 from bridge.delivery.topology import QueueSpec, Topology
 from bridge.eventlog.ports import EventLogStore
-from bridge.eventlog.signer import Signer
+from bridge.eventlog.signing.signer import Signer
 from bridge.gateway.decision import Route
 from bridge.gateway.routes import load_routes
 from bridge.model.errors import ConfigInvalid

@@ -29,6 +29,7 @@ class MemoryEventLog:
         self._roots: dict[int, list[bytes]] = {}
         self._cursors: dict[str, SourceCursor] = {}
         self._checkpoints: dict[int, bytes] = {}
+        self._tokens: dict[int, dict[str, bytes]] = {}
 
     def append(self, drafts: Sequence[EntryDraft], *, cursor: CursorMove | None = None) -> Appended:
         """Append at once; see `EventLogWriter.append`."""
@@ -60,6 +61,10 @@ class MemoryEventLog:
     def head(self) -> TreeHead:
         """Return the tree over everything appended."""
         return self._head
+
+    def first_index(self) -> int:
+        """Return the index of the first entry that is still stored."""
+        return 0
 
     def read(self, start: int, count_max: int) -> list[StoredEntry]:
         """Return up to `count_max` entries from index `start` on, in order."""
@@ -94,6 +99,19 @@ class MemoryEventLog:
     def latest_checkpoint(self) -> tuple[int, bytes] | None:
         """Return size and note of the newest checkpoint."""
         return max(self._checkpoints.items(), default=None)
+
+    def checkpoints(self, first_size: int, count_max: int) -> list[tuple[int, bytes]]:
+        """Return up to `count_max` checkpoints over `first_size` entries or more, by size."""
+        found = sorted(item for item in self._checkpoints.items() if item[0] >= first_size)
+        return found[:count_max]
+
+    def add_token(self, size: int, authority: str, token: bytes) -> None:
+        """Keep the time-stamp token of `authority` for the checkpoint at `size`."""
+        self._tokens.setdefault(size, {})[authority] = token
+
+    def tokens(self, size: int) -> dict[str, bytes]:
+        """Return the time-stamp tokens of the checkpoint at `size`, by authority."""
+        return dict(self._tokens.get(size, {}))
 
     def close(self) -> None:
         """Do nothing: there is nothing to release."""

@@ -33,6 +33,7 @@ from bridge.storage.postgres_event_log_sql import (
     ENTRY_TYPES,
     FIND_ENTRY,
     INSERT_TILE,
+    KEEP_STAMP,
     KNOWN_IDS,
     LATEST_CHECKPOINT,
     LOAD_CURSOR,
@@ -40,10 +41,12 @@ from bridge.storage.postgres_event_log_sql import (
     LOAD_TAIL,
     LOCK_HEAD,
     MOVE_CURSOR,
+    READ_CHECKPOINTS,
     READ_ENTRIES,
     READ_ROOTS,
     READ_SIZE,
     READ_TILES,
+    READ_TOKENS,
     SCHEMA,
     SCHEMA_FOUND,
     SCHEMA_LOCK,
@@ -113,6 +116,10 @@ class PostgresEventLog:
         [(frontier, root)] = self._read_all(LOAD_HEAD)
         return TreeHead(size=Frontier.from_bytes(frontier).size, root=root)
 
+    def first_index(self) -> int:
+        """Return the index of the first entry that is still stored."""
+        return 0
+
     def read(self, start: int, count_max: int) -> list[StoredEntry]:
         """Return up to `count_max` entries from index `start` on, in order."""
         return [stored_entry(row) for row in self._read_all(READ_ENTRIES, start, count_max)]
@@ -165,6 +172,19 @@ class PostgresEventLog:
         """Return size and note of the newest checkpoint."""
         rows = self._read_all(LATEST_CHECKPOINT)
         return rows[0] if rows else None
+
+    def checkpoints(self, first_size: int, count_max: int) -> list[tuple[int, bytes]]:
+        """Return up to `count_max` checkpoints over `first_size` entries or more, by size."""
+        return self._read_all(READ_CHECKPOINTS, first_size, count_max)
+
+    def add_token(self, size: int, authority: str, token: bytes) -> None:
+        """Keep the time-stamp token of `authority` for the checkpoint at `size`."""
+        with self._writing("keep a time-stamp token in event log") as writer:
+            writer.execute(KEEP_STAMP, (size, authority, token))
+
+    def tokens(self, size: int) -> dict[str, bytes]:
+        """Return the time-stamp tokens of the checkpoint at `size`, by authority."""
+        return dict(self._read_all(READ_TOKENS, size))
 
     def close(self) -> None:
         """Close both connections; may be called twice."""

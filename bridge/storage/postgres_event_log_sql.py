@@ -2,7 +2,7 @@
 
 from typing import LiteralString
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Any number that nothing else uses: makers of the schema wait for one another.
 SCHEMA_LOCK = 0x4C42_4C47
@@ -40,6 +40,12 @@ CREATE TABLE IF NOT EXISTS bridge_log.cursors (
 CREATE TABLE IF NOT EXISTS bridge_log.checkpoints (
     size bigint PRIMARY KEY,
     note bytea NOT NULL
+);
+CREATE TABLE IF NOT EXISTS bridge_log.tokens (
+    size bigint NOT NULL,
+    authority text NOT NULL,
+    token bytea NOT NULL,
+    PRIMARY KEY (size, authority)
 );
 """
 # The head row always exists, so that there is something to lock before the first append.
@@ -85,3 +91,11 @@ ON CONFLICT (size) DO UPDATE SET note = excluded.note
 LATEST_CHECKPOINT: LiteralString = """
 SELECT size, note FROM bridge_log.checkpoints ORDER BY size DESC LIMIT 1
 """
+READ_CHECKPOINTS: LiteralString = """
+SELECT size, note FROM bridge_log.checkpoints WHERE size >= %s ORDER BY size LIMIT %s
+"""
+KEEP_STAMP: LiteralString = """
+INSERT INTO bridge_log.tokens VALUES (%s, %s, %s)
+ON CONFLICT (size, authority) DO UPDATE SET token = excluded.token
+"""
+READ_TOKENS: LiteralString = "SELECT authority, token FROM bridge_log.tokens WHERE size = %s"

@@ -36,7 +36,7 @@ from bridge.storage.sqlite_event_log_file import (
 from bridge.storage.sqlite_event_log_wal import WalKeeper
 
 APPLICATION_ID = 0x4C42_4C47  # "LBLG"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE entries (
@@ -69,6 +69,12 @@ CREATE TABLE cursors (
 CREATE TABLE checkpoints (
     size INTEGER PRIMARY KEY,
     note BLOB NOT NULL
+) STRICT;
+CREATE TABLE tokens (
+    size INTEGER NOT NULL,
+    authority TEXT NOT NULL,
+    token BLOB NOT NULL,
+    PRIMARY KEY (size, authority)
 ) STRICT
 """
 
@@ -93,6 +99,9 @@ SELECT root FROM tiles WHERE level = ? AND tile_index >= ? AND tile_index < ? OR
 """
 STORE_CHECKPOINT = "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)"
 LATEST_CHECKPOINT = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
+READ_CHECKPOINTS = "SELECT size, note FROM checkpoints WHERE size >= ? ORDER BY size LIMIT ?"
+KEEP_STAMP = "INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)"
+READ_TOKENS = "SELECT authority, token FROM tokens WHERE size = ?"
 
 
 class SqliteEventLog:
@@ -161,6 +170,10 @@ class SqliteEventLog:
             return TreeHead(size=0, root=EMPTY_ROOT)
         return TreeHead(size=Frontier.from_bytes(row[0]).size, root=row[1])
 
+    def first_index(self) -> int:
+        """Return the index of the first entry that is still stored."""
+        return 0
+
     def read(self, start: int, count_max: int) -> list[StoredEntry]:
         """Return up to `count_max` entries from index `start` on, in order."""
         return [stored_entry(row) for row in self._read_all(READ_ENTRIES, start, count_max)]
@@ -214,6 +227,19 @@ class SqliteEventLog:
         """Return size and note of the newest checkpoint."""
         row = self._read_one(LATEST_CHECKPOINT)
         return None if row is None else (row[0], row[1])
+
+    def checkpoints(self, first_size: int, count_max: int) -> list[tuple[int, bytes]]:
+        """Return up to `count_max` checkpoints over `first_size` entries or more, by size."""
+        return self._read_all(READ_CHECKPOINTS, first_size, count_max)
+
+    def add_token(self, size: int, authority: str, token: bytes) -> None:
+        """Keep the time-stamp token of `authority` for the checkpoint at `size`."""
+        with self._append_lock, explained("keep a time-stamp token in event log", self.path):
+            self._writing().execute(KEEP_STAMP, (size, authority, token))
+
+    def tokens(self, size: int) -> dict[str, bytes]:
+        """Return the time-stamp tokens of the checkpoint at `size`, by authority."""
+        return dict(self._read_all(READ_TOKENS, size))
 
     def close(self) -> None:
         """Release the file; may be called twice."""

@@ -14,9 +14,9 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-from bridge.eventlog.checkpoint import HeadSigner
 from bridge.eventlog.export import export
-from bridge.eventlog.signer import Signer
+from bridge.eventlog.signing.checkpoint import HeadSigner
+from bridge.eventlog.signing.signer import Signer
 from bridge.eventlog.verify_bundle import VERIFIED, verify_bundle
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.bench.log_append import make_drafts

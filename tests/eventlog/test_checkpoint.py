@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.eventlog.checkpoint import CheckpointService, HeadSigner, parse_checkpoint
-from bridge.eventlog.note import open_note
 from bridge.eventlog.ports import EventLogStore
-from bridge.eventlog.signer import Signer
+from bridge.eventlog.signing.checkpoint import CheckpointService, HeadSigner, parse_checkpoint
+from bridge.eventlog.signing.note import open_note
+from bridge.eventlog.signing.signer import Signer
 from bridge.model.errors import ConfigInvalid, LogCorrupt
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.eventlog.drafts import draft, drafts

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.eventlog.checkpoint import HeadSigner
 from bridge.eventlog.export import export
 from bridge.eventlog.inspection import inspect_log
 from bridge.eventlog.ports import EventLogStore
-from bridge.eventlog.signer import Signer
+from bridge.eventlog.signing.checkpoint import HeadSigner
+from bridge.eventlog.signing.signer import Signer
 from bridge.eventlog.verify_bundle import verify_bundle
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid, LogCorrupt

@@ -29,20 +29,26 @@ json_values = st.recursive(
     entry_id=texts,
     fields=st.dictionaries(texts, json_values, max_size=5),
     payload=st.binary(max_size=50).map(lambda data: data.replace(b"\n", b" ")),
+    entity=st.none() | texts,
     index=st.integers(0, 2**63 - 1),
 )
 def test_a_leaf_is_the_sorted_json_of_its_object(
-    kind: EntryKind, entry_id: str, fields: dict[str, object], payload: bytes, index: int
+    kind: EntryKind,
+    entry_id: str,
+    fields: dict[str, object],
+    payload: bytes,
+    entity: str | None,
+    index: int,
 ) -> None:
-    leaf = make_leaf(EntryDraft(kind, entry_id, fields, payload, "key", "person"), index)
+    leaf = make_leaf(EntryDraft(kind, entry_id, fields, payload, "key", "person", entity), index)
     whole = {
-        "v": 1,
+        "v": 2,
         "index": index,
         "kind": kind.value,
         "id": entry_id,
         "data_sha256": sha256(payload).hexdigest(),
         "fields": fields,
-    }
+    } | ({} if entity is None else {"entity": entity})
     assert leaf == orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)
     assert json.loads(leaf) == whole
     assert payload_hash(leaf).decode() == whole["data_sha256"]

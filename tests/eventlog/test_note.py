@@ -5,8 +5,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.eventlog.checkpoint import format_checkpoint, parse_checkpoint
-from bridge.eventlog.note import (
+from bridge.eventlog.signing.checkpoint import format_checkpoint, parse_checkpoint
+from bridge.eventlog.signing.note import (
     VerifierKey,
     format_private_key,
     has_signature,

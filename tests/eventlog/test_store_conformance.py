@@ -164,6 +164,17 @@ def test_the_newest_checkpoint_is_the_largest(log: EventLogStore) -> None:
     log.add_checkpoint(7, b"seven")
     log.add_checkpoint(9, b"nine again")
     assert log.latest_checkpoint() == (9, b"nine again")
+    assert log.checkpoints(6, 5) == [(7, b"seven"), (9, b"nine again")]
+    assert log.checkpoints(0, 1) == [(5, b"five")]
+
+
+def test_tokens_are_kept_by_checkpoint_and_authority(log: EventLogStore) -> None:
+    assert log.tokens(5) == {}
+    log.add_token(5, "one", b"first")
+    log.add_token(5, "two", b"second")
+    log.add_token(9, "one", b"later")
+    log.add_token(5, "one", b"again")
+    assert log.tokens(5) == {"one": b"again", "two": b"second"}
 
 
 def test_threads_may_share_a_store(log: EventLogStore) -> None:

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.eventlog.checkpoint import HeadSigner
 from bridge.eventlog.export import export
-from bridge.eventlog.signer import Signer
+from bridge.eventlog.signing.checkpoint import HeadSigner
+from bridge.eventlog.signing.signer import Signer
 from bridge.eventlog.verifier import verify
 from bridge.eventlog.verify_bundle import VERIFIER, verify_bundle
 from bridge.storage.memory_event_log import MemoryEventLog

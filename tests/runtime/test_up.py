@@ -13,7 +13,7 @@ from tests.cli.deployment import Deployment
 from tests.runtime.running import STOP_WITHIN_S, answer_of, held_locks, running
 from tests.waiting import wait_until
 
-ROLES = ("control", "gateway:0", "replay")
+ROLES = ("log", "control", "gateway:0", "replay")
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_the_gateway_runs_alone(deployment: Deployment) -> None:
         assert gateway.left_over() == []
 
 
-@pytest.mark.parametrize("role", ["control", "replay", "gateway:0"])
+@pytest.mark.parametrize("role", ["log", "control", "replay", "gateway:0"])
 def test_each_role_runs_alone_and_stops(deployment: Deployment, role: str) -> None:
     with running(deployment, "run", role) as alone:
         alone.await_roles(role)

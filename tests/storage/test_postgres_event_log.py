@@ -64,8 +64,8 @@ def test_processes_may_make_the_schema_at_once(database: Database) -> None:
 def test_a_schema_of_another_version_is_refused(database: Database) -> None:
     PostgresEventLog(database.dsn).close()
     with psycopg.connect(database.dsn) as admin:
-        admin.execute("UPDATE bridge_log.head SET schema_version = 2")
-    with pytest.raises(ConfigInvalid, match="has version 2, needed is 1"):
+        admin.execute("UPDATE bridge_log.head SET schema_version = 99")
+    with pytest.raises(ConfigInvalid, match="has version 99, needed is"):
         PostgresEventLog(database.dsn)
 
 

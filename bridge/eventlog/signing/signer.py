@@ -6,7 +6,12 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bridge.eventlog.note import VerifierKey, format_private_key, parse_private_key, sign_note
+from bridge.eventlog.signing.note import (
+    VerifierKey,
+    format_private_key,
+    parse_private_key,
+    sign_note,
+)
 from bridge.model.errors import ConfigInvalid, DecodeError, StorageUnavailable
 
 

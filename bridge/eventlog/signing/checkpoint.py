@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from bridge.eventlog.merkle import HASH_BYTES, check_consistency, prove_consistency
-from bridge.eventlog.note import has_signature, open_note
 from bridge.eventlog.ports import CheckpointStore, EventLogReader
-from bridge.eventlog.signer import Signer, replace_file
+from bridge.eventlog.signing.note import has_signature, open_note
+from bridge.eventlog.signing.signer import Signer, replace_file
 from bridge.eventlog.stored_hashes import StoredHashes
 from bridge.model.entry import TreeHead
 from bridge.model.errors import DecodeError, LogCorrupt, StorageUnavailable

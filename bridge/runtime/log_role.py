@@ -1,0 +1,50 @@
+"""The log role: what keeps the event log evidence, beside those who append to it.
+
+Each service is a loop of its own in a thread of its own; one that ends with an error ends the role,
+which the supervisor starts again. Daily work is in the schedule.
+"""
+
+import threading
+from collections.abc import Callable
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from bridge.eventlog.sequencer import Sequencer
+from bridge.eventlog.signing.checkpoint import CheckpointService, HeadSigner
+from bridge.runtime.telemetry import RunFileObserver
+from bridge.runtime.threads import run_all
+from bridge.runtime.wiring import Stores
+
+Service = Callable[[threading.Event], None]
+"""Runs until the event is set."""
+
+
+def run_log(stores: Stores, observer: RunFileObserver, stop: threading.Event) -> None:
+    """Run all services until `stop` is set."""
+    scheduler = BackgroundScheduler(timezone="UTC")
+    services = _services(stores, observer)
+    _schedule(scheduler, stores, observer)
+    scheduler.start()
+    observer.note("connected")
+    try:
+        run_all(services, stop)
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+def _services(stores: Stores, observer: RunFileObserver) -> list[tuple[str, Service]]:
+    log = stores.event_log()
+    head_signer = HeadSigner(stores.signer(), log)
+    services: list[tuple[str, Service]] = [
+        ("checkpoints", CheckpointService(head_signer, log, observer=observer).run)
+    ]
+    if stores.settings.gateway is not None:
+        services.append(("sequencer", Sequencer(stores.desk(), log, observer=observer).run))
+    return services
+
+
+def _schedule(scheduler: BackgroundScheduler, stores: Stores, observer: RunFileObserver) -> None:
+    """Add what is due at times of the day."""
+    head_signer = HeadSigner(stores.signer(), stores.event_log())
+    # A log in which nothing happens is signed once a day as well: silence is evidence too.
+    scheduler.add_job(head_signer.sign, "cron", hour=0, minute=5, jitter=120, coalesce=True)
