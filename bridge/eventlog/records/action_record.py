@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from bridge.model.entry import EntryDraft, EntryKind
-from bridge.model.warrant import GATEWAY, Outcome, Warrant
+from bridge.model.warrant import GATEWAY, Actor, Outcome, Warrant
 
 _RANDOM_BYTES = 8
 
@@ -43,8 +43,35 @@ def action_draft(
         payload: more for the payload.
         entry_id: an id that is the same when the action is recorded again; random when absent.
     """
+    return _draft(kind, action, warrant or GATEWAY, at, outcome, error, fields, payload, entry_id)
+
+
+def access_draft(
+    action: str,
+    who: Actor | Warrant,
+    *,
+    at: datetime,
+    outcome: Outcome = Outcome.DONE,
+    error: str | None = None,
+    fields: Mapping[str, Any] | None = None,
+) -> EntryDraft:
+    """Return the draft of one read: an actor is enough, a reason is not asked for."""
+    return _draft(EntryKind.ACCESS, action, who, at, outcome, error, fields, None, None)
+
+
+def _draft(
+    kind: EntryKind,
+    action: str,
+    who: Actor | Warrant,
+    at: datetime,
+    outcome: Outcome,
+    error: str | None,
+    fields: Mapping[str, Any] | None,
+    payload: Mapping[str, Any] | None,
+    entry_id: str | None,
+) -> EntryDraft:
     time = log_time(at)
-    actor = GATEWAY if warrant is None else warrant.actor
+    actor = who.actor if isinstance(who, Warrant) else who
     told: dict[str, Any] = {
         **(fields or {}),
         "action": action,
@@ -54,9 +81,9 @@ def action_draft(
         "recordedtime": time,
     }
     document: dict[str, Any] = {**(payload or {}), "action": action, "time": time}
-    if warrant is not None:
-        told["ticket"] = warrant.ticket
-        document |= {"reason": warrant.reason, "ticket": warrant.ticket}
+    if isinstance(who, Warrant):
+        told["ticket"] = who.ticket
+        document |= {"reason": who.reason, "ticket": who.ticket}
     if error is not None:
         told["error"] = error
     return EntryDraft(
