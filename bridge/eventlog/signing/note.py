@@ -1,13 +1,15 @@
 """Signed notes, as C2SP `signed-note` describes them: a text, an empty line, signatures.
 
-Only Ed25519 signatures (type 0x01) are made and accepted; lines by other keys are passed over, as
-the specification asks, so that a witness may add its own.
+Only Ed25519 signatures (type 0x01) are made and accepted here; lines by other keys are passed over,
+as the specification asks, so that a log may change its key and a witness may add its own line
+(type 0x04, see `cosignature`).
 """
 
 import base64
 import binascii
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -18,8 +20,17 @@ ED25519 = b"\x01"
 
 PRIVATE_PREFIX = "PRIVATE+KEY"
 
-# The limit of the reference implementation: a note is read by people.
+# The limits of the reference implementation: a note is read by people.
 SIGNATURES_MAX = 100
+NOTE_BYTES_MAX = 1_000_000
+
+
+class SignatureLine(NamedTuple):
+    """One signature of a note, not yet believed."""
+
+    name: str
+    key_hash: bytes
+    signature: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,69 +41,100 @@ class VerifierKey:
     public: bytes
 
     def __post_init__(self) -> None:
-        if not self.name or "+" in self.name or any(map(str.isspace, self.name)):
-            raise DecodeError(
-                f"cannot use key name {self.name!r}: it is empty, or has '+' or space"
-            )
-        if len(self.public) != 32:
-            raise DecodeError(
-                f"cannot use key {self.name!r}: {len(self.public)} bytes, an Ed25519 key has 32"
-            )
+        check_key(self.name, self.public)
 
     @property
     def key_hash(self) -> bytes:
         """The 4 bytes that tell keys of one name apart."""
-        return sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:4]
+        return key_hash(self.name, ED25519, self.public)
 
     def format(self) -> str:
         """Return the vkey: `name+hash+base64`."""
-        return f"{self.name}+{self.key_hash.hex()}+{_base64(ED25519 + self.public)}"
+        return format_vkey(self.name, ED25519, self.public)
 
     @classmethod
     def parse(cls, vkey: str) -> "VerifierKey":
         """Return the key that `format` wrote; raises `DecodeError` for anything else."""
-        name, key_hash, data = _split_key(vkey, vkey)
-        key = cls(name=name, public=data[1:])
-        if key.key_hash.hex() != key_hash:
-            raise DecodeError(f"cannot read key {vkey!r}: its hash does not fit its name and key")
-        return key
+        name, public = parse_vkey(vkey, ED25519)
+        return cls(name=name, public=public)
 
 
-def sign_note(text: str, name: str, private: Ed25519PrivateKey) -> bytes:
-    """Return the note of `text`, which ends with a line feed."""
+def sign_note(text: str, name: str, *privates: Ed25519PrivateKey) -> bytes:
+    """Return the note of `text`, which ends with a line feed, signed by each key in turn."""
     assert text.endswith("\n"), "a note's text ends with a line feed"
-    key = VerifierKey(name=name, public=private.public_key().public_bytes_raw())
-    signature = _base64(key.key_hash + private.sign(text.encode()))
-    return f"{text}\n\N{EM DASH} {name} {signature}\n".encode()
+    lines = [
+        format_line(
+            name,
+            key_hash(name, ED25519, private.public_key().public_bytes_raw()),
+            private.sign(text.encode()),
+        )
+        for private in privates
+    ]
+    return f"{text}\n{''.join(lines)}".encode()
 
 
-def open_note(note: bytes, key: VerifierKey) -> str:
-    """Return the text of `note`, which `key` has signed.
+def open_note(note: bytes, *keys: VerifierKey) -> str:
+    """Return the text of `note`, which at least one of `keys` has signed.
 
     Raises:
         DecodeError: it is not a signed note.
-        LogCorrupt: it is not signed by `key`, or its signature does not fit the text.
+        LogCorrupt: none of `keys` signed it, or a signature by one of them does not fit the text.
     """
-    text, signatures = _split_note(note)
-    for name, key_hash, signature in signatures:
-        if name != key.name or key_hash != key.key_hash:
+    text, signatures = split_note(note)
+    known = {(key.name, key.key_hash): key for key in keys}
+    signed = False
+    for name, key_id, signature in signatures:
+        key = known.get((name, key_id))
+        if key is None:
             continue
-        try:
-            Ed25519PublicKey.from_public_bytes(key.public).verify(signature, text.encode())
-        except InvalidSignature as exc:
-            raise LogCorrupt(
-                f"cannot believe a note: its signature by {name!r} does not fit its text"
-            ) from exc
-        return text
-    raise LogCorrupt(
-        f"cannot believe a note: {key.name!r} ({key.key_hash.hex()}) has not signed it"
-    )
+        verify_ed25519(key.name, key.public, signature, text.encode())
+        signed = True
+    if not signed:
+        names = ", ".join(f"{key.name!r} ({key.key_hash.hex()})" for key in keys) or "no key"
+        raise LogCorrupt(f"cannot believe a note: {names} has not signed it")
+    return text
 
 
 def has_signature(note: bytes, key: VerifierKey) -> bool:
     """Return whether `note` has a line by `key`, right or wrong; raises `DecodeError`."""
-    _, signatures = _split_note(note)
-    return any((name, key_hash) == (key.name, key.key_hash) for name, key_hash, _ in signatures)
+    _, signatures = split_note(note)
+    return any((name, key_id) == (key.name, key.key_hash) for name, key_id, _ in signatures)
+
+
+def verify_ed25519(name: str, public: bytes, signature: bytes, message: bytes) -> None:
+    """Raise `LogCorrupt` unless `signature` by the key of `name` fits `message`."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError) as exc:
+        raise LogCorrupt(
+            f"cannot believe a note: its signature by {name!r} does not fit its text"
+        ) from exc
+
+
+def key_hash(name: str, kind: bytes, public: bytes) -> bytes:
+    """Return the 4 bytes that tell keys of one name, and their uses, apart."""
+    return sha256(name.encode() + b"\n" + kind + public).digest()[:4]
+
+
+def check_key(name: str, public: bytes) -> None:
+    """Raise `DecodeError` unless `name` may stand in a note and `public` can be an Ed25519 key."""
+    if not name or "+" in name or any(c.isspace() or ord(c) < 0x20 for c in name):
+        raise DecodeError(f"cannot use key name {name!r}: it is empty, or has '+' or space")
+    if len(public) != 32:
+        raise DecodeError(f"cannot use key {name!r}: {len(public)} bytes, an Ed25519 key has 32")
+
+
+def format_vkey(name: str, kind: bytes, public: bytes) -> str:
+    """Return a verifier key: `name+hash+base64(kind ‖ public)`."""
+    return f"{name}+{key_hash(name, kind, public).hex()}+{_base64(kind + public)}"
+
+
+def parse_vkey(vkey: str, kind: bytes) -> tuple[str, bytes]:
+    """Return name and public key of a verifier key of `kind`; raises `DecodeError`."""
+    name, key_id, data = _split_key(vkey, vkey, kind)
+    if key_hash(name, kind, data[1:]).hex() != key_id:
+        raise DecodeError(f"cannot read key {vkey!r}: its hash does not fit its name and key")
+    return name, data[1:]
 
 
 def format_private_key(name: str, private: Ed25519PrivateKey) -> str:
@@ -106,25 +148,38 @@ def parse_private_key(text: str) -> tuple[str, Ed25519PrivateKey]:
     """Return name and key; raises `DecodeError`, whose message does not hold the key."""
     if not text.startswith(PRIVATE_PREFIX + "+"):
         raise DecodeError(f"cannot read a signing key: it does not begin with {PRIVATE_PREFIX!r}")
-    name, key_hash, data = _split_key(text.removeprefix(PRIVATE_PREFIX + "+"), "signing key")
+    name, key_id, data = _split_key(text.removeprefix(PRIVATE_PREFIX + "+"), "signing key", ED25519)
     private = Ed25519PrivateKey.from_private_bytes(data[1:])
     key = VerifierKey(name=name, public=private.public_key().public_bytes_raw())
-    if key.key_hash.hex() != key_hash:
+    if key.key_hash.hex() != key_id:
         raise DecodeError(f"cannot read signing key {name!r}: its hash does not fit")
     return name, private
 
 
-def _split_key(text: str, shown: str) -> tuple[str, str, bytes]:
+def _split_key(text: str, shown: str, kind: bytes) -> tuple[str, str, bytes]:
     parts = text.split("+", 2)
     data = _unbase64(parts[2]) if len(parts) == 3 else None
-    if data is None or data[:1] != ED25519 or len(data) != 33:
+    if data is None or data[:1] != kind or len(data) != 33:
         raise DecodeError(
-            f"cannot read key {shown!r}: expected 'name+hash+base64' of an Ed25519 key"
+            f"cannot read key {shown!r}: expected 'name+hash+base64' of an Ed25519 key of type "
+            f"0x{kind.hex()}"
         )
     return parts[0], parts[1], data
 
 
-def _split_note(note: bytes) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+def format_line(name: str, key_id: bytes, signature: bytes) -> str:
+    """Return a signature line with its line feed."""
+    return f"\N{EM DASH} {name} {_base64(key_id + signature)}\n"
+
+
+def split_note(note: bytes) -> tuple[str, list[SignatureLine]]:
+    """Return text and signature lines of a note; nothing is verified.
+
+    Raises:
+        DecodeError: it is not a signed note.
+    """
+    if len(note) > NOTE_BYTES_MAX:
+        raise DecodeError(f"cannot read a note: more than {NOTE_BYTES_MAX} bytes")
     try:
         whole = note.decode()
     except UnicodeDecodeError as exc:
@@ -139,7 +194,7 @@ def _split_note(note: bytes) -> tuple[str, list[tuple[str, bytes, bytes]]]:
         data = _unbase64(encoded)
         if dash != "\N{EM DASH}" or not name or data is None or len(data) < 5:
             raise DecodeError("cannot read a note: a signature line is malformed")
-        signatures.append((name, data[:4], data[4:]))
+        signatures.append(SignatureLine(name, data[:4], data[4:]))
     if len(signatures) > SIGNATURES_MAX:
         raise DecodeError(f"cannot read a note: more than {SIGNATURES_MAX} signatures")
     return text + "\n", signatures
