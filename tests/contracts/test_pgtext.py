@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.contracts.payloads import elements, members
 from bridge.contracts.pgtext.arrays import ParsedArray, format_array, parse_array
 from bridge.contracts.pgtext.composites import format_composite, parse_composite
 from bridge.contracts.pgtext.hstores import format_hstore, parse_hstore
@@ -19,6 +18,7 @@ from bridge.contracts.pgtext.ranges import (
     parse_multirange,
     parse_range,
 )
+from bridge.model.payloads import elements, members
 
 TEXTS = st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 AWKWARD = st.text(alphabet='\\"{}()[],;= aN\n', max_size=12)

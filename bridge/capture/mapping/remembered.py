@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from bridge.contracts.mapping import TableMapping
 from bridge.contracts.names import data_schema_urn
-from bridge.contracts.payloads import members
 from bridge.model.change import ChangeKind
+from bridge.model.payloads import members
 
 
 class Remembered(NamedTuple):

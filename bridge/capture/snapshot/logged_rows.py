@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from bridge.contracts.payloads import members
 from bridge.model.change import ChangeKind
 from bridge.model.entry import EntryKind, StoredEntry
 from bridge.model.lsn import parse_lsn
+from bridge.model.payloads import members
 
 _DIGEST_BYTES: Final = 8
 """Two values that differ have equal digests once in 10^19 times; a comparison looks at far less."""

@@ -9,9 +9,9 @@ from bridge.capture.ports import TableShape
 from bridge.capture.snapshot.logged_rows import payload_told
 from bridge.capture.snapshot.window import Key, key_row
 from bridge.contracts.contract_fit import RowMapper
-from bridge.contracts.payloads import members
 from bridge.model.change import BeforeImage, ChangeKind, Row, RowChange
 from bridge.model.event import Breach, ChangeOrigin, Event
+from bridge.model.payloads import members
 
 _NOWHERE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _WORDS: Final = {"true": "t", "false": "f"}

@@ -8,11 +8,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.contracts.payloads import elements, members
 from bridge.contracts.pgtext.arrays import format_array
 from bridge.contracts.pgtext.composites import format_composite
 from bridge.contracts.pgtext.hstores import format_hstore
 from bridge.contracts.pgtext.ranges import ParsedRange, format_multirange, format_range
+from bridge.model.payloads import elements, members
 
 Bounds = Mapping[str, list[int]]
 

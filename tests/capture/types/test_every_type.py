@@ -13,8 +13,8 @@ import pytest
 
 from bridge.capture.service import CaptureService
 from bridge.contracts.contract_set import ContractSet
-from bridge.contracts.payloads import members
 from bridge.model.entry import EntryKind
+from bridge.model.payloads import members
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.capture.running import Running, await_position, make_source
 from tests.capture.types.back import to_text
