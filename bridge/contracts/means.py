@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bridge.contracts.protection import ProtectionKeys
 from bridge.model.event import Breach, Event
+from bridge.model.pseudonym import Pseudonyms
 
 if TYPE_CHECKING:
     from bridge.contracts.mapping import TableMapping
@@ -33,3 +34,5 @@ class Means:
 
     protection: ProtectionKeys | None = field(default=None, repr=False)
     last_known: LastKnown | None = None
+    pseudonyms: Pseudonyms | None = field(default=None, repr=False)
+    """How entries name their entity; None names none."""

@@ -64,6 +64,7 @@ class TableMapper:
             for image in (BeforeImage.KEY, BeforeImage.FULL)
         }
         self._payload = Envelope().payload
+        self._pseudonyms = mapping.means.pseudonyms
 
     def map(self, change: RowChange, origin: ChangeOrigin) -> Mapped:
         """Return what `change` becomes. Never raises for what the row holds."""
@@ -146,6 +147,8 @@ class TableMapper:
             frame.routing_key,
             key,
             self._payload(frame, origin, key, data),
+            (),
+            self._entity(key),
         )
 
     def _splice(self, change: RowChange, data: Fields) -> None:
@@ -170,7 +173,13 @@ class TableMapper:
             readable = plain(data)
             key = None if readable["key"] is None else orjson.dumps(readable["key"]).decode()
             payload = self._payload(frame, origin, key, readable)
-        return Breach(origin.event_id, self.subject, self.version, key, reason, payload)
+        entity = self._entity(key)
+        return Breach(origin.event_id, self.subject, self.version, key, reason, payload, entity)
+
+    def _entity(self, key: str | None) -> str | None:
+        if key is None or self._pseudonyms is None:
+            return None
+        return self._pseudonyms.entity(self.subject, key)
 
 
 def _completed(change: RowChange) -> RowChange:

@@ -9,6 +9,8 @@
     ├── ContractViolated            PARK         an event does not fit its contract
     ├── ContractIncompatible        OPERATOR     a new version breaks its readers
     ├── LogCorrupt                  STOP         what is read is not what was signed
+    ├── LogPruned                   OPERATOR     what is asked for was taken out of the log's store
+    ├── LogRestored                 OPERATOR     the log is older than what others know of it
     ├── StaleCursor                 STOP         somebody else moved the cursor: we are fenced
     ├── StaleEpoch                  REREAD       someone switched first
     ├── StepForbidden               OPERATOR     not a legal stage change
@@ -96,6 +98,14 @@ class LogCorrupt(BridgeError):
     """What is read from the event log is not what was appended or signed."""
 
     remedy = Remedy.STOP
+
+
+class LogPruned(BridgeError):
+    """What is asked for lies below the log's minimum index."""
+
+
+class LogRestored(BridgeError):
+    """The log lacks entries that were signed or published: a person decides how it goes on."""
 
 
 class StaleCursor(BridgeError):

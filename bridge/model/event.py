@@ -38,6 +38,8 @@ class Event(NamedTuple):
     """The exact CloudEvent bytes; logged, hashed and published as they are."""
     undecoded: tuple[str, ...] = ()
     """Paths of columns that could not be read; their raw texts are in the event."""
+    entity: str | None = None
+    """Pseudonym of subject and key, for the leaf; None without a key."""
 
 
 class Breach(NamedTuple):
@@ -51,3 +53,5 @@ class Breach(NamedTuple):
     """Names the path and the rule, never the value."""
     payload: bytes
     """The CloudEvent bytes as they would have been."""
+    entity: str | None = None
+    """As of an event."""

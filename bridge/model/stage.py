@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from bridge.model.warrant import Warrant
+
 
 class Side(Enum):
     """One of the two systems behind the gateway."""
@@ -50,6 +52,5 @@ class Switch:
     """The epoch that this switch began."""
     from_stage: Stage
     to_stage: Stage
-    actor: str
-    reason: str
+    warrant: Warrant
     switched_at: datetime

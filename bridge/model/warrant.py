@@ -1,8 +1,9 @@
 """Who acts, how that is known, and why: what every human action carries into the event log."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, Self
 
 from bridge.model.errors import ConfigInvalid
 
@@ -27,6 +28,7 @@ class Known(Enum):
     LOGIN = "login"  # The operating system's login name on this machine.
     DECLARED = "declared"  # It was said, and nobody checked it.
     SELF = "self"  # We ourselves.
+    UNKNOWN = "unknown"  # Nobody said who it was; that it is not known is a fact of its own.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,11 @@ class Actor:
     def as_json(self) -> dict[str, str]:
         """Return what leaves say of the actor."""
         return {"id": self.id, "known": self.known.value, "type": self.type.value}
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, str]) -> Self:
+        """Return the actor that `as_json` wrote."""
+        return cls(id=tree["id"], type=ActorType(tree["type"]), known=Known(tree["known"]))
 
 
 GATEWAY: Final = Actor(id="gateway", type=ActorType.GATEWAY, known=Known.SELF)

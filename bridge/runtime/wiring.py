@@ -30,11 +30,13 @@ from bridge.gateway.routes import load_routes
 from bridge.model.errors import ConfigInvalid
 from bridge.model.group_queue import park_queue_name, queue_name
 from bridge.model.observer import Observer
+from bridge.model.pseudonym import Pseudonyms
 from bridge.model.stage import GroupState, Side
 from bridge.runtime.capture_options import mapping_options
 from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.polling_wiring import polling_service
 from bridge.runtime.protection_key import protection_keys
+from bridge.runtime.pseudonym_key import load_pseudonyms
 from bridge.runtime.reading import open_requests, snapshot_limits
 from bridge.runtime.settings import DeliverySettings, GatewaySettings, Settings, SourceSettings
 from bridge.runtime.source_wiring import mapped_columns
@@ -148,6 +150,11 @@ class Stores:
             )
         return self._signer
 
+    def pseudonyms(self) -> Pseudonyms:
+        """Return what names entities in leaves; makes its key on first use."""
+        folder = _made(self.settings.data_dir / "keys")
+        return load_pseudonyms(folder / "pseudonym.key")
+
     def routes(self) -> tuple[Route, ...]:
         """Return the routes of the gateway's settings."""
         if self._routes is None:
@@ -192,9 +199,17 @@ class Stores:
         self.close()
 
 
-def contract_set(settings: Settings, last_known: LastKnown | None = None) -> ContractSet:
+def contract_set(
+    settings: Settings,
+    last_known: LastKnown | None = None,
+    pseudonyms: Pseudonyms | None = None,
+) -> ContractSet:
     """Load the contracts that the settings name."""
-    means = Means(protection=protection_keys(settings.contracts), last_known=last_known)
+    means = Means(
+        protection=protection_keys(settings.contracts),
+        last_known=last_known,
+        pseudonyms=pseudonyms,
+    )
     contracts = settings.contracts
     return ContractSet.load(contracts.dir, type_prefix=contracts.type_prefix, means=means)
 
@@ -243,7 +258,8 @@ def capture_service(
     stores: Stores, name: str, observer: Observer
 ) -> CaptureService | PollingService:
     """Wire the capture of source `name`, of whatever kind it is."""
-    first = contract_set(stores.settings)
+    pseudonyms = stores.pseudonyms()
+    first = contract_set(stores.settings, pseudonyms=pseudonyms)
     found = stores.settings.source(name)
     if isinstance(found, PollingSettings):
         folder = _made(stores.settings.data_dir / "spool" / name)
@@ -251,7 +267,9 @@ def capture_service(
             name, found, stores.event_log(), first, observer, spool_folder=folder
         )
     last_values = stores.last_values(name, first, observer)
-    contracts = ContractShelf(lambda: contract_set(stores.settings, last_values), observer)
+    contracts = ContractShelf(
+        lambda: contract_set(stores.settings, last_values, pseudonyms), observer
+    )
     source = postgres_source(stores.settings, name, first)
     return CaptureService(
         name,

@@ -227,7 +227,13 @@ class ChangeMapper:
                 self._undecoded += 1
             drafts.append(
                 EntryDraft(
-                    EntryKind.EVENT, event_id, fields, payload, result.routing_key, result.key
+                    EntryKind.EVENT,
+                    event_id,
+                    fields,
+                    payload,
+                    result.routing_key,
+                    result.key,
+                    result.entity,
                 )
             )
         elif type(result) is Breach:
@@ -269,4 +275,6 @@ def _one_of_several(
         return parked_draft(one, fields)
     fields["type"] = one.type
     fields, payload = with_said(fields, one.payload, change, moment)
-    return EntryDraft(EntryKind.EVENT, one.event_id, fields, payload, one.routing_key, one.key)
+    return EntryDraft(
+        EntryKind.EVENT, one.event_id, fields, payload, one.routing_key, one.key, one.entity
+    )

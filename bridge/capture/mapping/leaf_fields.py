@@ -96,4 +96,6 @@ def parked_draft(breach: Breach, fields: Mapping[str, Any]) -> EntryDraft:
     if "reason" in told:
         told["said_reason"] = told["reason"]
     told["reason"] = breach.reason
-    return EntryDraft(EntryKind.PARKED, breach.event_id, told, breach.payload, None, breach.key)
+    return EntryDraft(
+        EntryKind.PARKED, breach.event_id, told, breach.payload, None, breach.key, breach.entity
+    )

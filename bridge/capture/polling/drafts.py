@@ -111,10 +111,18 @@ class PollDrafts:
         if isinstance(event, Event):
             fields["type"] = event.type
             return EntryDraft(
-                EntryKind.EVENT, event.event_id, fields, payload, event.routing_key, event.key
+                EntryKind.EVENT,
+                event.event_id,
+                fields,
+                payload,
+                event.routing_key,
+                event.key,
+                event.entity,
             )
         fields["reason"] = event.reason
-        return EntryDraft(EntryKind.PARKED, event.event_id, fields, payload, None, event.key)
+        return EntryDraft(
+            EntryKind.PARKED, event.event_id, fields, payload, None, event.key, event.entity
+        )
 
 
 def rfc3339(time: datetime) -> str:
