@@ -1,4 +1,4 @@
-"""The key behind pseudonyms in leaves: one file, made at the first start, kept for the log's life."""
+"""The key behind pseudonyms in leaves: one file, made at the first start, kept for life."""
 
 import os
 import secrets
