@@ -10,7 +10,7 @@ is a promise that nobody keeps.
 """
 
 import json
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from bridge.contracts.names import (
     version_numbers,
 )
 from bridge.contracts.schema import DataSchema, row_schema, schema_problems, takes_member
+from bridge.contracts.strict_yaml import load_strictly
 
 # A contract is read by people; anything larger is not one, and would be read into memory whole.
 FILE_BYTES_MAX = 1_000_000
@@ -53,21 +54,6 @@ class Contract:
         if self.mapping is None:
             return self
         return replace(self, mapping=replace(self.mapping, means=means))
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without silent overwriting: a key given twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
 
 
 def read_contracts(directory: Path) -> tuple[list[Contract], list[str]]:
@@ -178,7 +164,7 @@ def _read_mapping(path: Path, subject: str, version: str) -> tuple[TableMapping 
         return None, problems
     try:
         # The loader is a SafeLoader that is stricter still.
-        tree = yaml.load(text, Loader=_StrictLoader)  # noqa: S506
+        tree = load_strictly(text)
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f" line {mark.line + 1}:" if mark else ""

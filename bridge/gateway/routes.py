@@ -1,13 +1,14 @@
 """Load `routes/*.yaml`: one route group per file, strictly."""
 
 import re
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
+from bridge.contracts.strict_yaml import load_strictly
 from bridge.gateway.decision import IdRules, KeyPlace, KeyRule, Route
 from bridge.gateway.fields import is_token
 from bridge.gateway.table import RoutingTable, parameters
@@ -56,26 +57,10 @@ def load_routes(folder: Path, upstreams: Collection[str]) -> tuple[Route, ...]:
     return tuple(routes)
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's own rule is that the last of two equal keys wins, without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse a repeated key."""
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def _read(path: Path) -> object:
     try:
         text = path.read_text(encoding="utf-8")
-        parsed: object = yaml.load(text, _StrictLoader)  # noqa: S506 - it is a SafeLoader.
+        parsed: object = load_strictly(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
         reason = " ".join(str(exc).split())
         raise ConfigInvalid(f"cannot load routes {path.name!r}: {reason}") from exc

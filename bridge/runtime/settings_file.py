@@ -10,6 +10,7 @@ from typing import Any, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from bridge.contracts.strict_yaml import load_strictly
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.settings import SOURCE_KINDS, Settings
 
@@ -48,7 +49,7 @@ def _read(path: Path) -> dict[str, Any]:
                 f"cannot read config {str(path)!r}: it has more than {FILE_BYTES_MAX} bytes; "
                 "is it the settings file?"
             )
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = load_strictly(path.read_text(encoding="utf-8"))
     except FileNotFoundError as exc:
         raise ConfigInvalid(
             f"cannot read config {str(path)!r}: no such file; name one with --config"
@@ -97,7 +98,7 @@ def _parsed(name: str, text: str) -> Any:
     if not text.startswith(("[", "{")):
         return text
     try:
-        return yaml.safe_load(text)
+        return load_strictly(text)
     except yaml.YAMLError as exc:
         raise ConfigInvalid(
             f"cannot apply {name}: it begins like a list or a section, but is not YAML; "
@@ -173,4 +174,11 @@ def _anchored(settings: Settings, base: Path) -> Settings:
         value = base / path
         changed = parent.model_copy(update={keys[-1]: value})
         tree = changed if len(keys) == 1 else tree.model_copy(update={keys[0]: changed})
-    return tree
+    stamps = {
+        name: each
+        if each.ca_file is None
+        else each.model_copy(update={"ca_file": base / each.ca_file})
+        for name, each in tree.event_log.timestamps.items()
+    }
+    event_log = tree.event_log.model_copy(update={"timestamps": stamps})
+    return tree.model_copy(update={"event_log": event_log})

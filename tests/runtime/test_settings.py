@@ -101,6 +101,7 @@ def test_a_value_never_stands_in_an_error(tmp_path: Path) -> None:
     [
         ("a: [1\n", "line"),
         ("- 1\n", "expected a mapping"),
+        ("data_dir: a\ndata_dir: b\n", "line 2 key 'data_dir' is given twice"),
         ("gateway: {port: 70000}\n", "'gateway.port'"),
         ("#" * (FILE_BYTES_MAX + 1), f"more than {FILE_BYTES_MAX} bytes"),
     ],
