@@ -5,7 +5,19 @@ import sys
 import typer
 
 from bridge import __version__
-from bridge.cli import check, demo, doctor, lanes, log, roles, source, status, switch, writes
+from bridge.cli import (
+    check,
+    demo,
+    doctor,
+    lanes,
+    log,
+    roles,
+    source,
+    status,
+    switch,
+    witness,
+    writes,
+)
 from bridge.cli.output import print_error
 from bridge.model.errors import BridgeError
 from bridge.runtime.exit_codes import exit_code
@@ -29,6 +41,7 @@ app.add_typer(lanes.ids_app, name="ids")
 app.add_typer(writes.app, name="writes")
 app.add_typer(log.app, name="log")
 app.add_typer(log.parked_app, name="parked")
+app.add_typer(witness.app, name="witness")
 
 
 @app.command()

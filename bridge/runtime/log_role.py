@@ -11,6 +11,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from bridge.eventlog.sequencer import Sequencer
 from bridge.eventlog.signing.checkpoint import CheckpointService, HeadSigner
+from bridge.runtime.evidence_wiring import evidence_services
 from bridge.runtime.telemetry import RunFileObserver
 from bridge.runtime.threads import run_all
 from bridge.runtime.wiring import Stores
@@ -40,7 +41,7 @@ def _services(stores: Stores, observer: RunFileObserver) -> list[tuple[str, Serv
     ]
     if stores.settings.gateway is not None:
         services.append(("sequencer", Sequencer(stores.desk(), log, observer=observer).run))
-    return services
+    return services + evidence_services(stores, observer)
 
 
 def _schedule(scheduler: BackgroundScheduler, stores: Stores, observer: RunFileObserver) -> None:

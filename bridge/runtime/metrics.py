@@ -45,6 +45,8 @@ _AGES = {
     ),
 }
 _TABLES = "captured_rows."
+# Latest facts of one witness or time-stamp authority, noted as `witness.NAME.FACT`.
+_EVIDENCE = re.compile(r"^(witness|timestamp)\.([^.]+)\.(level|size|lag_entries|lag_s|age_s)$")
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 
 
@@ -101,6 +103,9 @@ class _RunFiles(Collector):
                 )
                 counter.add_metric([role.role], value)
             for name, last in role.last.items():
+                if (found := _EVIDENCE.match(name)) is not None:
+                    _add_evidence(gauges, role.role, found, last)
+                    continue
                 fact = name.rpartition(".")[2]
                 if fact in _LATEST and not isinstance(last, str):
                     metric = f"legacy_bridge_{_NOT_A_NAME.sub('_', name)}"
@@ -114,6 +119,19 @@ class _RunFiles(Collector):
         yield restarts
         yield from families.values()
         yield from gauges.values()
+
+
+def _add_evidence(
+    gauges: dict[str, GaugeMetricFamily], role: str, found: re.Match[str], last: float | str
+) -> None:
+    """Add a fact about a witness or authority; the fact `lag_s` becomes `…_lag_seconds`."""
+    kind, name, fact = found.groups()
+    metric = f"legacy_bridge_{kind}_{re.sub('_s$', '_seconds', fact)}"
+    gauge = gauges.setdefault(
+        metric, GaugeMetricFamily(metric, f"Latest {fact} of a {kind}.", labels=["role", kind])
+    )
+    if not isinstance(last, str):
+        gauge.add_metric([role, name], last)
 
 
 def _histogram(note: str, counts: Mapping[str, float]) -> tuple[list[tuple[str, float]], float]:

@@ -14,13 +14,16 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from bridge.capture.protocol.pgoutput_options import OriginFilter
 from bridge.capture.protocol.stage_files import STAGE_BYTES_MAX_DEFAULT
 from bridge.model.errors import ConfigInvalid
+from bridge.runtime.control_settings import ControlSettings
+from bridge.runtime.evidence_settings import TimestampSettings, WitnessSettings
 from bridge.runtime.polling_settings import PollingSettings
-from bridge.runtime.section import Section
+from bridge.runtime.section import Port, Section
 
 _NAME = r"^[a-z][a-z0-9_]{0,30}$"
 """Source names become parts of event ids and slot names: lower case, 31 characters at most."""
 
-Port = Annotated[int, Field(ge=1, le=65_535)]
+_GIVEN_NAME = r"^[a-z][a-z0-9_-]{0,30}$"
+"""Names of witnesses and authorities become parts of metrics and file names."""
 
 
 class EventLogSettings(Section):
@@ -30,6 +33,19 @@ class EventLogSettings(Section):
     """`sqlite` (a file in `data_dir`) or a `postgresql://` URI of a database that is ours."""
     origin: str = "legacy-bridge.local/log"
     """First line of every checkpoint: a schema-less name that is unique to this log."""
+    witnesses: dict[Annotated[str, Field(pattern=_GIVEN_NAME)], WitnessSettings] = Field(
+        default_factory=dict
+    )
+    """Who cosigns the checkpoints; each is asked after each checkpoint."""
+    timestamps: dict[Annotated[str, Field(pattern=_GIVEN_NAME)], TimestampSettings] = Field(
+        default_factory=dict
+    )
+    """Time-stamp authorities that are asked for a token over the newest checkpoint."""
+    webhook: str | None = None
+    """Where alarms about witnesses and time stamps are posted as JSON; best given by
+    `BRIDGE_EVENT_LOG__WEBHOOK`."""
+    webhook_token: str | None = Field(default=None, min_length=8)
+    """Sent as bearer token to the webhook; best given by the environment."""
 
 
 class ContractsSettings(Section):
@@ -214,15 +230,6 @@ class GatewaySettings(Section):
     drain_wait_ms: int = Field(default=250, ge=0, le=60_000)
     """How long it waits, after a switch, for replays of its key to the new authority before the
     side that has them stays its authority."""
-
-
-class ControlSettings(Section):
-    """The control plane's API."""
-
-    host: str = "127.0.0.1"
-    port: Port = 8081
-    token: str | None = Field(default=None, min_length=16)
-    """Bearer token of the API; may be absent only on a loopback address."""
 
 
 class Settings(Section):

@@ -23,7 +23,7 @@ _INFO = frozenset(
         "started", "stopped", "connected", "reconnected", "disconnected", "snapshot_started",
         "snapshot_done", "snapshot_progress", "switched", "rolled_back", "table_swapped",
         "checkpoint_signed", "replayer_started", "role_started", "role_ended",
-        "gap_closed", "wal_guard_lowered", "webhook_sent",
+        "gap_closed", "wal_guard_lowered", "webhook_sent", "cosigned", "witness_lowered",
     }
 )  # fmt: skip
 # pika tells what it did not expect even where we do: a channel that is gone when its answer comes
@@ -33,7 +33,7 @@ _WARNING_WORDS = (
     "failed", "lost", "parked", "in_doubt", "unroutable", "refused", "sink_blocked", "interrupted",
     "orphaned", "unreadable", "not_recorded", "not_stored", "delayed", "early",
     "poll_window", "poll_found_unknown", "gap_found", "gap_waits", "wal_guard_raised",
-    "drift", "catalog_changed", "not_published", "not_read",
+    "drift", "catalog_changed", "not_published", "not_read", "witness_raised", "conflict",
 )  # fmt: skip
 
 
