@@ -49,7 +49,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
             (
                 s["source"],
                 s["position"],
-                s["tables_read"],
+                _tables(s),
                 f"{s['version']:,}",
                 _size(s["wal"]["retained_bytes"]),
                 _span(s["wal"]["left_s"]),
@@ -101,6 +101,17 @@ def _size(count_bytes: int | None) -> str:
 
 def _span(seconds: int | None) -> str:
     return "" if seconds is None else f"{seconds / 3600:,.1f} h"
+
+
+def _tables(source: dict[str, Any]) -> str:
+    """Return how many tables were read, and how far the one is that is being read."""
+    reading = source.get("reading")
+    if reading is None or reading["table"] is None:
+        return str(source["tables_read"])
+    estimate = reading["row_estimate"]
+    share = f" {min(reading['row_count'] / estimate, 1):.0%}" if estimate else ""
+    paused = ", paused" if reading["paused"] else ""
+    return f"{source['tables_read']}, {reading['table']}{share}{paused}"
 
 
 def _state(source: dict[str, Any]) -> Text:
