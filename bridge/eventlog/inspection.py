@@ -6,12 +6,14 @@ the log and verify it elsewhere, with the key from outside.
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from typing import Protocol
 
 import orjson
 
 from bridge.eventlog.leaf import LEAF_VERSION
-from bridge.eventlog.merkle import EMPTY_FRONTIER, leaf_hash
-from bridge.eventlog.ports import EventLogReader
+from bridge.eventlog.merkle import leaf_hash
+from bridge.eventlog.ports import EventLogReader, PrunableLog
+from bridge.eventlog.stored_hashes import stored_frontier
 from bridge.model.entry import StoredEntry, TreeHead
 from bridge.model.errors import LogCorrupt
 
@@ -22,18 +24,24 @@ Progress = Callable[[int, int], None]
 """Hears how many entries are done, of how many."""
 
 
+class InspectedLog(EventLogReader, PrunableLog, Protocol):
+    """What an inspection reads."""
+
+
 def no_progress(done: int, total: int) -> None:
     """Hear nothing."""
 
 
-def inspect_log(log: EventLogReader, *, progress: Progress = no_progress) -> TreeHead:
+def inspect_log(log: InspectedLog, *, progress: Progress = no_progress) -> TreeHead:
     """Read the whole log, check it, and return the head it was checked against.
+
+    Of a pruned log this is what is left, and the tree over all that ever was.
 
     Raises:
         LogCorrupt: names the first entry that is not what was appended.
     """
     head = log.head()
-    frontier = EMPTY_FRONTIER
+    frontier = stored_frontier(log, log.first_index())
     while frontier.size < head.size:
         start = frontier.size
         count = min(READ_COUNT, head.size - start)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from bridge.model.entry import Appended, CursorMove, EntryDraft, SourceCursor, StoredEntry, TreeHead
+from bridge.model.errors import BridgeError
 
 
 class EventLogWriter(Protocol):
@@ -41,7 +42,11 @@ class EventLogReader(Protocol):
         """
 
     def leaf_hashes(self, start: int, stop: int) -> list[bytes]:
-        """Return the leaf hashes of `[start, stop)`; fewer when the log ends before."""
+        """Return the leaf hashes of `[start, stop)`; fewer when the log ends before.
+
+        Raises:
+            LogPruned: some of them were pruned; the roots over them are still there.
+        """
 
     def tile_roots(self, level: int, start: int, stop: int) -> list[bytes]:
         """Return the roots of the complete tiles `[start, stop)` of a tile level.
@@ -68,8 +73,37 @@ class PrunableLog(Protocol):
     def first_index(self) -> int:
         """Return the index of the first entry that is still stored: 0 unless the log was pruned.
 
-        Hashes and proofs reach back further than entries do.
+        It is the minimum index of C2SP tlog-tiles, a multiple of 256. Roots of tiles reach back
+        further than entries do, and so do the leaf hashes of tiles in which a checkpoint ends.
         """
+
+
+class LogPruner(Protocol):
+    """Takes the oldest entries out of the store; the tree stays as it is."""
+
+    def prune(self, first_index: int, draft: EntryDraft) -> Appended:
+        """Append `draft` and make `first_index` the minimum index, in one durable commit.
+
+        From then on nothing below is found. `first_index` is a multiple of 256, not below the
+        present minimum and not above the size. What is stored below is removed by `sweep`.
+
+        Raises:
+            StorageUnavailable: nothing was done, or (connection lost) it is unknown.
+        """
+
+    def sweep(self, count_max: int) -> int:
+        """Remove up to about `count_max` entries below the minimum index; return how many.
+
+        0: nothing is left to remove. Each call is a short transaction or a few of them, so that
+        appends go on between; after a crash, the next call goes on where it ended.
+        """
+
+
+class RestoredLog(Protocol):
+    """May be told that this store must not be appended to."""
+
+    def refuse_appends(self, error: BridgeError) -> None:
+        """Make every later append through this object raise `error`; reading goes on."""
 
 
 class CheckpointStore(Protocol):
@@ -108,7 +142,15 @@ class PendingEntries(Protocol):
         """Forget pending entries up to and including row number `through`: the log has them."""
 
 
-class EventLogStore(EventLogWriter, EventLogReader, PrunableLog, CheckpointStore, Protocol):
+class EventLogStore(
+    EventLogWriter,
+    EventLogReader,
+    PrunableLog,
+    LogPruner,
+    RestoredLog,
+    CheckpointStore,
+    Protocol,
+):
     """All capabilities of one log; only the wiring hands this out whole."""
 
     def close(self) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from bridge.eventlog.tree import EntryRow
+from bridge.eventlog.tree import TILE_HASHES, EntryRow
 from bridge.model.entry import CursorMove
-from bridge.model.errors import LogCorrupt, StaleCursor
+from bridge.model.errors import LogCorrupt, LogPruned, StaleCursor
 
 
 def stale_cursor(move: CursorMove, found_version: int) -> StaleCursor:
@@ -25,3 +25,17 @@ def repeated_entry(rows: Sequence[EntryRow], cause: Exception) -> LogCorrupt:
         f"already has one of them ({type(cause).__name__}), so log and source cursor disagree; "
         "was either restored from a backup?"
     )
+
+
+def pruned_hashes(start: int, stop: int) -> LogPruned:
+    """Return the error for leaf hashes that the store does not have any more."""
+    return LogPruned(
+        f"cannot read the leaf hashes of entries {start} to {stop}: the event log was pruned; "
+        "ask for entries from its minimum index on"
+    )
+
+
+def check_minimum(first_index: int, *, present: int, size: int) -> None:
+    """Assert that a minimum index is one that a log may be given."""
+    assert first_index % TILE_HASHES == 0, f"minimum index {first_index} splits a tile"
+    assert present <= first_index <= size, f"minimum {first_index} is not in {present}..{size}"

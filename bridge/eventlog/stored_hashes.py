@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bridge.eventlog.merkle import TILE_LEVELS, Node
+from bridge.eventlog.merkle import TILE_LEVELS, Frontier, Node
 from bridge.eventlog.ports import EventLogReader
 from bridge.eventlog.tree import tile_root
 from bridge.model.errors import LogCorrupt
@@ -15,7 +15,12 @@ class StoredHashes:
         self._log = log
 
     def read_hashes(self, nodes: Sequence[Node]) -> list[bytes]:
-        """Return the hash of each node; raises `LogCorrupt` when the log lacks one."""
+        """Return the hash of each node.
+
+        Raises:
+            LogPruned: one of them lies within a tile that was pruned.
+            LogCorrupt: the log lacks one that it should have.
+        """
         return [self._read(node) for node in nodes]
 
     def _read(self, node: Node) -> bytes:
@@ -31,3 +36,15 @@ class StoredHashes:
                 f"{tile_level} are needed, {len(hashes)} are stored"
             )
         return tile_root(hashes)
+
+
+def stored_frontier(log: EventLogReader, size: int) -> Frontier:
+    """Return the frontier over the first `size` leaves, from the hashes that `log` has.
+
+    For a size that a pruned log was never signed at and that lies below its minimum index, the
+    hashes are gone: it raises `LogPruned`.
+    """
+    levels = [level for level in reversed(range(size.bit_length())) if size >> level & 1]
+    # The subtree of a level begins where all larger ones end: at the higher bits of the size.
+    nodes = [Node(level, (size >> level) - 1) for level in levels]
+    return Frontier(size=size, peaks=tuple(StoredHashes(log).read_hashes(nodes)))

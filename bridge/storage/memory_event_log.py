@@ -4,9 +4,10 @@ import threading
 from collections.abc import Sequence
 
 from bridge.eventlog.merkle import EMPTY_ROOT
-from bridge.eventlog.refusals import repeated_entry, stale_cursor
+from bridge.eventlog.refusals import check_minimum, pruned_hashes, repeated_entry, stale_cursor
 from bridge.eventlog.tree import (
     EMPTY_TREE,
+    TILE_HASHES,
     LogTree,
     first_of_each,
     grow,
@@ -14,6 +15,7 @@ from bridge.eventlog.tree import (
     stored_entry,
 )
 from bridge.model.entry import Appended, CursorMove, EntryDraft, SourceCursor, StoredEntry, TreeHead
+from bridge.model.errors import BridgeError
 
 
 class MemoryEventLog:
@@ -30,9 +32,14 @@ class MemoryEventLog:
         self._cursors: dict[str, SourceCursor] = {}
         self._checkpoints: dict[int, bytes] = {}
         self._tokens: dict[int, dict[str, bytes]] = {}
+        self._first_index = 0
+        self._swept = 0
+        self._refusal: BridgeError | None = None
 
     def append(self, drafts: Sequence[EntryDraft], *, cursor: CursorMove | None = None) -> Appended:
         """Append at once; see `EventLogWriter.append`."""
+        if self._refusal is not None:
+            raise self._refusal
         with self._lock:
             moved = None if cursor is None else self._moved(cursor)
             if cursor is None:
@@ -64,15 +71,41 @@ class MemoryEventLog:
 
     def first_index(self) -> int:
         """Return the index of the first entry that is still stored."""
-        return 0
+        return self._first_index
+
+    def prune(self, first_index: int, draft: EntryDraft) -> Appended:
+        """Append `draft` and publish the minimum index with it; see `LogPruner.prune`."""
+        check_minimum(first_index, present=self._first_index, size=self._tree.frontier.size)
+        appended = self.append([draft])
+        self._first_index = first_index
+        return appended
+
+    def sweep(self, count_max: int) -> int:
+        """Remove some of what is below the minimum index; see `LogPruner.sweep`."""
+        with self._lock:
+            first = self._swept
+            stop = min(first + max(TILE_HASHES, count_max), self._first_index)
+            for entry in self._entries[first:stop]:
+                self._by_id.pop(entry.entry_id, None)
+            self._swept = stop
+            return stop - first
+
+    def refuse_appends(self, error: BridgeError) -> None:
+        """Make every later append through this object raise `error`."""
+        self._refusal = error
 
     def read(self, start: int, count_max: int) -> list[StoredEntry]:
         """Return up to `count_max` entries from index `start` on, in order."""
+        start = max(start, self._first_index)
         return self._entries[start : start + count_max]
 
     def leaf_hashes(self, start: int, stop: int) -> list[bytes]:
         """Return the leaf hashes of `[start, stop)`; fewer when the log ends before."""
         with self._lock:
+            tiles = range(start // TILE_HASHES, -(-min(stop, self._swept) // TILE_HASHES))
+            ends = {size // TILE_HASHES for size in self._checkpoints if size % TILE_HASHES}
+            if start < stop and any(tile not in ends for tile in tiles):
+                raise pruned_hashes(start, stop)
             return [*self._tiled, *self._tree.tail][start:stop]
 
     def tile_roots(self, level: int, start: int, stop: int) -> list[bytes]:
@@ -82,7 +115,9 @@ class MemoryEventLog:
     def find(self, entry_id: str) -> StoredEntry | None:
         """Return the entry with this id."""
         index = self._by_id.get(entry_id)
-        return None if index is None else self._entries[index]
+        if index is None or index < self._first_index:
+            return None
+        return self._entries[index]
 
     def cursor(self, source: str) -> SourceCursor | None:
         """Return the cursor of `source`, or None when it never appended."""

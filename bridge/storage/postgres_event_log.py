@@ -7,56 +7,57 @@ be shared by threads: appends queue on one connection, reads on another.
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 
 import psycopg
 import psycopg.conninfo
 
-from bridge.eventlog.merkle import EMPTY_FRONTIER, EMPTY_ROOT, Frontier
-from bridge.eventlog.refusals import repeated_entry, stale_cursor
+from bridge.eventlog.merkle import Frontier
+from bridge.eventlog.refusals import check_minimum, pruned_hashes
 from bridge.eventlog.tree import (
     EMPTY_TREE,
     TILE_HASHES,
     Growth,
     LogTree,
-    first_of_each,
     grow,
-    restore_tree,
     split_hashes,
     stored_entry,
 )
 from bridge.model.entry import Appended, CursorMove, EntryDraft, SourceCursor, StoredEntry, TreeHead
-from bridge.model.errors import ConfigInvalid, LogCorrupt, StorageUnavailable
+from bridge.model.errors import BridgeError, LogCorrupt, StorageUnavailable
+from bridge.storage.postgres_event_log_pruning import sweep_entries
 from bridge.storage.postgres_event_log_sql import (
-    COPY_ENTRIES,
-    ENTRY_TYPES,
     FIND_ENTRY,
-    INSERT_TILE,
     KEEP_STAMP,
-    KNOWN_IDS,
     LATEST_CHECKPOINT,
     LOAD_CURSOR,
     LOAD_HEAD,
-    LOAD_TAIL,
     LOCK_HEAD,
-    MOVE_CURSOR,
     READ_CHECKPOINTS,
     READ_ENTRIES,
+    READ_MINIMUM,
     READ_ROOTS,
     READ_SIZE,
     READ_TILES,
     READ_TOKENS,
-    SCHEMA,
-    SCHEMA_FOUND,
-    SCHEMA_LOCK,
-    SCHEMA_VERSION,
-    START_CURSOR,
-    START_HEAD,
     STORE_CHECKPOINT,
-    STORE_HEAD,
-    VERSION_FOUND,
+    STORE_MINIMUM,
 )
+from bridge.storage.postgres_event_log_steps import (
+    add_segment,
+    begin,
+    create_schema,
+    read_tree,
+    segments_stop,
+    without_known,
+    write,
+)
+
+# 1 to 2 GB of usual events: small enough to drop, vacuum and dump one by one, large enough that
+# a billion entries are a thousand tables, which the planner still chooses among in milliseconds.
+# A power of two, so that no tile lies in two segments.
+SEGMENT_ENTRIES_DEFAULT = 1 << 20
 
 # Long enough for a busy server's checkpoint, short enough that a capture role notices a lost one.
 LOCK_TIMEOUT_MS_DEFAULT = 5_000
@@ -75,9 +76,19 @@ class PostgresEventLog:
         ConfigInvalid: the schema `bridge_log` there belongs to another version.
     """
 
-    def __init__(self, dsn: str, *, lock_timeout_ms: int = LOCK_TIMEOUT_MS_DEFAULT) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        lock_timeout_ms: int = LOCK_TIMEOUT_MS_DEFAULT,
+        segment_entries: int = SEGMENT_ENTRIES_DEFAULT,
+    ) -> None:
+        assert segment_entries % TILE_HASHES == 0, "a tile must not lie in two segments"
         self._dsn = dsn
         self._lock_timeout_ms = lock_timeout_ms
+        self._segment_entries = segment_entries
+        self._segments_stop = 0
+        self._refusal: BridgeError | None = None
         self._append_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._writer: psycopg.Connection[Any] | None = None
@@ -86,30 +97,80 @@ class PostgresEventLog:
         self._tree: LogTree = EMPTY_TREE
         try:
             with self._writing("open event log") as writer:
-                _create_schema(writer)
+                create_schema(writer)
         except BaseException:
             self.close()
             raise
 
     def append(self, drafts: Sequence[EntryDraft], *, cursor: CursorMove | None = None) -> Appended:
         """Append in one durable commit; see `EventLogWriter.append`."""
+        return self._append(drafts, cursor, None)
+
+    def prune(self, first_index: int, draft: EntryDraft) -> Appended:
+        """Append `draft` and publish the minimum index with it; see `LogPruner.prune`."""
+        return self._append([draft], None, first_index)
+
+    def sweep(self, count_max: int) -> int:
+        """Remove some of what is below the minimum index; see `LogPruner.sweep`."""
+        with self._writing("prune event log") as writer:
+            return sweep_entries(writer, count_max)
+
+    def refuse_appends(self, error: BridgeError) -> None:
+        """Make every later append through this object raise `error`."""
+        self._refusal = error
+
+    def _append(
+        self, drafts: Sequence[EntryDraft], cursor: CursorMove | None, minimum: int | None
+    ) -> Appended:
+        if self._refusal is not None:
+            raise self._refusal
         with self._writing("append to event log") as writer:
-            with writer.transaction():
-                # First the head, then all else: whoever holds it is the only appender.
-                tree = self._tree = _read_tree(writer, LOCK_HEAD, known=self._tree)
+            try:
+                tree = self._tree = begin(writer, self._tree, cursor)
                 if cursor is None:
-                    drafts = _without_known(writer, drafts)
-                else:
-                    _move_cursor(writer, cursor)
+                    drafts = without_known(writer, drafts)
                 growth = grow(tree, drafts)
-                if growth.rows:
-                    _write(writer, growth)
-            self._tree = growth.tree
+                if minimum is not None:
+                    _publish_minimum(writer, minimum, tree.frontier.size)
+                stop = self._make_room(writer, growth)
+                write(writer, growth)
+            except BaseException:
+                # On a connection that is broken there is nothing to end.
+                with suppress(psycopg.Error):
+                    writer.execute("ROLLBACK")
+                raise
+            self._tree, self._segments_stop = growth.tree, stop
+            self._make_room_ahead(writer, growth.head.size)
         return Appended(
             first_index=tree.frontier.size,
             head=growth.head,
             cursor_version=None if cursor is None else cursor.expected_version + 1,
         )
+
+    def _make_room(self, writer: psycopg.Connection[Any], growth: Growth) -> int:
+        """Make the segments that `growth` goes to; usually they were made ahead."""
+        stop = self._segments_stop
+        if growth.head.size > stop:
+            stop = segments_stop(writer)
+        while growth.head.size > stop:
+            add_segment(writer, stop, stop + self._segment_entries)
+            stop += self._segment_entries
+        return stop
+
+    def _make_room_ahead(self, writer: psycopg.Connection[Any], size: int) -> None:
+        """Make the next segment when the last one is half full, in a transaction of its own.
+
+        What hinders it (a lock, a full disk) hinders no append yet: the next one tries again.
+        """
+        if size < self._segments_stop - self._segment_entries // 2:
+            return
+        with suppress(psycopg.Error), writer.transaction():
+            writer.execute(LOCK_HEAD)
+            stop = segments_stop(writer)
+            if size >= stop - self._segment_entries // 2:
+                add_segment(writer, stop, stop + self._segment_entries)
+                stop += self._segment_entries
+            self._segments_stop = stop
 
     def head(self) -> TreeHead:
         """Return the tree over everything appended."""
@@ -118,11 +179,17 @@ class PostgresEventLog:
 
     def first_index(self) -> int:
         """Return the index of the first entry that is still stored."""
-        return 0
+        [(minimum,)] = self._read_all(READ_MINIMUM)
+        return int(minimum)
 
     def read(self, start: int, count_max: int) -> list[StoredEntry]:
         """Return up to `count_max` entries from index `start` on, in order."""
-        return [stored_entry(row) for row in self._read_all(READ_ENTRIES, start, count_max)]
+        rows = self._read_all(READ_ENTRIES, start, start + count_max)
+        # Indices have no holes, so a read that begins later began below the minimum index.
+        first = rows[0][0] if rows else self.first_index()
+        if start < first:
+            rows = self._read_all(READ_ENTRIES, first, first + count_max)
+        return [stored_entry(row) for row in rows]
 
     def leaf_hashes(self, start: int, stop: int) -> list[bytes]:
         """Return the leaf hashes of `[start, stop)`; fewer when the log ends before."""
@@ -133,9 +200,11 @@ class PostgresEventLog:
         with self._reading() as reader, reader.transaction():
             reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             tiles = reader.execute(READ_TILES, (first, last), binary=True).fetchall()
+            if (None,) in tiles:
+                raise pruned_hashes(start, stop)
             hashes = [leaf for (tile,) in tiles for leaf in split_hashes(tile)]
             if len(tiles) <= last - first:
-                tree = _read_tree(reader, LOAD_HEAD)
+                tree = read_tree(reader, LOAD_HEAD)
                 if tree.frontier.size // TILE_HASHES == first + len(tiles):
                     hashes += tree.tail
         skipped = start - first * TILE_HASHES
@@ -250,74 +319,8 @@ def _explain(what: str, dsn: str, exc: psycopg.Error) -> StorageUnavailable | Lo
     return StorageUnavailable(f"cannot {what} in {place}: {cause}; {remedy}")
 
 
-def _create_schema(writer: psycopg.Connection[Any]) -> None:
-    """Create the schema once, over all processes that connect."""
-    [found] = writer.execute(SCHEMA_FOUND).fetchone() or [False]
-    if not found:
-        with writer.transaction():
-            # CREATE … IF NOT EXISTS still fails when two run at once; so one at a time.
-            writer.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-            writer.execute(SCHEMA)
-            writer.execute(START_HEAD, (SCHEMA_VERSION, EMPTY_FRONTIER.to_bytes(), EMPTY_ROOT))
-    row = writer.execute(VERSION_FOUND).fetchone()
-    version = None if row is None else row[0]
-    if version != SCHEMA_VERSION:
-        raise ConfigInvalid(
-            f"cannot use schema 'bridge_log' of database {writer.info.dbname!r}: it has version "
-            f"{version}, needed is {SCHEMA_VERSION}; use the matching version of legacy-bridge"
-        )
-
-
-def _read_tree(
-    connection: psycopg.Connection[Any], load_head: LiteralString, *, known: LogTree = EMPTY_TREE
-) -> LogTree:
-    """Return the tree as the current transaction sees it: `known` when that is still it."""
-    row = connection.execute(load_head, binary=True).fetchone()
-    if row is None:
-        raise LogCorrupt(
-            "cannot use schema 'bridge_log': its head row is gone; restore it from a backup"
-        )
-    frontier = Frontier.from_bytes(row[0])
-    if frontier == known.frontier:
-        return known
-    first = frontier.size - frontier.size % TILE_HASHES
-    leaves = connection.execute(LOAD_TAIL, (first,), binary=True).fetchall()
-    return restore_tree(frontier, [leaf for (leaf,) in leaves])
-
-
-def _without_known(
-    writer: psycopg.Connection[Any], drafts: Sequence[EntryDraft]
-) -> Sequence[EntryDraft]:
-    """Return the drafts whose ids are new, each id once."""
-    new = first_of_each(drafts)
-    for (known,) in writer.execute(KNOWN_IDS, (list(new),)).fetchall():
-        del new[known]
-    return list(new.values())
-
-
-def _move_cursor(writer: psycopg.Connection[Any], move: CursorMove) -> None:
-    """Move the cursor of a source, or raise `StaleCursor` when it is not where we left it."""
-    if move.expected_version == 0:
-        moved = writer.execute(START_CURSOR, (move.source, move.state)).rowcount
-    else:
-        values = (move.state, move.source, move.expected_version)
-        moved = writer.execute(MOVE_CURSOR, values).rowcount
-    if moved != 1:
-        row = writer.execute(LOAD_CURSOR, (move.source,)).fetchone()
-        raise stale_cursor(move, 0 if row is None else row[0])
-
-
-def _write(writer: psycopg.Connection[Any], growth: Growth) -> None:
-    """Write what an append adds."""
-    with writer.cursor() as cursor:
-        try:
-            with cursor.copy(COPY_ENTRIES) as copy:
-                copy.set_types(ENTRY_TYPES)
-                for row in growth.rows:
-                    copy.write_row(row)
-        except psycopg.errors.UniqueViolation as exc:
-            raise repeated_entry(growth.rows, exc) from exc
-        if growth.tiles:
-            cursor.executemany(INSERT_TILE, growth.tiles)
-        frontier = growth.tree.frontier
-        cursor.execute(STORE_HEAD, (frontier.size, frontier.to_bytes(), growth.head.root))
+def _publish_minimum(writer: psycopg.Connection[Any], minimum: int, size: int) -> None:
+    row = writer.execute(READ_MINIMUM).fetchone()
+    assert row is not None, "the head row is locked"
+    check_minimum(minimum, present=row[0], size=size)
+    writer.execute(STORE_MINIMUM, (minimum,))

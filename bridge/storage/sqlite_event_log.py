@@ -8,12 +8,13 @@ be shared by threads: appends queue on one connection, reads on another.
 import json
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bridge.eventlog.merkle import EMPTY_ROOT, Frontier
-from bridge.eventlog.refusals import repeated_entry, stale_cursor
+from bridge.eventlog.refusals import check_minimum, pruned_hashes, repeated_entry, stale_cursor
 from bridge.eventlog.tree import (
     EMPTY_TREE,
     TILE_HASHES,
@@ -26,6 +27,7 @@ from bridge.eventlog.tree import (
     stored_entry,
 )
 from bridge.model.entry import Appended, CursorMove, EntryDraft, SourceCursor, StoredEntry, TreeHead
+from bridge.model.errors import BridgeError
 from bridge.storage.sqlite_event_log_file import (
     BUSY_TIMEOUT_MS_DEFAULT,
     connect,
@@ -33,75 +35,33 @@ from bridge.storage.sqlite_event_log_file import (
     explained,
     roll_back,
 )
+from bridge.storage.sqlite_event_log_pruning import sweep_entries
+from bridge.storage.sqlite_event_log_sql import (
+    APPLICATION_ID,
+    FIND_ENTRY,
+    INSERT_ENTRY,
+    INSERT_TILE,
+    KEEP_STAMP,
+    KNOWN_IDS,
+    LATEST_CHECKPOINT,
+    LOAD_CURSOR,
+    LOAD_HEAD,
+    LOAD_TAIL,
+    MOVE_CURSOR,
+    READ_CHECKPOINTS,
+    READ_ENTRIES,
+    READ_MINIMUM,
+    READ_ROOTS,
+    READ_TILES,
+    READ_TOKENS,
+    SCHEMA,
+    SCHEMA_VERSION,
+    START_CURSOR,
+    STORE_CHECKPOINT,
+    STORE_HEAD,
+    STORE_MINIMUM,
+)
 from bridge.storage.sqlite_event_log_wal import WalKeeper
-
-APPLICATION_ID = 0x4C42_4C47  # "LBLG"
-SCHEMA_VERSION = 2
-
-SCHEMA = """
-CREATE TABLE entries (
-    leaf_index INTEGER PRIMARY KEY,
-    kind TEXT NOT NULL,
-    entry_id TEXT NOT NULL,
-    routing_key TEXT,
-    partition_key TEXT,
-    leaf BLOB NOT NULL,
-    payload BLOB NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX entries_by_id ON entries (entry_id);
-CREATE TABLE head (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    frontier BLOB NOT NULL,
-    root BLOB NOT NULL
-) STRICT;
-CREATE TABLE tiles (
-    level INTEGER NOT NULL,
-    tile_index INTEGER NOT NULL,
-    root BLOB NOT NULL,
-    hashes BLOB,
-    PRIMARY KEY (level, tile_index)
-) STRICT;
-CREATE TABLE cursors (
-    source TEXT PRIMARY KEY,
-    version INTEGER NOT NULL,
-    state BLOB NOT NULL
-) STRICT;
-CREATE TABLE checkpoints (
-    size INTEGER PRIMARY KEY,
-    note BLOB NOT NULL
-) STRICT;
-CREATE TABLE tokens (
-    size INTEGER NOT NULL,
-    authority TEXT NOT NULL,
-    token BLOB NOT NULL,
-    PRIMARY KEY (size, authority)
-) STRICT
-"""
-
-INSERT_ENTRY = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)"
-# The row of the head is made by the first append.
-STORE_HEAD = "INSERT OR REPLACE INTO head VALUES (1, ?, ?)"
-LOAD_HEAD = "SELECT frontier, root FROM head"
-LOAD_TAIL = "SELECT leaf FROM entries WHERE leaf_index >= ? ORDER BY leaf_index"
-INSERT_TILE = "INSERT INTO tiles VALUES (?, ?, ?, ?)"
-MOVE_CURSOR = "UPDATE cursors SET version = version + 1, state = ? WHERE source = ? AND version = ?"
-START_CURSOR = "INSERT OR IGNORE INTO cursors VALUES (?, 1, ?)"
-LOAD_CURSOR = "SELECT version, state FROM cursors WHERE source = ?"
-# Ids are passed as one JSON array, whatever their number.
-KNOWN_IDS = "SELECT entry_id FROM entries WHERE entry_id IN (SELECT value FROM json_each(?))"
-READ_ENTRIES = "SELECT * FROM entries WHERE leaf_index >= ? ORDER BY leaf_index LIMIT ?"
-FIND_ENTRY = "SELECT * FROM entries WHERE entry_id = ?"
-READ_TILES = """
-SELECT hashes FROM tiles WHERE level = 0 AND tile_index BETWEEN ? AND ? ORDER BY tile_index
-"""
-READ_ROOTS = """
-SELECT root FROM tiles WHERE level = ? AND tile_index >= ? AND tile_index < ? ORDER BY tile_index
-"""
-STORE_CHECKPOINT = "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)"
-LATEST_CHECKPOINT = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
-READ_CHECKPOINTS = "SELECT size, note FROM checkpoints WHERE size >= ? ORDER BY size LIMIT ?"
-KEEP_STAMP = "INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)"
-READ_TOKENS = "SELECT authority, token FROM tokens WHERE size = ?"
 
 
 class SqliteEventLog:
@@ -121,8 +81,9 @@ class SqliteEventLog:
         self._wal: WalKeeper | None = None
         # The tree as of our last append; valid while the stored frontier is the same.
         self._tree: LogTree = EMPTY_TREE
+        self._refusal: BridgeError | None = None
         with explained("open event log", path):
-            self._reader = connect(path, busy_timeout_ms=busy_timeout_ms)
+            self._reader = connect(path, busy_timeout_ms=busy_timeout_ms, shrinks=True)
         try:
             with explained("open event log", path):
                 create_schema(
@@ -138,6 +99,26 @@ class SqliteEventLog:
 
     def append(self, drafts: Sequence[EntryDraft], *, cursor: CursorMove | None = None) -> Appended:
         """Append in one durable commit; see `EventLogWriter.append`."""
+        return self._append(drafts, cursor, None)
+
+    def prune(self, first_index: int, draft: EntryDraft) -> Appended:
+        """Append `draft` and publish the minimum index with it; see `LogPruner.prune`."""
+        return self._append([draft], None, first_index)
+
+    def sweep(self, count_max: int) -> int:
+        """Remove some of what is below the minimum index; see `LogPruner.sweep`."""
+        with explained("prune event log", self.path):
+            return sweep_entries(self._writing_alone, count_max)
+
+    def refuse_appends(self, error: BridgeError) -> None:
+        """Make every later append through this object raise `error`."""
+        self._refusal = error
+
+    def _append(
+        self, drafts: Sequence[EntryDraft], cursor: CursorMove | None, minimum: int | None
+    ) -> Appended:
+        if self._refusal is not None:
+            raise self._refusal
         with self._append_lock, explained("append to event log", self.path):
             writer = self._writing()
             writer.execute("BEGIN IMMEDIATE")
@@ -148,6 +129,10 @@ class SqliteEventLog:
                 else:
                     _move_cursor(writer, cursor)
                 growth = grow(tree, drafts)
+                if minimum is not None:
+                    [(present,)] = writer.execute(READ_MINIMUM)
+                    check_minimum(minimum, present=present, size=tree.frontier.size)
+                    writer.execute(STORE_MINIMUM, (minimum,))
                 if growth.rows:
                     _write(writer, growth)
                 writer.execute("COMMIT")
@@ -172,7 +157,9 @@ class SqliteEventLog:
 
     def first_index(self) -> int:
         """Return the index of the first entry that is still stored."""
-        return 0
+        row = self._read_one(READ_MINIMUM)
+        assert row is not None, "the schema has made the row"
+        return int(row[0])
 
     def read(self, start: int, count_max: int) -> list[StoredEntry]:
         """Return up to `count_max` entries from index `start` on, in order."""
@@ -188,6 +175,8 @@ class SqliteEventLog:
             self._reader.execute("BEGIN")
             try:
                 tiles = self._reader.execute(READ_TILES, (first, last)).fetchall()
+                if (None,) in tiles:
+                    raise pruned_hashes(start, stop)
                 hashes = [leaf for (tile,) in tiles for leaf in split_hashes(tile)]
                 if len(tiles) <= last - first:
                     tree = _read_tree(self._reader)
@@ -250,6 +239,19 @@ class SqliteEventLog:
                 self._writer.close()
         with self._read_lock:
             self._reader.close()
+
+    @contextmanager
+    def _writing_alone(self) -> Iterator[sqlite3.Connection]:
+        """Hold the connection that appends, in a transaction with the file's write lock."""
+        with self._append_lock:
+            writer = self._writing()
+            writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield writer
+                writer.execute("COMMIT")
+            except BaseException:
+                roll_back(writer)
+                raise
 
     def _writing(self) -> sqlite3.Connection:
         """Return the connection that appends; a process that only reads never opens it."""

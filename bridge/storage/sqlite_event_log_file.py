@@ -24,10 +24,13 @@ _REMEDIES = {
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-def connect(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS_DEFAULT) -> sqlite3.Connection:
+def connect(
+    path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS_DEFAULT, shrinks: bool = False
+) -> sqlite3.Connection:
     """Open `path` so that a returned commit survives power loss and readers never wait.
 
-    The connection may be used by any thread, one at a time: its owner holds a lock.
+    The connection may be used by any thread, one at a time: its owner holds a lock. A file that is
+    made with `shrinks` can give free pages back later.
     """
     # Payloads hold what the legacy rows hold, so nobody else may read them. Made empty here, as
     # SQLite would give the file the mode of the umask; its log files get the mode of the file.
@@ -37,6 +40,9 @@ def connect(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS_DEFAULT) -> sq
         path, timeout=busy_timeout_ms / 1000, isolation_level=None, check_same_thread=False
     )
     try:
+        if shrinks:
+            # Before anything is written: it has no effect on a file that has pages.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL").close()
         connection.execute("PRAGMA journal_mode=WAL").close()
         connection.execute("PRAGMA synchronous=FULL").close()
     except BaseException:
