@@ -11,6 +11,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from bridge.eventlog.sequencer import Sequencer
 from bridge.eventlog.signing.checkpoint import CheckpointService, HeadSigner
+from bridge.eventlog.signing.rotation import KeyService
 from bridge.runtime.evidence_wiring import evidence_services
 from bridge.runtime.telemetry import RunFileObserver
 from bridge.runtime.threads import run_all
@@ -36,8 +37,17 @@ def run_log(stores: Stores, observer: RunFileObserver, stop: threading.Event) ->
 def _services(stores: Stores, observer: RunFileObserver) -> list[tuple[str, Service]]:
     log = stores.event_log()
     head_signer = HeadSigner(stores.signer(), log)
+    settings = stores.settings.event_log
+    checkpoints = CheckpointService(
+        head_signer,
+        log,
+        observer=observer,
+        interval_s=settings.sign_interval_s,
+        entries_max=settings.sign_entries,
+    )
     services: list[tuple[str, Service]] = [
-        ("checkpoints", CheckpointService(head_signer, log, observer=observer).run)
+        ("keys", KeyService(stores.signer(), log, observer=observer).run),
+        ("checkpoints", checkpoints.run),
     ]
     if stores.settings.gateway is not None:
         services.append(("sequencer", Sequencer(stores.desk(), log, observer=observer).run))
@@ -46,6 +56,3 @@ def _services(stores: Stores, observer: RunFileObserver) -> list[tuple[str, Serv
 
 def _schedule(scheduler: BackgroundScheduler, stores: Stores, observer: RunFileObserver) -> None:
     """Add what is due at times of the day."""
-    head_signer = HeadSigner(stores.signer(), stores.event_log())
-    # A log in which nothing happens is signed once a day as well: silence is evidence too.
-    scheduler.add_job(head_signer.sign, "cron", hour=0, minute=5, jitter=120, coalesce=True)

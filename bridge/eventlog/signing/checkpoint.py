@@ -6,18 +6,15 @@ log that was rewritten or restored from an old backup is refused, not endorsed.
 """
 
 import base64
-import fcntl
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 from bridge.eventlog.merkle import HASH_BYTES, check_consistency, prove_consistency
 from bridge.eventlog.ports import CheckpointStore, EventLogReader
-from bridge.eventlog.signing.note import has_signature, open_note
-from bridge.eventlog.signing.signer import Signer, replace_file
+from bridge.eventlog.signing.note import format_line, has_signature, open_note, split_note
+from bridge.eventlog.signing.signer import LAST, Signer, replace_file
 from bridge.eventlog.stored_hashes import StoredHashes
 from bridge.model.entry import TreeHead
 from bridge.model.errors import DecodeError, LogCorrupt, StorageUnavailable
@@ -27,8 +24,15 @@ from bridge.model.observer import Observer, SilentObserver
 SIGN_INTERVAL_S_DEFAULT = 10.0
 SIGN_ENTRIES_DEFAULT = 1_000
 
+# A log in which nothing happens is signed, too: silence is evidence, and a store that was swapped
+# behind our back is found within a day.
+IDLE_INTERVAL_S = 86_400.0
+
 # Reading the head is one row; this often, 1,000 entries are noticed soon after they came.
 POLL_INTERVAL_S = 0.5
+
+# After a failure: a full disk or a store that restarts is not helped by asking at once.
+RETRY_INTERVAL_S = 2.0
 
 
 class SignedLog(EventLogReader, CheckpointStore, Protocol):
@@ -54,42 +58,49 @@ def parse_checkpoint(text: str) -> tuple[str, TreeHead]:
 
 
 class HeadSigner:
-    """Signs the log's head, if it grew out of every head that this key signed before."""
+    """Signs the log's head, if it grew out of every head that was signed before, by any key."""
 
     def __init__(self, signer: Signer, log: SignedLog) -> None:
         self.signer = signer
         self._log = log
-        self._last_path = signer.path.with_name(signer.path.name + ".last")
 
     def sign(self) -> tuple[TreeHead, bytes]:
         """Return the log's head and its signed checkpoint, which is kept in the log.
 
-        Safe for several processes with one key.
+        A head that was signed before keeps the signatures that witnesses added to it. Safe for
+        several processes with one folder of keys.
 
         Raises:
             LogCorrupt: the log is not a continuation of what was signed; nothing is signed.
-            StorageUnavailable: the log, or the file beside the key, cannot be used.
+            ConfigInvalid: a key is missing or others may read it.
+            StorageUnavailable: the log, or the folder of the keys, cannot be used.
         """
-        with self._locked():
+        with self.signer.locked():
+            self.signer.refresh()
             head = self._log.head()
-            for note in self._signed_before():
+            last_path = self.signer.beside(LAST)
+            last = last_path.read_bytes() if last_path.exists() else None
+            for note in self._signed_before(last):
                 self._refuse_fork(note, head)
             checkpoint = self.signer.sign(format_checkpoint(self.signer.origin, head))
-            # First the own memory: a checkpoint must not get out that we do not remember.
-            replace_file(self._last_path, checkpoint)
-        self._log.add_checkpoint(head.size, checkpoint)
+            if checkpoint != last:
+                # First the own memory: a checkpoint must not get out that we do not remember.
+                replace_file(last_path, checkpoint)
+            checkpoint = self._keep(head, checkpoint)
         return head, checkpoint
 
-    def _signed_before(self) -> Iterator[bytes]:
-        if self._last_path.exists():
-            yield self._last_path.read_bytes()
+    def _signed_before(self, last: bytes | None) -> Iterator[bytes]:
+        if last is not None:
+            yield last
         latest = self._log.latest_checkpoint()
-        # A checkpoint by an earlier key says nothing about this one.
-        if latest is not None and has_signature(latest[1], self.signer.key):
+        # One by a key that was never ours says nothing about this log.
+        if latest is not None and any(
+            has_signature(latest[1], key) for key in self.signer.ring.known
+        ):
             yield latest[1]
 
     def _refuse_fork(self, note: bytes, head: TreeHead) -> None:
-        _, last = parse_checkpoint(open_note(note, self.signer.key))
+        _, last = parse_checkpoint(open_note(note, *self.signer.ring.known))
         if last.size == 0:
             return
         if head.size < last.size:
@@ -105,22 +116,28 @@ class HeadSigner:
                 "compare the store with its last export"
             )
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock of the key's file, which is never replaced."""
-        try:
-            with self.signer.path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                yield
-        except OSError as exc:
-            raise StorageUnavailable(
-                f"cannot sign with {os.fspath(self.signer.path)!r}: {exc.strerror}; "
-                "check that the file and its folder can be read and written"
-            ) from exc
+    def _keep(self, head: TreeHead, checkpoint: bytes) -> bytes:
+        """Keep the checkpoint in the log, with what others have signed of the same text."""
+        stored = next((note for size, note in self._log.checkpoints(head.size, 1)), None)
+        if stored is not None:
+            text, lines = split_note(stored)
+            own_text, own_lines = split_note(checkpoint)
+            own = {line[:2] for line in own_lines}
+            if text == own_text:
+                checkpoint += b"".join(
+                    format_line(*line).encode() for line in lines if line[:2] not in own
+                )
+        if stored != checkpoint:
+            self._log.add_checkpoint(head.size, checkpoint)
+        return checkpoint
 
 
 class CheckpointService:
-    """Signs the head while the log grows: at most each `interval_s`, or after `entries_max`."""
+    """Signs the head while the log grows: at most each `interval_s`, or after `entries_max`.
+
+    A log that does not grow is signed once when the service starts and then each
+    `idle_interval_s`, so that a store that was swapped or cut is found.
+    """
 
     def __init__(
         self,
@@ -130,6 +147,7 @@ class CheckpointService:
         observer: Observer | None = None,
         interval_s: float = SIGN_INTERVAL_S_DEFAULT,
         entries_max: int = SIGN_ENTRIES_DEFAULT,
+        idle_interval_s: float = IDLE_INTERVAL_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._head_signer = head_signer
@@ -137,6 +155,7 @@ class CheckpointService:
         self._observer = observer or SilentObserver()
         self._interval_s = interval_s
         self._entries_max = entries_max
+        self._idle_interval_s = idle_interval_s
         self._clock = clock
         self._signed_size: int | None = None
         self._signed_at = float("-inf")
@@ -153,25 +172,39 @@ class CheckpointService:
             self._signed_size = 0 if latest is None else latest[0]
         grown = self._log.head().size - self._signed_size
         now = self._clock()
-        # A log that shrank is for the signer to refuse.
-        if grown == 0 or (
-            0 < grown < self._entries_max and now < self._signed_at + self._interval_s
-        ):
+        if not self._is_due(grown, now - self._signed_at):
             return False
         head, _ = self._head_signer.sign()
         self._signed_size, self._signed_at = head.size, now
         self._observer.note("checkpoint_signed", size=head.size, entries=grown)
         return True
 
+    def _is_due(self, grown: int, since_s: float) -> bool:
+        if grown == 0:
+            # Nobody ever asked what an empty log holds.
+            return self._signed_size != 0 and since_s >= self._idle_interval_s
+        # A log that shrank is for the signer to refuse.
+        return grown < 0 or grown >= self._entries_max or since_s >= self._interval_s
+
     def run(self, stop: threading.Event) -> None:
-        """Sign until `stop` is set, and once more then, so that a clean stop leaves no tail."""
-        while not stop.wait(POLL_INTERVAL_S):
-            self._try()
-        self._signed_at = float("-inf")
+        """Sign until `stop` is set, and once more then, so that a clean stop leaves no tail.
+
+        Raises:
+            LogCorrupt: the log is not what was signed; it was told as `checkpoint_refused`.
+        """
+        wait_s = POLL_INTERVAL_S
+        while not stop.wait(wait_s):
+            wait_s = POLL_INTERVAL_S if self._try() else RETRY_INTERVAL_S
+        self._interval_s = 0.0
         self._try()
 
-    def _try(self) -> None:
+    def _try(self) -> bool:
         try:
             self.step()
         except StorageUnavailable as exc:
             self._observer.note("checkpoint_delayed", error=str(exc))
+            return False
+        except LogCorrupt as exc:
+            self._observer.note("checkpoint_refused", error=str(exc))
+            raise
+        return True
