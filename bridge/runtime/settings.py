@@ -33,6 +33,11 @@ class EventLogSettings(Section):
     """`sqlite` (a file in `data_dir`) or a `postgresql://` URI of a database that is ours."""
     origin: str = "legacy-bridge.local/log"
     """First line of every checkpoint: a schema-less name that is unique to this log."""
+    sign_interval_s: float = Field(default=10.0, ge=0.5, le=3_600.0)
+    """How long entries may be without a signature while the log grows; an idle log is signed
+    daily."""
+    sign_entries: int = Field(default=1_000, ge=1, le=1_000_000)
+    """How many entries may be without a signature, whatever the time."""
     witnesses: dict[Annotated[str, Field(pattern=_GIVEN_NAME)], WitnessSettings] = Field(
         default_factory=dict
     )
