@@ -6,7 +6,9 @@ from typing import Final, Protocol
 
 from bridge.contracts.loading import Contract
 from bridge.contracts.mapping import TableMapping
+from bridge.contracts.means import Sealer
 from bridge.contracts.row_policies import table_mapper
+from bridge.contracts.subjects import SubjectRule, by_column
 from bridge.contracts.table_mapper import TableMapper
 from bridge.model.change import Relation, RowChange
 from bridge.model.event import Breach, ChangeOrigin, Event
@@ -57,6 +59,9 @@ class ContractFit:
     """Columns that this version neither maps nor drops."""
     missing: tuple[str, ...]
     """Columns that it maps and the table lacks."""
+    subjects: tuple[SubjectRule, ...] = ()
+    """Whose data the table holds, in terms of its columns; empty where nothing is sealed."""
+    sealer: Sealer | None = None
 
     @property
     def is_exact(self) -> bool:
@@ -116,6 +121,8 @@ def _fit(
         key_columns=tuple(columns[name] for name in mapping.key),
         unmapped=unmapped,
         missing=missing,
+        subjects=() if mapping.means.unsealed else by_column(mapping.subjects, columns),
+        sealer=mapping.means.sealer,
     )
 
 

@@ -12,9 +12,10 @@ from bridge.contracts.field_types import FieldType, parse_type, type_problems
 from bridge.contracts.means import Means
 from bridge.contracts.names import is_field, is_source
 from bridge.contracts.protection import Protection, parse_protection, protection_problems
+from bridge.contracts.subjects import SubjectRule, parse_subjects, sealed_fields, subject_problems
 
 _REQUIRED: Final = ("subject", "version", "source", "table", "key", "fields")
-_KEYS: Final = (*_REQUIRED, "drop", "refill", "key_change", "on_decode_error")
+_KEYS: Final = (*_REQUIRED, "drop", "subjects", "refill", "key_change", "on_decode_error")
 _FIELD_KEYS: Final = ("column", "codes", "protect", *TYPE_KEYS)
 _MEANING_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "string": str,
@@ -79,15 +80,18 @@ class TableMapping:
     """Whether a long value that was not sent again is taken from our own log."""
     key_change: KeyChange = KeyChange.UPDATE
     on_decode_error: OnDecodeError = OnDecodeError.KEEP
+    subjects: tuple[SubjectRule, ...] = ()
+    """Whose data the events hold, and which fields of them are sealed."""
     means: Means = field(default=Means(), repr=False, compare=False)
     """What a mapping cannot say itself: keys of the protection, last known values."""
 
     @property
     def refilled(self) -> frozenset[str]:
-        """Fields whose values are remembered for a refill."""
+        """Fields whose values are remembered for a refill; never those of a person."""
         if not self.refill:
             return frozenset()
-        return frozenset(rule.name for rule in self.fields if rule.shape.may_be_long)
+        long = frozenset(rule.name for rule in self.fields if rule.shape.may_be_long)
+        return long - sealed_fields(self.subjects)
 
 
 def unknown_key(key: object, known: tuple[str, ...]) -> str:
@@ -111,6 +115,12 @@ def parse_mapping(tree: Any) -> tuple[TableMapping | None, list[str]]:
     problems += _key_problems(tree["key"], fields)
     problems += _drop_problems(tree.get("drop", []), fields)
     problems += _policy_problems(tree)
+    if "subjects" in tree:
+        types = {field.name: field.type for field in fields}
+        problems += subject_problems(
+            tree["subjects"], types, tree["key"] if isinstance(tree["key"], list) else ()
+        )
+        problems += _masked_id_problems(tree["subjects"], fields)
     if problems:
         return None, problems
     mapping = TableMapping(
@@ -124,6 +134,7 @@ def parse_mapping(tree: Any) -> tuple[TableMapping | None, list[str]]:
         refill=tree.get("refill", False),
         key_change=KeyChange(tree.get("key_change", "update")),
         on_decode_error=OnDecodeError(tree.get("on_decode_error", "keep")),
+        subjects=parse_subjects(tree.get("subjects")),
     )
     return mapping, []
 
@@ -137,6 +148,13 @@ def _policy_problems(tree: dict[str, Any]) -> Iterator[str]:
         known = [member.value for member in policy]
         if key in tree and tree[key] not in known:
             yield f"{key!r} must be one of {', '.join(known)}"
+
+
+def _masked_id_problems(tree: Any, fields: list[FieldRule]) -> Iterator[str]:
+    masked = {rule.name for rule in fields if rule.protect and rule.protect.kind == "mask"}
+    for rule in tree if isinstance(tree, list) else ():
+        if isinstance(rule, dict) and rule.get("id") in masked:
+            yield f"subject by {rule['id']!r}: the field is masked, so that all persons are one"
 
 
 def _text_problems(tree: dict[str, Any]) -> Iterator[str]:

@@ -13,13 +13,16 @@ from typing import Final, TypeAlias
 import orjson
 
 from bridge.contracts.careful import UNCONVERTIBLE, Reading, read_change
-from bridge.contracts.envelope import Envelope, frames, plain
+from bridge.contracts.envelope import Envelope, Frame, frames, plain
 from bridge.contracts.mapping import OnDecodeError, TableMapping
 from bridge.contracts.rows import Fields, cells, key_function, row_function
 from bridge.contracts.schema import DataSchema
 from bridge.contracts.structures import NO_BOUNDS
+from bridge.contracts.subjects import Taking
 from bridge.model.change import UNSENT, BeforeImage, ChangeKind, Relation, Row, RowChange
+from bridge.model.errors import ConfigInvalid
 from bridge.model.event import Breach, ChangeOrigin, Event
+from bridge.model.sealing import SealedMark
 
 Mapped: TypeAlias = Event | Breach | Sequence[Event | Breach]
 """What a change becomes: one event, one breach, or both sides of a changed key in their order."""
@@ -65,9 +68,15 @@ class TableMapper:
         }
         self._payload = Envelope().payload
         self._pseudonyms = mapping.means.pseudonyms
+        seals = mapping.subjects and not mapping.means.unsealed
+        self._taking = Taking(mapping.subjects) if seals else None
 
     def map(self, change: RowChange, origin: ChangeOrigin) -> Mapped:
-        """Return what `change` becomes. Never raises for what the row holds."""
+        """Return what `change` becomes. Never raises for what the row holds.
+
+        Raises:
+            StorageUnavailable: the key of a person cannot be had now.
+        """
         kind, _, before_row, before_image, after_row, _ = change
         data: Fields = {"key": None}
         try:
@@ -139,6 +148,11 @@ class TableMapper:
         key = None if data["key"] is None else orjson.dumps(data["key"]).decode()
         image = change.before_image
         frame = (self._frames if image is _NO_IMAGE else self._image_frames[image])[change.kind]
+        payload, sealed = (
+            (self._payload(frame, origin, key, data), ())
+            if self._taking is None
+            else self._sealed(frame, origin, key, data)
+        )
         return Event(
             origin.event_id,
             frame.type,
@@ -146,9 +160,10 @@ class TableMapper:
             self.version,
             frame.routing_key,
             key,
-            self._payload(frame, origin, key, data),
+            payload,
             (),
             self._entity(key),
+            sealed,
         )
 
     def _splice(self, change: RowChange, data: Fields) -> None:
@@ -168,13 +183,46 @@ class TableMapper:
         frame = (self._frames if image is _NO_IMAGE else self._image_frames[image])[change.kind]
         try:
             key = None if data["key"] is None else orjson.dumps(data["key"]).decode()
-            payload = self._payload(frame, origin, key, data)
+            payload, sealed = self._sealed(frame, origin, key, data)
         except TypeError:  # A lone surrogate, or a number beyond 64 bits: kept as a text.
             readable = plain(data)
             key = None if readable["key"] is None else orjson.dumps(readable["key"]).decode()
-            payload = self._payload(frame, origin, key, readable)
-        entity = self._entity(key)
-        return Breach(origin.event_id, self.subject, self.version, key, reason, payload, entity)
+            payload, sealed = self._sealed(frame, origin, key, readable)
+        return Breach(
+            origin.event_id,
+            self.subject,
+            self.version,
+            key,
+            reason,
+            payload,
+            self._entity(key),
+            sealed,
+        )
+
+    def _sealed(
+        self, frame: Frame, origin: ChangeOrigin, key: str | None, data: Fields
+    ) -> tuple[bytes, tuple[SealedMark, ...]]:
+        """Return the payload with persons' fields sealed, and the marks of these.
+
+        Raises:
+            TypeError: JSON cannot hold a value.
+            ConfigInvalid: nothing that seals was given.
+            StorageUnavailable: there is no key to seal with now.
+        """
+        if self._taking is None:
+            return self._payload(frame, origin, key, data), ()
+        sealer = self.mapping.means.sealer
+        if sealer is None:
+            raise ConfigInvalid(
+                f"cannot map table {self.mapping.table!r}: contract {self.subject!r} version "
+                f"{self.version} has fields of persons, and there is nothing to seal them with"
+            )
+        rest, portions = self._taking.take(data, origin.event_id)
+        payload = self._payload(frame, origin, key, rest)
+        if not portions:
+            return payload, ()
+        attributes, marks = sealer.seal(origin.event_id, origin.time, portions)
+        return b"%b%b}" % (payload[:-1], attributes), marks
 
     def _entity(self, key: str | None) -> str | None:
         if key is None or self._pseudonyms is None:

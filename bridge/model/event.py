@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from bridge.model.sealing import SealedMark
+
 
 class ChangeOrigin(NamedTuple):
     """Where in its source a change stands; event ids are made from it, never from a clock."""
@@ -40,6 +42,8 @@ class Event(NamedTuple):
     """Paths of columns that could not be read; their raw texts are in the event."""
     entity: str | None = None
     """Pseudonym of subject and key, for the leaf; None without a key."""
+    sealed: tuple[SealedMark, ...] = ()
+    """What the leaf says of persons' fields that are sealed in the payload."""
 
 
 class Breach(NamedTuple):
@@ -54,4 +58,6 @@ class Breach(NamedTuple):
     payload: bytes
     """The CloudEvent bytes as they would have been."""
     entity: str | None = None
+    """As of an event."""
+    sealed: tuple[SealedMark, ...] = ()
     """As of an event."""

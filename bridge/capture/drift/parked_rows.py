@@ -3,18 +3,23 @@
 A parked row holds the cells that its contract would have read, in the database's own text, so that
 it can be mapped once a new version is there. It never holds more: a column that the contract drops,
 or that nobody has decided about yet, is named and left out, because the log is kept for ever.
+Where the contract names persons, their columns are sealed, and so is every column that it does not
+know.
 """
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from bridge.contracts.contract_fit import ContractFit, RowMapper
 from bridge.contracts.names import data_schema_urn, source_urn
+from bridge.contracts.subjects import Taking
 from bridge.model.change import UNSENT, Cell, Relation, Row, RowChange
 from bridge.model.event import Breach, ChangeOrigin, Event
+from bridge.model.sealing import Sealed
 
 _SUBJECT = "bridge.parked-row"
 _VERSION = "1.0"
@@ -33,6 +38,15 @@ class ParkedTable:
         type_prefix: str,
     ) -> None:
         """Keep the cells of the columns in `kept`; `fit` names the contract that it is not."""
+        self._taking: Taking | None = None
+        self._sealer = fit.sealer if fit else None
+        if fit is not None and fit.subjects:
+            first, *others = fit.subjects
+            unknown = kept & {*fit.unmapped}
+            if self._sealer is None:
+                kept -= unknown.union(*(rule.fields for rule in fit.subjects))
+            first = replace(first, fields=(*first.fields, *sorted(unknown)))
+            self._taking = Taking((first, *others))
         self._reason = reason
         self._type_prefix = type_prefix
         self._subject = fit.subject if fit else _SUBJECT
@@ -47,13 +61,15 @@ class ParkedTable:
 
     def map(self, change: RowChange, origin: ChangeOrigin) -> Breach:
         """Return the change as it came."""
+        payload, sealed = self._payload(change, origin)
         return Breach(
             origin.event_id,
             self._subject,
             self._version,
             self._key(change, origin),
             self._reason,
-            self._payload(change, origin),
+            payload,
+            sealed=sealed.marks,
         )
 
     def _key(self, change: RowChange, origin: ChangeOrigin) -> str | None:
@@ -65,7 +81,7 @@ class ParkedTable:
             return result.key
         return result[0].key if result else None
 
-    def _payload(self, change: RowChange, origin: ChangeOrigin) -> bytes:
+    def _payload(self, change: RowChange, origin: ChangeOrigin) -> tuple[bytes, Sealed]:
         data: dict[str, Any] = {
             "table": change.relation.name,
             "kind": change.kind.value,
@@ -78,6 +94,11 @@ class ParkedTable:
             data["after"], unsent = self._cells(change.after)
             if unsent:
                 data["unavailable"] = unsent
+        sealed = Sealed(b"", ())
+        if self._taking is not None and self._sealer is not None:
+            data, portions = self._taking.take(data, origin.event_id)
+            if portions:
+                sealed = self._sealer.seal(origin.event_id, origin.time, portions)
         tree = {
             "specversion": "1.0",
             "id": origin.event_id,
@@ -90,7 +111,7 @@ class ParkedTable:
             "sequence": origin.sequence,
             "data": data,
         }
-        return orjson.dumps(tree)
+        return b"%b%b}" % (orjson.dumps(tree)[:-1], sealed.attributes), sealed
 
     def _cells(self, row: Row) -> tuple[dict[str, Any], list[str]]:
         sent = {

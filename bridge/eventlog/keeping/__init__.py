@@ -1,0 +1,1 @@
+"""Keep what persons' data may be read: sealing, erasure, retention, legal hold."""
