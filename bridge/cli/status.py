@@ -42,6 +42,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
         f"[bold]Event log[/bold]: {log['size']:,} entries, root {log['root'][:16]}…, "
         f"checkpoint over {log['checkpoint_size'] or 0:,}"
     )
+    _evidence(report)
     print_rows(
         "Sources",
         ("source", "position", "tables read", "appends", "WAL held", "time left", "state"),
@@ -93,6 +94,29 @@ def _lanes(report: dict[str, Any]) -> None:
             f"[yellow]{report['writes_to_decide']} writes need a decision: "
             "`legacy-bridge writes list`[/yellow]"
         )
+
+
+def _evidence(report: dict[str, Any]) -> None:
+    if report["witnesses"]:
+        print_rows(
+            "Witnesses",
+            ("witness", "cosigned", "behind", "since", "state"),
+            [
+                (w["name"], w["size"], w["lag_entries"], _span(w["lag_s"]), _standing(w))
+                for w in report["witnesses"]
+            ],
+        )
+    if report["timestamps"]:
+        print_rows(
+            "Time stamps",
+            ("authority", "stamped", "age", "state"),
+            [(t["name"], t["size"], _span(t["age_s"]), _standing(t)) for t in report["timestamps"]],
+        )
+
+
+def _standing(told: dict[str, Any]) -> Text:
+    colour = {0: "green", 1: "yellow"}.get(told["level"], "red")
+    return Text(told["standing"], colour)
 
 
 def _size(count_bytes: int | None) -> str:

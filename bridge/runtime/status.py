@@ -9,6 +9,7 @@ from bridge.capture.guard.wal_guard import GuardLevel
 from bridge.capture.polling.position import parse_poll_cursor
 from bridge.model.entry import SourceCursor
 from bridge.model.lsn import format_lsn
+from bridge.runtime.evidence_status import evidence_status
 from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.reading import reading_status
 from bridge.runtime.run_files import read_roles
@@ -47,6 +48,9 @@ def collect_status(settings: Settings) -> dict[str, Any]:
             next_index = stores.sink_cursors().load(SINK)
             sinks.append({"sink": SINK, "next_index": next_index, "behind": head.size - next_index})
         groups, lanes, to_decide = _writes(settings, stores)
+        noted = guards.get("log", {})
+    witnesses = evidence_status("witness", settings.event_log.witnesses, noted)
+    authorities = evidence_status("timestamp", settings.event_log.timestamps, noted)
     stuck = any(lane["oldest_age_s"] > LANE_AGE_S_MAX for lane in lanes)
     alarmed = any(source["gap"] or source["wal"]["level"] == "critical" for source in sources)
     healthy = (
@@ -55,6 +59,7 @@ def collect_status(settings: Settings) -> dict[str, Any]:
         and to_decide == 0
         and not stuck
         and not alarmed
+        and all(each["level"] == 0 for each in (*witnesses, *authorities))
     )
     return {
         "healthy": healthy,
@@ -64,6 +69,8 @@ def collect_status(settings: Settings) -> dict[str, Any]:
             "root": head.root.hex(),
             "checkpoint_size": checkpoint[0] if checkpoint else None,
         },
+        "witnesses": witnesses,
+        "timestamps": authorities,
         "sources": sources,
         "sinks": sinks,
         "groups": groups,
