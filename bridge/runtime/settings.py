@@ -38,6 +38,9 @@ class EventLogSettings(Section):
     daily."""
     sign_entries: int = Field(default=1_000, ge=1, le=1_000_000)
     """How many entries may be without a signature, whatever the time."""
+    prune_floor_days: int = Field(default=3_653, ge=0)
+    """Entries younger than this are never pruned, whoever asks: the legal term for which they must
+    be kept. Ten years, the longest that common commercial law asks for, unless it is set."""
     witnesses: dict[Annotated[str, Field(pattern=_GIVEN_NAME)], WitnessSettings] = Field(
         default_factory=dict
     )

@@ -6,9 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
-
 from adapters.introspection.tables import Introspection
 from adapters.postgres.source import PostgresSource
 from adapters.postgres.stream import StreamForm
@@ -33,6 +30,7 @@ from bridge.model.observer import Observer
 from bridge.model.pseudonym import Pseudonyms
 from bridge.model.stage import GroupState, Side
 from bridge.runtime.capture_options import mapping_options
+from bridge.runtime.log_opening import STATE_FILE, made, open_event_log, open_signer
 from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.polling_wiring import polling_service
 from bridge.runtime.protection_key import protection_keys
@@ -42,9 +40,7 @@ from bridge.runtime.settings import DeliverySettings, GatewaySettings, Settings,
 from bridge.runtime.source_wiring import mapped_columns
 from bridge.runtime.watch_wiring import catalog_watch, guard_watch
 from bridge.storage.generation import Generation
-from bridge.storage.postgres_event_log import PostgresEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
-from bridge.storage.sqlite_event_log import SqliteEventLog
 from bridge.storage.sqlite_journal import SqliteJournal
 from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
 from bridge.storage.sqlite_last_values import SqliteLastValues
@@ -72,21 +68,12 @@ class Stores:
     @property
     def run_dir(self) -> Path:
         """Where locks, run files and the generation file are."""
-        return _made(self.settings.data_dir / "run")
+        return made(self.settings.data_dir / "run")
 
     def event_log(self) -> EventLogStore:
-        """Return the event log."""
+        """Return the event log; one that lacks what was signed or published takes no appends."""
         if self._event_log is None:
-            url = self.settings.event_log.url
-            if url == "sqlite":
-                self._event_log = SqliteEventLog(_made(self.settings.data_dir) / "log.db")
-            elif url.startswith(("postgresql://", "postgres://")):
-                self._event_log = PostgresEventLog(_parsed(url))
-            else:
-                raise ConfigInvalid(
-                    "cannot open the event log: event_log.url must be 'sqlite' or begin with "
-                    "'postgresql://'"
-                )
+            self._event_log = open_event_log(self.settings)
             self._stack.callback(self._event_log.close)
         return self._event_log
 
@@ -108,7 +95,7 @@ class Stores:
 
     @property
     def _journal_path(self) -> Path:
-        return _made(self.settings.data_dir) / "journal.db"
+        return made(self.settings.data_dir) / "journal.db"
 
     def generation(self) -> Generation:
         """Return the shared generation counter."""
@@ -120,7 +107,7 @@ class Stores:
     def sink_cursors(self) -> SqliteSinkCursors:
         """Return the book of sink cursors."""
         if self._sink_cursors is None:
-            self._sink_cursors = SqliteSinkCursors(_made(self.settings.data_dir) / "state.db")
+            self._sink_cursors = SqliteSinkCursors(made(self.settings.data_dir) / STATE_FILE)
             self._stack.callback(self._sink_cursors.close)
         return self._sink_cursors
 
@@ -131,7 +118,7 @@ class Stores:
         mappings = contracts.mappings(source)
         if not any(mapping.refill for mapping in mappings):
             return None
-        store = SqliteLastValues(_made(self.settings.data_dir) / f"last-values-{source}.db")
+        store = SqliteLastValues(made(self.settings.data_dir) / f"last-values-{source}.db")
         self._stack.callback(store.close)
         return LastValues(source, mappings, store, observer=observer)
 
@@ -144,15 +131,12 @@ class Stores:
     def signer(self) -> Signer:
         """Return the signer of checkpoints; makes its key on first use."""
         if self._signer is None:
-            folder = _made(self.settings.data_dir / "keys")
-            self._signer = Signer.load_or_create(
-                folder / "log.ed25519", origin=self.settings.event_log.origin
-            )
+            self._signer = open_signer(self.settings)
         return self._signer
 
     def pseudonyms(self) -> Pseudonyms:
         """Return what names entities in leaves; makes its key on first use."""
-        folder = _made(self.settings.data_dir / "keys")
+        folder = made(self.settings.data_dir / "keys")
         return load_pseudonyms(folder / "pseudonym.key")
 
     def routes(self) -> tuple[Route, ...]:
@@ -262,7 +246,7 @@ def capture_service(
     first = contract_set(stores.settings, pseudonyms=pseudonyms)
     found = stores.settings.source(name)
     if isinstance(found, PollingSettings):
-        folder = _made(stores.settings.data_dir / "spool" / name)
+        folder = made(stores.settings.data_dir / "spool" / name)
         return polling_service(
             name, found, stores.event_log(), first, observer, spool_folder=folder
         )
@@ -276,7 +260,7 @@ def capture_service(
         source,
         stores.event_log(),
         contracts,
-        spool_folder=_made(stores.settings.data_dir / "spool" / name),
+        spool_folder=made(stores.settings.data_dir / "spool" / name),
         observer=observer,
         watches=[
             guard_watch(stores.settings, name, source, observer),
@@ -325,23 +309,3 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
     if settings.delivery is None:
         raise ConfigInvalid("cannot run delivery: the settings have no delivery section")
     return settings.delivery
-
-
-def _parsed(url: str) -> str:
-    """Return `url` unless libpq cannot read it: its own message would quote the password."""
-    try:
-        conninfo_to_dict(url)
-    except ProgrammingError:
-        raise ConfigInvalid(
-            "cannot open the event log: event_log.url is no address that PostgreSQL's library can "
-            "read; expected the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-        ) from None  # The cause would say it in a trace.
-    return url
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise ConfigInvalid(f"cannot use data_dir {str(folder)!r}: {exc.strerror}") from exc
-    return folder

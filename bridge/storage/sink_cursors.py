@@ -22,6 +22,9 @@ INSERT INTO sink_cursors VALUES (?, ?)
 ON CONFLICT (sink) DO UPDATE SET next_index = max(next_index, excluded.next_index)
 """
 
+ALL = "SELECT sink, next_index FROM sink_cursors ORDER BY sink"
+BRING_BACK = "UPDATE sink_cursors SET next_index = ? WHERE next_index > ?"
+
 
 class SqliteSinkCursors:
     """`SinkCursors` over the SQLite file at `path`, which is made when it is missing.
@@ -58,6 +61,16 @@ class SqliteSinkCursors:
         """Keep `next_index` durably; a number below the stored one changes nothing."""
         with self._lock, explained("move sink cursors", self.path):
             self._connection.execute(STORE, (sink, next_index))
+
+    def all(self) -> dict[str, int]:
+        """Return the next leaf index to publish of every sink that ever published."""
+        with self._lock, explained("read sink cursors", self.path):
+            return dict(self._connection.execute(ALL).fetchall())
+
+    def bring_back(self, next_index: int) -> None:
+        """Let no sink stand beyond `next_index`: for a log that lost what comes after."""
+        with self._lock, explained("move sink cursors", self.path):
+            self._connection.execute(BRING_BACK, (next_index, next_index))
 
     def close(self) -> None:
         """Release the file; may be called twice."""
