@@ -237,7 +237,11 @@ class Appender:
 
     def recorded_time(self) -> str:
         """Return the clock's time as events carry it."""
-        return rfc3339(self._clock())
+        return rfc3339(self.now())
+
+    def now(self) -> datetime:
+        """Return the clock's time."""
+        return self._clock()
 
     def _known_shapes(self) -> ShapeBook:
         digest = self._durable.shapes if self._durable else None

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, warrant
 from bridge.cli.output import AsJson, console, print_json, print_rows
-from bridge.control.names import group_named
+from bridge.control.decisions import WriteDecisions
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.settings_file import load_settings
 from bridge.runtime.wiring import Stores
@@ -41,21 +41,29 @@ def list_lanes(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> 
 
 @app.command()
 def hold(
-    group: str, reason: Reason, actor: Actor = None, config: ConfigPath = DEFAULT_CONFIG
+    group: str,
+    reason: Reason,
+    ticket: Ticket,
+    actor: Actor = None,
+    config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Journal writes, but replay none until `resume` (for example while a backfill runs)."""
     with Stores(load_settings(config)) as stores:
-        stores.switchboard().hold_lanes(group, actor=actor_or_login(actor), reason=reason)
+        stores.switchboard().hold_lanes(group, warrant(actor, reason, ticket))
     console.print(f"lanes of {group!r} are held")
 
 
 @app.command()
 def resume(
-    group: str, reason: Reason, actor: Actor = None, config: ConfigPath = DEFAULT_CONFIG
+    group: str,
+    reason: Reason,
+    ticket: Ticket,
+    actor: Actor = None,
+    config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Go on replaying."""
     with Stores(load_settings(config)) as stores:
-        stores.switchboard().resume_lanes(group, actor=actor_or_login(actor), reason=reason)
+        stores.switchboard().resume_lanes(group, warrant(actor, reason, ticket))
     console.print(f"lanes of {group!r} are replayed again")
 
 
@@ -64,20 +72,25 @@ def import_ids(
     group: str,
     entity: str,
     file: Annotated[Path, typer.Argument(help='Lines of JSON: ["LEGACY_ID", "MODERN_ID"].')],
+    reason: Reason,
+    ticket: Ticket,
+    actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Record known pairs of ids, for example those of a backfill."""
-    new = 0
+    new, sent = 0, False
     with Stores(load_settings(config)) as stores:
-        desk = stores.desk()
-        group_named(group, desk.groups())
+        word = warrant(actor, reason, ticket)
+        decisions = WriteDecisions(stores.desk(), stores.desk().groups)
         batch: list[tuple[str, str]] = []
         for pair in _pairs(file):
             batch.append(pair)
             if len(batch) == IMPORT_BATCH:
-                new += desk.import_ids(group, entity, batch)
+                sent = True
+                new += decisions.import_ids(group, entity, batch, word)
                 batch = []
-        new += desk.import_ids(group, entity, batch)
+        if batch or not sent:
+            new += decisions.import_ids(group, entity, batch, word)
     console.print(f"{new} new pairs of {entity!r} in group {group!r}")
 
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, reader, warrant
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.eventlog.export import export
+from bridge.eventlog.records.access import record_access
 from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.eventlog.verify_bundle import verify_bundle
 from bridge.model.entry import EntryKind, StoredEntry
@@ -61,6 +62,7 @@ def list_entries(
         typer.Option(min=0, max=INDEX_MAX, help="First index; newest by default."),
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=READ_BATCH)] = 20,
+    actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
@@ -69,6 +71,8 @@ def list_entries(
         log = stores.event_log()
         first = max(0, log.head().size - count) if start is None else start
         entries = log.read(first, count)
+        query = {"start": first, "count": count}
+        record_access(log, reader(actor), "list", found=len(entries), query=query)
     if as_json:
         print_json([json.loads(entry.leaf) for entry in entries])
         return
@@ -86,11 +90,13 @@ def list_entries(
 def export_bundle(
     folder: Annotated[Path, typer.Argument(help="New folder for the bundle.")],
     reason: Reason,
+    ticket: Ticket,
     actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Write a bundle that an auditor verifies offline; the export itself becomes an entry."""
+    word = warrant(actor, reason, ticket)
     with (
         Stores(load_settings(config)) as stores,
         Progress(
@@ -109,8 +115,8 @@ def export_bundle(
             log,
             HeadSigner(stores.signer(), log),
             folder,
-            actor=actor_or_login(actor),
-            reason=reason,
+            actor=word.actor.id,
+            reason=word.reason,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     if as_json:
@@ -151,12 +157,17 @@ def verify(
 @parked_app.command("list")
 def list_parked(
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Show events that broke their contract, with the reason; oldest first."""
     with Stores(load_settings(config)) as stores:
         found = [_parked(entry) for entry in _of_kind(stores, EntryKind.PARKED, limit)]
+        query = {"kinds": [EntryKind.PARKED.value], "limit": limit}
+        record_access(
+            stores.event_log(), reader(actor), "parked-list", found=len(found), query=query
+        )
     if as_json:
         print_json(found)
         return

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
-import getpass
 import os
+import pwd
 from pathlib import Path
 from typing import Annotated
 
@@ -51,16 +51,23 @@ def warrant(actor: str | None, reason: str, ticket: str) -> Warrant:
     Raises:
         ConfigInvalid: reason or ticket is blank or too long.
     """
+    return Warrant(actor=reader(actor), reason=reason, ticket=ticket)
+
+
+def reader(actor: str | None) -> WarrantActor:
+    """Return who reads at this shell: reading needs no reason, and is recorded all the same."""
     known = Known.DECLARED if actor else Known.LOGIN
-    who = WarrantActor(id=actor_or_login(actor), type=ActorType.PERSON, known=known)
-    return Warrant(actor=who, reason=reason, ticket=ticket)
+    return WarrantActor(id=actor_or_login(actor), type=ActorType.PERSON, known=known)
 
 
 def actor_or_login(actor: str | None) -> str:
     """Return `actor`, or the name that this shell's user logged in with."""
     if actor:
         return actor
+    # Not from LOGNAME or USER: anybody sets these. SUDO_USER is sudo's word where we are root.
+    if os.getuid() == 0 and (behind := os.environ.get("SUDO_USER")):
+        return behind
     try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
         return f"uid:{os.getuid()}"

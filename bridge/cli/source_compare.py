@@ -16,9 +16,12 @@ from rich.progress import (
 
 from bridge.capture.snapshot.comparison import TableReport
 from bridge.capture.snapshot.ports import RequestAction
-from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, reader, warrant
 from bridge.cli.output import AsJson, console, errors, print_json, print_rows
 from bridge.cli.source_snapshot import RateColumn, Source, Tables, await_answer
+from bridge.eventlog.records.access import record_access
+from bridge.model.warrant import Actor as WarrantActor
+from bridge.model.warrant import Warrant
 from bridge.runtime.comparing import compare_source
 from bridge.runtime.reading import open_requests
 from bridge.runtime.settings_file import load_settings
@@ -26,6 +29,9 @@ from bridge.runtime.wiring import Stores
 
 # A terminal is no place for more.
 _KEYS_SHOWN_MAX: Final = 1_000
+
+# An entry is bounded; the comparison says of how many tables there were more.
+_TABLES_TOLD: Final = 50
 
 ShowKeys = Annotated[
     bool,
@@ -45,14 +51,16 @@ def diff(
     source: Source,
     table: Tables = None,
     show_keys: ShowKeys = False,
+    actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Compare tables with the log's last state, while both go on; exit code 1 if any differs.
 
-    Needs a running capture. Nothing is written, to the source or to the log.
+    Needs a running capture. Nothing is written to the source, and to the log only that somebody
+    compared.
     """
-    reports = _compare(config, source, table or [])
+    reports = _compare(config, source, table or [], reader(actor))
     _show(reports, show_keys, as_json)
     raise typer.Exit(1 if any(report.differs for report in reports) else 0)
 
@@ -60,6 +68,7 @@ def diff(
 def repair(
     source: Source,
     reason: Reason,
+    ticket: Ticket,
     table: Tables = None,
     apply: Annotated[
         bool, typer.Option("--apply", help="Do it; without, it is only shown what would be done.")
@@ -74,22 +83,23 @@ def repair(
     Rows that are missing or different are read again (`read`), rows that the source has no more
     are told as `deleted`; each entry is marked as a repair in its leaf.
     """
-    reports = _compare(config, source, table or [])
-    asked = _ask(config, source, reports, actor_or_login(actor), reason) if apply else {}
+    word = warrant(actor, reason, ticket)
+    reports = _compare(config, source, table or [], word)
+    asked = _ask(config, source, reports, word) if apply else {}
     _show(reports, show_keys, as_json, asked)
     if not as_json and not apply and any(report.differs for report in reports):
         console.print("nothing was changed; give --apply to repair")
 
 
-def repair_all(config: Path, source: str, *, actor: str, reason: str) -> list[dict[str, Any]]:
+def repair_all(config: Path, source: str, word: Warrant) -> list[dict[str, Any]]:
     """Compare all tables and have the running capture repair them; return what `repair` shows."""
-    reports = _compare(config, source, [])
-    asked = _ask(config, source, reports, actor, reason)
+    reports = _compare(config, source, [], word)
+    asked = _ask(config, source, reports, word)
     return [_told(report, False, asked.get(report.table)) for report in reports]
 
 
 def _ask(
-    config: Path, source: str, reports: list[TableReport], actor: str, reason: str
+    config: Path, source: str, reports: list[TableReport], word: Warrant
 ) -> dict[str, dict[str, str]]:
     """Ask the running capture to read the keys that differ; return what it answered by table."""
     asked = {}
@@ -99,8 +109,7 @@ def _ask(
             if keys:
                 request_id = requests.ask(
                     RequestAction.REPAIR,
-                    actor=actor,
-                    reason=reason,
+                    word,
                     tables=[report.table],
                     keys=keys,
                 )
@@ -109,7 +118,9 @@ def _ask(
     return asked
 
 
-def _compare(config: Path, source: str, tables: list[str]) -> list[TableReport]:
+def _compare(
+    config: Path, source: str, tables: list[str], who: WarrantActor | Warrant
+) -> list[TableReport]:
     settings = load_settings(config)
     settings.replicated(source)
     columns = (
@@ -128,7 +139,12 @@ def _compare(config: Path, source: str, tables: list[str]) -> list[TableReport]:
                 bar = bars[table, what] = progress.add_task(f"{table}: {what}", total=None)
             progress.update(bar, completed=done, total=max(total, done) or None)
 
-        return list(compare_source(stores, source, tables, told))
+        reports = list(compare_source(stores, source, tables, told))
+        # It reads entries of the log and rows of the source, and may name keys that differ.
+        query = {"source": source, "tables": [report.table for report in reports][:_TABLES_TOLD]}
+        found = sum(len(report.found) for report in reports)
+        record_access(stores.event_log(), who, "diff", found=found, query=query)
+    return reports
 
 
 def _show(

@@ -6,8 +6,11 @@ from typing import Annotated
 import typer
 
 from bridge.capture.drift.acceptance import DriftedTable, accept_drift, drifted_tables
-from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, warrant
 from bridge.cli.output import AsJson, console, print_json, print_rows
+from bridge.contracts.names import source_urn
+from bridge.eventlog.records.attempt import log_tell, refusals_told
+from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.settings import Settings
 from bridge.runtime.settings_file import load_settings
@@ -55,35 +58,37 @@ def accept(
     source: Source,
     table: Annotated[str, typer.Argument(help="schema.table")],
     reason: Reason,
+    ticket: Ticket,
     actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Let a table's rows flow again, once a contract fits its new shape; recorded in the log."""
     settings = load_settings(config)
-    for drifted in _drifted(settings, source):
-        if drifted.relation.name == table:
-            break
-    else:
-        raise ConfigInvalid(
-            f"cannot accept table {table!r} of source {source!r}: it has not left its contract; "
-            f"see legacy-bridge source drift list {source}"
-        )
+    word = warrant(actor, reason, ticket)
+    settings.source(source)
+    fields = {"source": source_urn(source)}
     with Stores(settings) as stores:
-        entry_id = accept_drift(
-            stores.event_log(),
-            source,
-            drifted,
-            actor=actor_or_login(actor),
-            reason=reason,
-            at=datetime.now(UTC),
-        )
+        log = stores.event_log()
+        with refusals_told(log_tell(log), EntryKind.CONTROL, "drift-accept", word, fields=fields):
+            drifted = _drifted_table(_drifted(settings, source), source, table)
+            entry_id = accept_drift(log, source, drifted, word, at=datetime.now(UTC))
     if as_json:
         print_json({"entry": entry_id, "table": table, "outcome": "accepted"})
         return
     console.print(
         f"accepted: {table} flows again as soon as capture has seen entry {entry_id}",
         markup=False,
+    )
+
+
+def _drifted_table(found: list[DriftedTable], source: str, table: str) -> DriftedTable:
+    for drifted in found:
+        if drifted.relation.name == table:
+            return drifted
+    raise ConfigInvalid(
+        f"cannot accept table {table!r} of source {source!r}: it has not left its contract; "
+        f"see legacy-bridge source drift list {source}"
     )
 
 

@@ -9,12 +9,16 @@ import typer
 
 from bridge.capture.cursor import CaptureCursor, format_cursor, parse_cursor
 from bridge.capture.guard.gaps import accept
-from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, warrant
 from bridge.cli.output import AsJson, console, print_json
 from bridge.cli.source_compare import repair_all, show_compared
-from bridge.model.entry import CursorMove
+from bridge.contracts.names import source_urn
+from bridge.eventlog.ports import EventLogStore
+from bridge.eventlog.records.attempt import log_tell, refusals_told
+from bridge.model.entry import CursorMove, EntryKind
 from bridge.model.errors import ConfigInvalid, SourceUnavailable, StaleCursor, StepForbidden
 from bridge.model.lsn import format_lsn
+from bridge.model.warrant import Warrant
 from bridge.runtime.settings_file import load_settings
 from bridge.runtime.wiring import Stores
 
@@ -31,6 +35,7 @@ def add_to(app: typer.Typer) -> None:
 def resume(
     source: Annotated[str, typer.Argument(help="Source with an open gap.")],
     reason: Reason,
+    ticket: Ticket,
     accept_gap: Annotated[bool, typer.Option("--accept-gap", help="Go on behind the gap.")] = False,
     reread: Annotated[
         bool,
@@ -47,8 +52,8 @@ def resume(
     The running capture makes a new slot where that is needed and records the exact range of the
     gap. Then the tables are compared with the log, and only what differs is told.
     """
-    who = actor_or_login(actor)
-    accepted = _accept(source, config, accept_gap=accept_gap, who=who, why=reason, reread=reread)
+    word = warrant(actor, reason, ticket)
+    accepted = _accept(source, config, word, accept_gap=accept_gap, reread=reread)
     facts = _facts(source, accepted)
     if not as_json:
         until = facts["to_lsn"] or "where the new slot begins"
@@ -59,7 +64,7 @@ def resume(
             console.print("capture reads all tables again; deleted rows are not found that way")
     else:
         _await_closed(source, config)
-        facts["compared"] = repair_all(config, source, actor=who, reason=reason)
+        facts["compared"] = repair_all(config, source, word)
         if not as_json:
             show_compared(facts["compared"])
     if as_json:
@@ -67,27 +72,36 @@ def resume(
 
 
 def _accept(
-    source: str, config: Path, *, accept_gap: bool, who: str, why: str, reread: bool
+    source: str, config: Path, word: Warrant, *, accept_gap: bool, reread: bool
 ) -> CaptureCursor:
-    with Stores(load_settings(config)) as stores:
+    settings = load_settings(config)
+    settings.source(source)
+    with Stores(settings) as stores:
         log = stores.event_log()
-        stored = log.cursor(source)
-        if stored is None:
-            raise ConfigInvalid(f"cannot resume source {source!r}: it was never captured")
-        cursor = parse_cursor(stored.state)
-        if cursor.gap is not None and not accept_gap:
-            raise StepForbidden(
-                f"cannot resume source {source!r}: changes after {format_lsn(cursor.end_lsn)} are "
-                f"lost ({cursor.gap.cause}); give --accept-gap to go on without them"
-            )
-        now = datetime.now(UTC)
-        accepted, draft = accept(source, cursor, actor=who, reason=why, now=now, reread=reread)
-        try:
-            log.append([draft], cursor=CursorMove(source, stored.version, format_cursor(accepted)))
-        except StaleCursor as exc:
-            raise StaleCursor(
-                f"cannot resume source {source!r}: capture moved meanwhile; run it again"
-            ) from exc
+        fields = {"source": source_urn(source)}
+        with refusals_told(log_tell(log), EntryKind.CONTROL, "gap-accept", word, fields=fields):
+            return _accepted(log, source, word, accept_gap=accept_gap, reread=reread)
+
+
+def _accepted(
+    log: EventLogStore, source: str, word: Warrant, *, accept_gap: bool, reread: bool
+) -> CaptureCursor:
+    stored = log.cursor(source)
+    if stored is None:
+        raise ConfigInvalid(f"cannot resume source {source!r}: it was never captured")
+    cursor = parse_cursor(stored.state)
+    if cursor.gap is not None and not accept_gap:
+        raise StepForbidden(
+            f"cannot resume source {source!r}: changes after {format_lsn(cursor.end_lsn)} are "
+            f"lost ({cursor.gap.cause}); give --accept-gap to go on without them"
+        )
+    accepted, draft = accept(source, cursor, word, now=datetime.now(UTC), reread=reread)
+    try:
+        log.append([draft], cursor=CursorMove(source, stored.version, format_cursor(accepted)))
+    except StaleCursor as exc:
+        raise StaleCursor(
+            f"cannot resume source {source!r}: capture moved meanwhile; run it again"
+        ) from exc
     return accepted
 
 
@@ -104,7 +118,7 @@ def _await_closed(source: str, config: Path) -> None:
     raise SourceUnavailable(
         f"cannot compare source {source!r} yet: its gap is accepted, but capture has not closed it "
         f"within {_CLOSE_S_MAX:.0f} s; when it runs, give: legacy-bridge source repair {source} "
-        "--apply --reason WHY"
+        "--apply --reason WHY --ticket WHERE"
     )
 
 

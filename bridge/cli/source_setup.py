@@ -1,19 +1,20 @@
 """`source setup` and `source teardown`: create what capture needs, and remove it again."""
 
-import json
 import os
-import secrets
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 import typer
 
 from bridge.capture.findings import Leave, SetupStep
 from bridge.cli.doctor import print_script
-from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, actor_or_login
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, warrant
 from bridge.cli.output import AsJson, console, print_json
-from bridge.model.entry import EntryDraft, EntryKind
+from bridge.contracts.names import source_urn
+from bridge.eventlog.records.attempt import Deed, log_tell, recorded
+from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid
+from bridge.model.warrant import Warrant
 from bridge.runtime.exit_codes import SOFTWARE
 from bridge.runtime.settings_file import load_settings
 from bridge.runtime.source_wiring import source_inspection, source_setup
@@ -33,6 +34,15 @@ WhyNot = Annotated[
 ]
 
 
+TicketOrDry = Annotated[
+    str | None,
+    typer.Option(
+        "--ticket", "-t", envvar="LEGACY_BRIDGE_TICKET",
+        help="Where the decision can be looked up (ticket, change number); it is recorded.",
+    ),
+]  # fmt: skip
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the group `source`."""
     app.command()(setup)
@@ -42,6 +52,7 @@ def add_to(app: typer.Typer) -> None:
 def setup(
     source: Source,
     reason: WhyNot = None,
+    ticket: TicketOrDry = None,
     dry_run: DryRun = False,
     dsn_env: DsnVariable = None,
     actor: Actor = None,
@@ -56,18 +67,17 @@ def setup(
         steps = source_inspection(settings, source, contracts, dsn=dsn).setup_steps()
         _tell(steps, as_json=as_json)
         return
-    said = _said(reason)
-    # Looked up before anything is done, so that what is done can be recorded.
-    with Stores(settings) as stores:
-        log = stores.event_log()
+    word = _word(actor, reason, ticket)
+    with Stores(settings) as stores, _recorded(stores, source, "source-setup", word) as deed:
         steps = source_setup(settings, source, contracts, dsn=dsn).set_up()
-        log.append([_record(source, "setup", actor_or_login(actor), said, _sql(steps))])
+        deed.payload |= _sql(steps)
     _tell(steps, as_json=as_json)
 
 
 def teardown(
     source: Source,
     reason: WhyNot = None,
+    ticket: TicketOrDry = None,
     dry_run: DryRun = False,
     force: Annotated[
         bool, typer.Option("--force", help="End our own capture if it still reads the slot.")
@@ -86,17 +96,16 @@ def teardown(
     if dry_run:
         _tell(leaver.teardown_steps(), as_json=as_json)
         return
-    said = _said(reason)
-    with Stores(settings) as stores:
-        log = stores.event_log()
+    word = _word(actor, reason, ticket)
+    with Stores(settings) as stores, _recorded(stores, source, "source-teardown", word) as deed:
         leave = leaver.take_down(force=force)
-        facts = {
+        deed.fields["left"] = len(leave.left)
+        deed.payload |= {
             **_sql(list(leave.removed)),
             "looked_at": leave.looked_at,
             "left": leave.left,
             "force": force,
         }
-        log.append([_record(source, "teardown", actor_or_login(actor), said, facts)])
     _tell_leave(source, leave, as_json=as_json)
     raise typer.Exit(SOFTWARE if leave.left else 0)
 
@@ -127,10 +136,21 @@ def _tell_leave(source: str, leave: Leave, *, as_json: bool) -> None:
         console.print(f"nothing of ours is left in source {source!r}")
 
 
-def _said(reason: str | None) -> str:
-    if reason is None or not reason.strip():
-        raise ConfigInvalid("cannot do this without a reason: give --reason; it is recorded")
-    return reason
+def _word(actor: str | None, reason: str | None, ticket: str | None) -> Warrant:
+    # Only a dry run does without.
+    for option, text in (("--reason", reason), ("--ticket", ticket)):
+        if text is None or not text.strip():
+            raise ConfigInvalid(f"cannot do this without {option}: it is recorded")
+    return warrant(actor, reason or "", ticket or "")
+
+
+def _recorded(
+    stores: Stores, source: str, action: str, word: Warrant
+) -> AbstractContextManager[Deed]:
+    # The log is opened before anything is done, so that what is done can be recorded.
+    log = stores.event_log()
+    fields = {"source": source_urn(source)}
+    return recorded(log_tell(log), EntryKind.CONTROL, action, word, fields=fields)
 
 
 def _dsn(variable: str | None) -> str | None:
@@ -144,17 +164,3 @@ def _dsn(variable: str | None) -> str | None:
 
 def _sql(steps: list[SetupStep]) -> dict[str, Any]:
     return {"sql": [step.sql for step in steps]}
-
-
-def _record(source: str, action: str, actor: str, reason: str, facts: dict[str, Any]) -> EntryDraft:
-    """Return the entry that records what a person did; free text stays out of the leaf."""
-    time = datetime.now(UTC).isoformat(timespec="milliseconds")
-    payload = {
-        "source": source, "action": action, "actor": actor, "reason": reason, "time": time, **facts
-    }  # fmt: skip
-    return EntryDraft(
-        kind=EntryKind.CONTROL,
-        entry_id=f"{source}:{action}:{time}:{secrets.token_hex(4)}",
-        fields={"source": source, "time": time, "action": action},
-        payload=json.dumps(payload, sort_keys=True, separators=(",", ":")).encode(),
-    )

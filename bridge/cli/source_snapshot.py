@@ -21,9 +21,10 @@ from rich.text import Text
 
 from bridge.capture.snapshot.ports import RequestAction
 from bridge.capture.snapshot.window import Key
-from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, warrant
 from bridge.cli.output import AsJson, console, errors, print_json, print_rows
 from bridge.model.errors import ConfigInvalid, StepForbidden
+from bridge.model.warrant import Warrant
 from bridge.runtime.reading import ReadingStatus, open_requests, stored_status
 from bridge.runtime.settings_file import load_settings
 from bridge.runtime.wiring import Stores, contract_set
@@ -39,7 +40,7 @@ _SHOWN_MAX: Final = 10
 Source = Annotated[str, typer.Argument(help="Name of the source in the settings.")]
 Tables = Annotated[
     list[str] | None,
-    typer.Option("--table", "-t", help="schema.table; may be repeated. All when absent."),
+    typer.Option("--table", help="schema.table; may be repeated. All when absent."),
 ]
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ def add_to(group: typer.Typer) -> None:
 def start(
     source: Source,
     reason: Reason,
+    ticket: Ticket,
     table: Tables = None,
     where: Annotated[
         str | None,
@@ -83,7 +85,7 @@ def start(
     if where is not None and not table:
         raise ConfigInvalid("cannot read by --where: name the --table that it is about")
     _ask(
-        config, source, RequestAction.START, actor, reason, as_json,
+        config, source, RequestAction.START, warrant(actor, reason, ticket), as_json,
         tables=table or (), where=where, keys=named,
     )  # fmt: skip
 
@@ -92,36 +94,39 @@ def start(
 def pause(
     source: Source,
     reason: Reason,
+    ticket: Ticket,
     actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Read no further rows until `resume`; the stream goes on."""
-    _ask(config, source, RequestAction.PAUSE, actor, reason, as_json)
+    _ask(config, source, RequestAction.PAUSE, warrant(actor, reason, ticket), as_json)
 
 
 @app.command()
 def resume(
     source: Source,
     reason: Reason,
+    ticket: Ticket,
     actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Go on reading where it was paused."""
-    _ask(config, source, RequestAction.RESUME, actor, reason, as_json)
+    _ask(config, source, RequestAction.RESUME, warrant(actor, reason, ticket), as_json)
 
 
 @app.command()
 def stop(
     source: Source,
     reason: Reason,
+    ticket: Ticket,
     actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Give up every reading that was asked for; a table's first reading can only be paused."""
-    _ask(config, source, RequestAction.STOP, actor, reason, as_json)
+    _ask(config, source, RequestAction.STOP, warrant(actor, reason, ticket), as_json)
 
 
 @app.command()
@@ -155,8 +160,9 @@ def status(
             "tables": list(asked.request.tables),
             "keys": asked.request.key_count,
             "filtered": asked.request.where is not None,
-            "actor": asked.request.actor,
-            "reason": asked.request.reason,
+            "actor": asked.request.warrant.actor.id,
+            "reason": asked.request.warrant.reason,
+            "ticket": asked.request.warrant.ticket,
             "state": asked.state,
         }
         for asked in latest
@@ -241,14 +247,13 @@ def _ask(
     config: Path,
     source: str,
     action: RequestAction,
-    actor: str | None,
-    reason: str,
+    word: Warrant,
     as_json: bool,
     **wish: Any,
 ) -> None:
     requests = open_requests(load_settings(config), source)
     try:
-        request_id = requests.ask(action, actor=actor_or_login(actor), reason=reason, **wish)
+        request_id = requests.ask(action, word, **wish)
         state = await_answer(requests, request_id)
     finally:
         requests.close()
@@ -285,7 +290,7 @@ def _print_status(
         console.print(f"not read yet: {', '.join(pending)}")
     print_rows(
         "Requests",
-        ("request", "action", "tables", "keys", "actor", "reason", "state"),
+        ("request", "action", "tables", "keys", "actor", "reason", "ticket", "state"),
         [
             (
                 told["request"],
@@ -294,6 +299,7 @@ def _print_status(
                 told["keys"],
                 told["actor"],
                 told["reason"],
+                told["ticket"],
                 told["state"],
             )
             for told in requests

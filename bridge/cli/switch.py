@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, warrant
 from bridge.cli.output import AsJson, console, print_json
 from bridge.control.names import stage_named
 from bridge.control.shown import shown_report
@@ -25,6 +25,7 @@ def switch(
     group: Group,
     to: Annotated[str, typer.Argument(help="Stage: legacy, dual or modern.")],
     reason: Reason,
+    ticket: Ticket,
     actor: Actor = None,
     expected_epoch: Annotated[
         int | None, typer.Option(help="Refuse when somebody switched since this epoch.")
@@ -37,8 +38,7 @@ def switch(
         report = stores.switchboard().switch(
             group,
             stage_named(to),
-            actor=actor_or_login(actor),
-            reason=reason,
+            warrant(actor, reason, ticket),
             expected_epoch=expected_epoch,
         )
     _show(report, as_json)
@@ -47,6 +47,7 @@ def switch(
 def rollback(
     group: Group,
     reason: Reason,
+    ticket: Ticket,
     to: Annotated[str, typer.Option(help="Stage to go back to.")] = "legacy",
     actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
@@ -55,7 +56,7 @@ def rollback(
     """Take a route group back; works with the modern side and the control role dead."""
     with Stores(load_settings(config)) as stores:
         report = stores.switchboard().rollback(
-            group, to=stage_named(to), actor=actor_or_login(actor), reason=reason
+            group, warrant(actor, reason, ticket), to=stage_named(to)
         )
     _show(report, as_json)
 

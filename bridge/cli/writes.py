@@ -4,10 +4,12 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, actor_or_login
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, reader, warrant
 from bridge.cli.output import AsJson, console, print_json, print_rows
+from bridge.control.decisions import WriteDecisions
 from bridge.control.names import write_named, write_state_named
 from bridge.control.shown import shown_write
+from bridge.eventlog.records.access import record_access
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.settings_file import load_settings
 from bridge.runtime.wiring import Stores
@@ -24,6 +26,7 @@ def list_writes(
         str | None, typer.Option(help="Only this state; without it, what needs a decision.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
@@ -31,6 +34,10 @@ def list_writes(
     wanted = write_state_named(state) if state else None
     with Stores(load_settings(config)) as stores:
         found = stores.desk().list_writes(group=group, state=wanted, count_max=limit)
+        query = {"state": wanted and wanted.value, "limit": limit}
+        record_access(
+            stores.event_log(), reader(actor), "writes-list", found=len(found), query=query
+        )
     if as_json:
         print_json([shown_write(write) for write in found])
         return
@@ -55,10 +62,13 @@ def list_writes(
 
 
 @app.command()
-def show(intent_id: IntentId, config: ConfigPath = DEFAULT_CONFIG) -> None:
+def show(intent_id: IntentId, actor: Actor = None, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Show one write as JSON, without bodies and header values."""
     with Stores(load_settings(config)) as stores:
-        print_json(shown_write(write_named(intent_id, stores.desk())))
+        found = write_named(intent_id, stores.desk())
+        query = {"intent": found.intent.intent_id}
+        record_access(stores.event_log(), reader(actor), "writes-show", found=1, query=query)
+    print_json(shown_write(found))
 
 
 @app.command()
@@ -66,6 +76,7 @@ def resolve(
     intent_id: IntentId,
     outcome: Annotated[str, typer.Argument(help="applied, or failed, on the authority.")],
     reason: Reason,
+    ticket: Ticket,
     actor: Actor = None,
     made_id: Annotated[
         list[str] | None,
@@ -77,34 +88,42 @@ def resolve(
     ids = dict(_pair(text) for text in made_id or [])
     state = write_state_named(outcome)
     with Stores(load_settings(config)) as stores:
-        desk = stores.desk()
-        write_named(intent_id, desk)
-        desk.resolve(intent_id, state, actor=actor_or_login(actor), reason=reason, ids=ids)
+        word = warrant(actor, reason, ticket)
+        _decisions(stores).resolve(intent_id, state, word, ids=ids)
     console.print(f"write {intent_id} is resolved as {state.value}")
 
 
 @app.command()
 def replay(
-    intent_id: IntentId, reason: Reason, actor: Actor = None, config: ConfigPath = DEFAULT_CONFIG
+    intent_id: IntentId,
+    reason: Reason,
+    ticket: Ticket,
+    actor: Actor = None,
+    config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Try a parked write once more."""
     with Stores(load_settings(config)) as stores:
-        desk = stores.desk()
-        write_named(intent_id, desk)
-        desk.replay(intent_id, actor=actor_or_login(actor), reason=reason)
+        _decisions(stores).replay(intent_id, warrant(actor, reason, ticket))
     console.print(f"write {intent_id} will be replayed")
 
 
 @app.command()
 def skip(
-    intent_id: IntentId, reason: Reason, actor: Actor = None, config: ConfigPath = DEFAULT_CONFIG
+    intent_id: IntentId,
+    reason: Reason,
+    ticket: Ticket,
+    actor: Actor = None,
+    config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Let the other side go on without a parked write."""
     with Stores(load_settings(config)) as stores:
-        desk = stores.desk()
-        write_named(intent_id, desk)
-        desk.skip(intent_id, actor=actor_or_login(actor), reason=reason)
+        _decisions(stores).skip(intent_id, warrant(actor, reason, ticket))
     console.print(f"write {intent_id} is skipped")
+
+
+def _decisions(stores: Stores) -> WriteDecisions:
+    desk = stores.desk()
+    return WriteDecisions(desk, desk.groups)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -1,13 +1,13 @@
 """The API: status, groups, switches, writes that need a person, metrics."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 
 from bridge import __version__
-from bridge.control.auth import token_check
+from bridge.control.auth import Door, NamedToken, Principal, principal_of
 from bridge.control.bodies import (
     Decision,
     IdPairsBody,
@@ -16,16 +16,20 @@ from bridge.control.bodies import (
     RollbackBody,
     SwitchBody,
 )
+from bridge.control.decisions import WriteDecisions
 from bridge.control.names import (
-    group_named,
     stage_named,
     write_named,
     write_state_named,
 )
 from bridge.control.problems import install_problem_handler
 from bridge.control.shown import shown_report, shown_write
+from bridge.eventlog.records.access_book import AccessBook
 from bridge.gateway.ports import WriteDesk
+from bridge.model.warrant import Warrant
 from bridge.switching.switchboard import Switchboard
+
+Who = Annotated[Principal, Depends(principal_of)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +41,11 @@ class ControlParts:
     switchboard: Switchboard | None
     """None when the deployment has no gateway."""
     desk: WriteDesk | None
-    token: str | None
+    book: AccessBook
+    """Where reads and failed logins are recorded."""
+    token: str | None = None
+    """A token that everybody shares, who says in each request who acts."""
+    tokens: Mapping[str, NamedToken] = field(default_factory=dict)
 
 
 def create_app(parts: ControlParts) -> FastAPI:
@@ -50,7 +58,8 @@ def create_app(parts: ControlParts) -> FastAPI:
         """Say that this process answers; nothing about the other roles."""
         return {"status": "ok", "version": __version__}
 
-    guarded = APIRouter(dependencies=[Depends(token_check(parts.token))])
+    door = Door(parts.token, parts.tokens, parts.book)
+    guarded = APIRouter(dependencies=[Depends(door)])
 
     @guarded.get("/api/status")
     def status() -> dict[str, Any]:
@@ -64,18 +73,14 @@ def create_app(parts: ControlParts) -> FastAPI:
 
     if parts.switchboard is not None and parts.desk is not None:
         guarded.include_router(_group_routes(parts.switchboard, parts.desk))
-        guarded.include_router(_write_routes(parts.desk))
+        guarded.include_router(_write_routes(parts.switchboard, parts.desk, parts.book))
     app.include_router(guarded)
     return app
 
 
 def _group_routes(board: Switchboard, desk: WriteDesk) -> APIRouter:
     router = APIRouter(prefix="/api/groups")
-
-    def known(group: str) -> None:
-        group_named(group, board.groups())
-
-    of_group = APIRouter(prefix="/{group}", dependencies=[Depends(known)])
+    decisions = WriteDecisions(desk, board.groups)
 
     @router.get("")
     def groups() -> list[dict[str, Any]]:
@@ -90,86 +95,84 @@ def _group_routes(board: Switchboard, desk: WriteDesk) -> APIRouter:
             for state in board.groups()
         ]
 
-    @of_group.post("/switch")
-    def switch(group: str, body: SwitchBody) -> dict[str, Any]:
+    @router.post("/{group}/switch")
+    def switch(group: str, body: SwitchBody, who: Who) -> dict[str, Any]:
         """Move a group to another stage."""
         report = board.switch(
             group,
             stage_named(body.to),
-            actor=body.actor,
-            reason=body.reason,
+            _warrant(who, body),
             expected_epoch=body.expected_epoch,
         )
         return shown_report(report)
 
-    @of_group.post("/rollback")
-    def rollback(group: str, body: RollbackBody) -> dict[str, Any]:
+    @router.post("/{group}/rollback")
+    def rollback(group: str, body: RollbackBody, who: Who) -> dict[str, Any]:
         """Take a group back to an earlier stage."""
-        report = board.rollback(
-            group, to=stage_named(body.to), actor=body.actor, reason=body.reason
-        )
+        report = board.rollback(group, _warrant(who, body), to=stage_named(body.to))
         return shown_report(report)
 
-    @of_group.post("/lanes")
-    def lanes(group: str, body: LanesBody) -> dict[str, Any]:
+    @router.post("/{group}/lanes")
+    def lanes(group: str, body: LanesBody, who: Who) -> dict[str, Any]:
         """Hold or resume the replay to the other side."""
         act = board.hold_lanes if body.held else board.resume_lanes
-        state = act(group, actor=body.actor, reason=body.reason)
+        state = act(group, _warrant(who, body))
         return {"group": state.group, "lanes_held": state.lanes_held}
 
-    @of_group.post("/ids")
-    def ids(group: str, body: IdPairsBody) -> dict[str, int]:
+    @router.post("/{group}/ids")
+    def ids(group: str, body: IdPairsBody, who: Who) -> dict[str, int]:
         """Record known pairs of ids."""
-        return {"new": desk.import_ids(group, body.entity, body.pairs)}
+        new = decisions.import_ids(group, body.entity, body.pairs, _warrant(who, body))
+        return {"new": new}
 
-    router.include_router(of_group)
     return router
 
 
-def _write_routes(desk: WriteDesk) -> APIRouter:
+def _write_routes(board: Switchboard, desk: WriteDesk, book: AccessBook) -> APIRouter:
     router = APIRouter(prefix="/api/writes")
-
-    def known(intent_id: str) -> None:
-        write_named(intent_id, desk)
-
-    of_write = APIRouter(prefix="/{intent_id}", dependencies=[Depends(known)])
+    decisions = WriteDecisions(desk, board.groups)
 
     @router.get("")
     def writes(
-        group: str | None = None, state: str | None = None, limit: int = 100
+        who: Who, group: str | None = None, state: str | None = None, limit: int = 100
     ) -> list[dict[str, Any]]:
         """Return writes in a state; without one, those that need a decision."""
-        found = desk.list_writes(
-            group=group,
-            state=write_state_named(state) if state else None,
-            count_max=max(1, min(limit, 10_000)),
-        )
+        wanted = write_state_named(state) if state else None
+        count_max = max(1, min(limit, 10_000))
+        found = desk.list_writes(group=group, state=wanted, count_max=count_max)
+        query = {"state": wanted and wanted.value, "limit": count_max}
+        book.read(who.actor, "writes-list", found=len(found), query=query)
         return [shown_write(write) for write in found]
 
     @router.get("/{intent_id}")
-    def show(intent_id: str) -> dict[str, Any]:
+    def show(intent_id: str, who: Who) -> dict[str, Any]:
         """Return one write, without bodies and header values."""
-        return shown_write(write_named(intent_id, desk))
+        found = write_named(intent_id, desk)
+        query = {"intent": found.intent.intent_id}
+        book.read(who.actor, "writes-show", found=1, query=query)
+        return shown_write(found)
 
-    @of_write.post("/resolve")
-    def resolve(intent_id: str, body: ResolveBody) -> dict[str, str]:
+    @router.post("/{intent_id}/resolve")
+    def resolve(intent_id: str, body: ResolveBody, who: Who) -> dict[str, str]:
         """Say how a write in doubt ended."""
         outcome = write_state_named(body.outcome)
-        write_named(intent_id, desk)
-        desk.resolve(intent_id, outcome, actor=body.actor, reason=body.reason, ids=body.ids)
+        decisions.resolve(intent_id, outcome, _warrant(who, body), ids=body.ids)
         return {"intent_id": intent_id, "outcome": body.outcome}
 
-    @of_write.post("/replay")
-    def replay(intent_id: str, body: Decision) -> dict[str, str]:
+    @router.post("/{intent_id}/replay")
+    def replay(intent_id: str, body: Decision, who: Who) -> dict[str, str]:
         """Try a parked write once more."""
-        desk.replay(intent_id, actor=body.actor, reason=body.reason)
+        decisions.replay(intent_id, _warrant(who, body))
         return {"intent_id": intent_id}
 
-    @of_write.post("/skip")
-    def skip(intent_id: str, body: Decision) -> dict[str, str]:
+    @router.post("/{intent_id}/skip")
+    def skip(intent_id: str, body: Decision, who: Who) -> dict[str, str]:
         """Let the other side go on without a parked write."""
-        desk.skip(intent_id, actor=body.actor, reason=body.reason)
+        decisions.skip(intent_id, _warrant(who, body))
         return {"intent_id": intent_id}
 
-    router.include_router(of_write)
     return router
+
+
+def _warrant(who: Principal, body: Decision) -> Warrant:
+    return who.warrant(body.actor, body.reason, body.ticket)

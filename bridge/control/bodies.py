@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 # Long enough for a sentence and a ticket; every reason becomes part of an entry.
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
+Ticket = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Person = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -22,8 +23,10 @@ class Body(BaseModel):
 class Decision(Body):
     """Who decides, and why."""
 
-    actor: Person
+    actor: Person | None = None
+    """May be absent with a named token, whose holder it is; kept beside that if given."""
     reason: Text
+    ticket: Ticket
 
 
 class SwitchBody(Decision):
@@ -52,7 +55,7 @@ class ResolveBody(Decision):
     ids: dict[Name, Name] = Field(default_factory=dict, max_length=20)
 
 
-class IdPairsBody(Body):
+class IdPairsBody(Decision):
     """Known pairs of ids."""
 
     entity: Name

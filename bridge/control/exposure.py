@@ -5,9 +5,9 @@ import ipaddress
 from bridge.model.errors import ConfigInvalid
 
 
-def check_exposure(host: str, token: str | None) -> None:
+def check_exposure(host: str, *, guarded: bool) -> None:
     """Raise `ConfigInvalid` when the API would be open to other machines without a token."""
-    if token is not None or host == "localhost":
+    if guarded or host == "localhost":
         return
     try:
         loopback = ipaddress.ip_address(host).is_loopback
@@ -16,5 +16,6 @@ def check_exposure(host: str, token: str | None) -> None:
     if not loopback:
         raise ConfigInvalid(
             f"cannot serve the control API on {host!r} without a token: anybody who reaches it "
-            "could switch routes; set control.token (BRIDGE_CONTROL__TOKEN) or use 127.0.0.1"
+            "could switch routes; set control.token (BRIDGE_CONTROL__TOKEN) or control.tokens, "
+            "or use 127.0.0.1"
         )

@@ -3,13 +3,9 @@
 from collections.abc import Iterable
 
 from bridge.gateway.ports import WriteDesk
-from bridge.model.errors import ConfigInvalid
+from bridge.model.errors import ConfigInvalid, NotKnown
 from bridge.model.stage import GroupState, Stage
 from bridge.model.write import JournalledWrite, WriteState
-
-
-class NotKnown(ConfigInvalid):
-    """Nothing has this name."""
 
 
 def group_named(name: str, states: Iterable[GroupState]) -> GroupState:

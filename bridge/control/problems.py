@@ -5,13 +5,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from bridge.control.names import NotKnown
 from bridge.gateway.ports import IdTaken, WriteStateForbidden
 from bridge.model.errors import (
     BridgeError,
     ConfigInvalid,
     LaneBusy,
     LimitExceeded,
+    NotKnown,
     Remedy,
     StaleEpoch,
     StepForbidden,

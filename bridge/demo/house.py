@@ -146,7 +146,8 @@ class DemoHouse:
         pairs = list(id_pairs(self.modern_dsn))
         file = self.folder / "ids.jsonl"
         file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
-        self.bridge.command("ids", "import", "orders", "order", str(file))
+        why = ("--reason", "the backfill made them", "--ticket", "DEMO-1")
+        self.bridge.command("ids", "import", "orders", "order", str(file), *why)
         return len(pairs)
 
     def finish_backfill(self, within_s: float) -> int:

@@ -134,13 +134,17 @@ class _Show:
 
         # Dual begins with held lanes: writes are journalled, and replayed once the backfill has
         # brought what was there before.
-        house.bridge.command("lanes", "hold", "orders", "--reason", "backfill runs")
+        house.bridge.command(
+            "lanes", "hold", "orders", "--reason", "backfill runs", "--ticket", "DEMO-1"
+        )
         facts.switch_ms["dual"] = self._switch("dual", "start dual write")
         mirrored_from = time.time()
         self._say("dual write is on, lanes held: the backfill catches up")
         facts.ids_imported = house.finish_backfill(PATIENCE_S)
         self._say(f"{facts.ids_imported:,} orders backfilled, their ids are known")
-        house.bridge.command("lanes", "resume", "orders", "--reason", "backfill is done")
+        house.bridge.command(
+            "lanes", "resume", "orders", "--reason", "backfill is done", "--ticket", "DEMO-1"
+        )
         house.bridge.wait_for("lanes are fresh", self._lanes_are_fresh, PATIENCE_S)
         self._stage("dual", seconds)
 
@@ -155,7 +159,9 @@ class _Show:
         self._stage("modern", seconds)
         # Until here every write went to both sides; the roll back itself comes some moment later.
         facts.mirrored = (mirrored_from, time.time())
-        report = house.bridge.query("rollback", "orders", "--reason", "show the way back")
+        report = house.bridge.query(
+            "rollback", "orders", "--reason", "show the way back", "--ticket", "DEMO-1"
+        )
         facts.switch_ms["legacy (roll back)"] = float(report["took_ms"])
         self._say(f"rolled back in {report['took_ms']} ms")
         self._stage("legacy again", max(2, seconds // 2))
@@ -163,7 +169,9 @@ class _Show:
         facts.traffic = traffic.report()
 
     def _switch(self, to: str, reason: str) -> float:
-        report = self._house.bridge.query("switch", "orders", to, "--reason", reason)
+        report = self._house.bridge.query(
+            "switch", "orders", to, "--reason", reason, "--ticket", "DEMO-1"
+        )
         self._say(f"switched to {to} in {report['took_ms']} ms on {report['workers']} workers")
         return float(report["took_ms"])
 
@@ -225,7 +233,9 @@ class _Show:
         house, facts = self._house, self._facts
         self._say("exporting the log and verifying it with the separate program")
         vkey = house.bridge.command("log", "key").strip()
-        house.bridge.command("log", "export", str(house.bundle), "--reason", "end of the demo")
+        house.bridge.command(
+            "log", "export", str(house.bundle), "--reason", "end of the demo", "--ticket", "DEMO-1"
+        )
         verdict = verify_bundle(house.bundle, vkey)
         facts.verified = verdict.exit_code
         facts.verifier_said = verdict.text

@@ -9,9 +9,11 @@ indexed reads of a few microseconds, which an event loop may call directly. Impl
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple, Protocol
 
+from bridge.model.entry import EntryDraft
 from bridge.model.errors import BridgeError, LaneBusy, Remedy
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side
+from bridge.model.warrant import Warrant
 from bridge.model.write import JournalledWrite, WriteIntent, WriteState
 
 
@@ -227,8 +229,7 @@ class WriteDesk(Protocol):
         intent_id: str,
         outcome: WriteState,
         *,
-        actor: str,
-        reason: str,
+        warrant: Warrant,
         ids: Mapping[str, str] | None = None,
     ) -> None:
         """Settle a write in doubt as APPLIED (it is then replayed) or FAILED.
@@ -236,19 +237,24 @@ class WriteDesk(Protocol):
         `ids` are entity → id, needed where the lost answer would have named a new entity.
         """
 
-    def replay(self, intent_id: str, *, actor: str, reason: str) -> None:
+    def replay(self, intent_id: str, warrant: Warrant) -> None:
         """Put a parked write back at the head of its lane."""
 
-    def skip(self, intent_id: str, *, actor: str, reason: str) -> None:
+    def skip(self, intent_id: str, warrant: Warrant) -> None:
         """Go on without this write on the other side; the lane moves to the next."""
 
-    def import_ids(self, group: str, entity: str, pairs: Sequence[tuple[str, str]]) -> int:
+    def import_ids(
+        self, group: str, entity: str, pairs: Sequence[tuple[str, str]], warrant: Warrant
+    ) -> int:
         """Record known (legacy id, modern id) pairs; return how many were new.
 
         Raises:
             IdTaken: a pair contradicts one that is known; nothing of its thousand was recorded.
                 An import may be repeated: what is known already is passed over.
         """
+
+    def tell(self, draft: EntryDraft) -> None:
+        """Leave an entry for the event log that stands for itself, such as of a refusal."""
 
     def lane_counts(self) -> Sequence[LaneCount]:
         """Return the backlog per group and direction."""

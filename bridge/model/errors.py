@@ -2,6 +2,7 @@
 
     BridgeError                     remedy
     ├── ConfigInvalid               OPERATOR     a file or setting must change
+    │   └── NotKnown                OPERATOR     nothing has the name that was given
     ├── SourceUnfit                 OPERATOR     the source is reachable, but not set up for capture
     │   └── SourceGap               OPERATOR     changes that the log needs are lost
     ├── TableDrifted                OPERATOR     a table left its contract; the policy is to stop
@@ -52,6 +53,10 @@ class BridgeError(Exception):
 
 class ConfigInvalid(BridgeError):
     """A file or setting must change before this can run."""
+
+
+class NotKnown(ConfigInvalid):
+    """Nothing has the name that was given."""
 
 
 class SourceUnfit(BridgeError):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Self
+from typing import Final
 
 from bridge.model.errors import ConfigInvalid
 
@@ -38,6 +38,8 @@ class Actor:
     id: str
     type: ActorType
     known: Known
+    declared: str | None = None
+    """Who a service or a person behind a token said it acts for; nobody checked it."""
 
     def __post_init__(self) -> None:
         if not self.id.strip() or len(self.id) > ACTOR_CHARACTERS_MAX:
@@ -48,16 +50,29 @@ class Actor:
 
     def as_json(self) -> dict[str, str]:
         """Return what leaves say of the actor."""
-        return {"id": self.id, "known": self.known.value, "type": self.type.value}
+        if self.known is Known.UNKNOWN:
+            return {"known": self.known.value}
+        told = {"id": self.id, "known": self.known.value, "type": self.type.value}
+        return told if self.declared is None else {**told, "declared": self.declared}
 
     @classmethod
-    def from_json(cls, tree: Mapping[str, str]) -> Self:
+    def from_json(cls, tree: Mapping[str, str]) -> "Actor":
         """Return the actor that `as_json` wrote."""
-        return cls(id=tree["id"], type=ActorType(tree["type"]), known=Known(tree["known"]))
+        if tree["known"] == Known.UNKNOWN.value:
+            return UNKNOWN
+        return cls(
+            id=tree["id"],
+            type=ActorType(tree["type"]),
+            known=Known(tree["known"]),
+            declared=tree.get("declared"),
+        )
 
 
 GATEWAY: Final = Actor(id="gateway", type=ActorType.GATEWAY, known=Known.SELF)
 """The actor of what no person decided."""
+
+UNKNOWN: Final = Actor(id="unknown", type=ActorType.PERSON, known=Known.UNKNOWN)
+"""Somebody of whom nothing is known: a fact that is recorded, not a blank."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

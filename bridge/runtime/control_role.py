@@ -5,8 +5,12 @@ import threading
 import uvicorn
 
 from bridge.control.app import ControlParts, create_app
+from bridge.control.auth import NamedToken, Role
 from bridge.control.exposure import check_exposure
+from bridge.eventlog.records.access_book import AccessBook
 from bridge.model.errors import ConfigInvalid
+from bridge.model.warrant import ActorType
+from bridge.runtime.control_settings import ControlSettings
 from bridge.runtime.metrics import render_metrics
 from bridge.runtime.preflight import check_port
 from bridge.runtime.status import collect_status
@@ -18,21 +22,32 @@ from bridge.runtime.wiring import Stores
 DRAIN_S = 5
 
 
+def named_tokens(control: ControlSettings) -> dict[str, NamedToken]:
+    """Return the tokens of the settings by their holders' names."""
+    return {
+        name: NamedToken(token=holder.token, role=Role(holder.role), type=ActorType(holder.type))
+        for name, holder in control.tokens.items()
+    }
+
+
 def run_control(stores: Stores, observer: RunFileObserver, stop: threading.Event) -> None:
     """Serve until `stop` is set."""
     settings = stores.settings
     control = settings.control
     if control is None:
         raise ConfigInvalid("cannot run control: the settings have no control section")
-    check_exposure(control.host, control.token)
+    check_exposure(control.host, guarded=control.guarded)
     check_port(control.host, control.port, "control.port")
     has_gateway = settings.gateway is not None
+    book = AccessBook(stores.event_log())
     parts = ControlParts(
         status=lambda: collect_status(settings),
         metrics=lambda: render_metrics(stores.run_dir),
         switchboard=stores.switchboard(observer) if has_gateway else None,
         desk=stores.desk() if has_gateway else None,
         token=control.token,
+        tokens=named_tokens(control),
+        book=book,
     )
     server = uvicorn.Server(
         uvicorn.Config(
@@ -49,4 +64,4 @@ def run_control(stores: Stores, observer: RunFileObserver, stop: threading.Event
 
     observer.note("connected", host=control.host, port=control.port)
     # Outside the main thread uvicorn leaves the signal handlers to us.
-    run_all([("api", lambda _: server.run())], stop, on_end=ask_to_end)
+    run_all([("api", lambda _: server.run()), ("access", book.run)], stop, on_end=ask_to_end)

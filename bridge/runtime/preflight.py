@@ -9,6 +9,7 @@ from bridge.control.exposure import check_exposure
 from bridge.gateway.listener import refuse_taken_port
 from bridge.model.errors import BridgeError, ConfigInvalid
 from bridge.model.observer import SilentObserver
+from bridge.runtime.control_settings import ControlSettings
 from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.settings import Settings
 from bridge.runtime.wiring import Stores, capture_service, contract_set, rabbitmq_sink
@@ -56,7 +57,7 @@ def _looks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "routes", lambda: _routes(settings)
         yield "gateway port", lambda: check_port(gateway.host, gateway.port, "gateway.port")
     if control is not None:
-        yield "control", lambda: _control(control.host, control.port, control.token)
+        yield "control", lambda: _control(control)
     if gateway is not None and control is not None:
         yield "ports", lambda: _apart(gateway.port, control.port)
 
@@ -112,9 +113,9 @@ def _routes(settings: Settings) -> str:
     return f"{len(routes)} routes in {len({route.group for route in routes})} groups"
 
 
-def _control(host: str, port: int, token: str | None) -> str:
-    check_exposure(host, token)
-    return check_port(host, port, "control.port")
+def _control(control: ControlSettings) -> str:
+    check_exposure(control.host, guarded=control.guarded)
+    return check_port(control.host, control.port, "control.port")
 
 
 def _apart(gateway_port: int, control_port: int) -> str:

@@ -1,6 +1,10 @@
 """What all parts of the settings have in common."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class Section(BaseModel):

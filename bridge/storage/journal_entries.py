@@ -1,19 +1,19 @@
 """Entries for the event log that the write journal leaves with what they record.
 
-They name writes, groups, routes, states, actors and reasons; never a body, a header, a lane or any
-other id of the systems behind the gateway, because lanes are named after people's data.
+Leaves name writes, groups, routes, states and actors, payloads the reasons; never a body, a header,
+a lane or any other id of the systems behind the gateway, because lanes are named after people's
+data.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
+from bridge.eventlog.records.action_record import action_draft
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.stage import Switch
+from bridge.model.warrant import Outcome, Warrant
 from bridge.model.write import WriteState
-
-GATEWAY: Final = "gateway"
-"""The actor of what no person decided."""
+from bridge.switching.stages import is_back
 
 TOLD: Final = frozenset(
     {WriteState.DONE, WriteState.PARKED, WriteState.SKIPPED, WriteState.IN_DOUBT}
@@ -21,61 +21,61 @@ TOLD: Final = frozenset(
 """States that the event log is told of: it happened on both sides, or needs somebody. What a person
 decides is told whatever it leads to."""
 
-# A leaf has at most 65,535 bytes; a reason is a sentence. One that is too long for the log must not
-# block the entries behind it.
-_TEXT_CHARACTERS_MAX: Final = 2_000
+_DECIDED: Final = {
+    WriteState.APPLIED: "write-replay",
+    WriteState.SKIPPED: "write-skip",
+}
+"""What a person did to a parked write, by the state that it led to."""
+
+_UNFINISHED: Final = frozenset({WriteState.PARKED, WriteState.IN_DOUBT})
+
+# The gateway's own reasons quote answers by their status: a sentence is enough.
+_REASON_CHARACTERS_MAX: Final = 2_000
 
 
 def switch_entry(switch: Switch, row_hash: bytes) -> EntryDraft:
     """Return the entry of one change of stage."""
-    return _draft(
+    return action_draft(
         EntryKind.ROUTE,
-        f"switch:{switch.group}:{switch.epoch}",
-        {
-            "action": "switch",
+        "rollback" if is_back(switch.from_stage, switch.to_stage) else "switch",
+        switch.warrant,
+        at=switch.switched_at,
+        fields={
             "group": switch.group,
             "epoch": switch.epoch,
             "from": switch.from_stage.value,
             "to": switch.to_stage.value,
-            "actor": switch.actor,
-            "reason": switch.reason,
-            "time": switch.switched_at.isoformat(),
             "row_hash": row_hash.hex(),
         },
+        entry_id=f"switch:{switch.group}:{switch.epoch}",
     )
 
 
 def hold_entry(
-    group: str, epoch: int, nudge: int, *, held: bool, actor: str, reason: str, at: datetime
+    group: str, epoch: int, nudge: int, *, held: bool, warrant: Warrant, at: datetime
 ) -> EntryDraft:
     """Return the entry of holding or resuming a group's lanes; `nudge` makes its id unique."""
-    action = "hold_lanes" if held else "resume_lanes"
-    return _draft(
+    return action_draft(
         EntryKind.ROUTE,
-        f"lanes:{group}:{nudge}",
-        {
-            "action": action,
-            "group": group,
-            "epoch": epoch,
-            "actor": actor,
-            "reason": reason,
-            "time": at.isoformat(),
-        },
+        "lanes-hold" if held else "lanes-resume",
+        warrant,
+        at=at,
+        fields={"group": group, "epoch": epoch},
+        entry_id=f"lanes:{group}:{nudge}",
     )
 
 
-def import_entry(group: str, entity: str, nudge: int, *, count: int, at: datetime) -> EntryDraft:
+def import_entry(
+    group: str, entity: str, nudge: int, *, count: int, warrant: Warrant, at: datetime
+) -> EntryDraft:
     """Return the entry of an import of id pairs; it counts them and names none."""
-    return _draft(
+    return action_draft(
         EntryKind.DUALWRITE,
-        f"ids:{group}:{entity}:{nudge}",
-        {
-            "action": "import_ids",
-            "group": group,
-            "entity": entity,
-            "count": count,
-            "time": at.isoformat(),
-        },
+        "ids-import",
+        warrant,
+        at=at,
+        fields={"group": group, "entity": entity, "count": count},
+        entry_id=f"ids:{group}:{entity}:{nudge}",
     )
 
 
@@ -91,36 +91,37 @@ def write_entry(
     after: WriteState,
     status: int | None,
     attempts: int,
-    actor: str,
+    warrant: Warrant | None,
     reason: str | None,
     at: datetime,
 ) -> EntryDraft:
     """Return the entry of one change of a dual write's state; `revision` makes its id unique."""
-    return _draft(
+    fields = {
+        "intent": intent_id,
+        "group": group,
+        "route": route,
+        "epoch": epoch,
+        "authority": authority,
+        "from": before.value,
+        "to": after.value,
+        "attempts": attempts,
+    }
+    if status is not None:
+        fields["status"] = status
+    if warrant is None:
+        action = "write"
+        outcome = Outcome.FAILED if after in _UNFINISHED else Outcome.DONE
+    else:
+        resolved = before is WriteState.IN_DOUBT
+        action = "write-resolve" if resolved else _DECIDED[after]
+        outcome = Outcome.DONE
+    return action_draft(
         EntryKind.DUALWRITE,
-        f"write:{intent_id}:{revision}",
-        {
-            "action": "write",
-            "intent": intent_id,
-            "group": group,
-            "route": route,
-            "epoch": epoch,
-            "authority": authority,
-            "from": before.value,
-            "outcome": after.value,
-            "status": status,
-            "attempts": attempts,
-            "actor": actor,
-            "reason": reason,
-            "time": at.isoformat(),
-        },
+        action,
+        warrant,
+        at=at,
+        outcome=outcome,
+        fields=fields,
+        payload={"reason": reason[:_REASON_CHARACTERS_MAX]} if reason else None,
+        entry_id=f"write:{intent_id}:{revision}",
     )
-
-
-def _draft(kind: EntryKind, entry_id: str, fields: Mapping[str, Any]) -> EntryDraft:
-    told = {name: value for name, value in fields.items() if value is not None}
-    for name in ("actor", "reason"):
-        if name in told:
-            told[name] = told[name][:_TEXT_CHARACTERS_MAX]
-    # Everything is in the leaf: it holds no personal data and stays when payloads are erased.
-    return EntryDraft(kind, entry_id, told, b"{}")

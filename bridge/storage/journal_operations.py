@@ -21,9 +21,10 @@ from bridge.gateway.translate import lane_of
 from bridge.model.errors import LaneBusy, StaleEpoch
 from bridge.model.http import HttpResponse
 from bridge.model.stage import Side
+from bridge.model.warrant import Warrant
 from bridge.model.write import WriteIntent, WriteState
 from bridge.storage import journal_sql as sql
-from bridge.storage.journal_entries import GATEWAY, TOLD, write_entry
+from bridge.storage.journal_entries import TOLD, write_entry
 from bridge.storage.journal_rows import (
     STATES,
     answer_row,
@@ -101,7 +102,7 @@ def settle_write(
     ids: Sequence[MadeId] = (),
     reason: str | None = None,
     release_key: bool = False,
-    actor: str = GATEWAY,
+    warrant: Warrant | None = None,
 ) -> int | None:
     """Record how the authority's call ended; see `WriteJournal.settle`."""
     facts = _facts(connection, intent_id, state)
@@ -129,8 +130,8 @@ def settle_write(
     if response is not None:
         connection.execute(sql.INSERT_ANSWER, answer_row(facts.number, response))
     status = None if response is None else response.status
-    if state in TOLD or actor != GATEWAY:
-        _tell(connection, intent_id, facts, state, status, actor, reason, at)
+    if state in TOLD or warrant is not None:
+        _tell(connection, intent_id, facts, state, status, warrant, reason, at)
     return sequence
 
 
@@ -143,7 +144,7 @@ def move_write(
     ids: Sequence[MadeId] = (),
     reason: str | None = None,
     attempted: bool = True,
-    actor: str = GATEWAY,
+    warrant: Warrant | None = None,
 ) -> None:
     """Record how a replay ended, or what a person decided about it."""
     facts = _facts(connection, intent_id, state)
@@ -156,8 +157,8 @@ def move_write(
     elif state is not facts.state:
         parked = int(state is WriteState.PARKED)
         connection.execute(sql.PARK_LANE_ENTRY, (parked, facts.number))
-    if state in TOLD or actor != GATEWAY:
-        _tell(connection, intent_id, facts, state, None, actor, reason, at)
+    if state in TOLD or warrant is not None:
+        _tell(connection, intent_id, facts, state, None, warrant, reason, at)
 
 
 def orphan_writes(connection: sqlite3.Connection, owner: str, at: datetime) -> list[str]:
@@ -284,7 +285,7 @@ def _tell(
     facts: WriteFacts,
     state: WriteState,
     status: int | None,
-    actor: str,
+    warrant: Warrant | None,
     reason: str | None,
     at: datetime,
 ) -> None:
@@ -299,7 +300,7 @@ def _tell(
         after=state,
         status=status,
         attempts=facts.attempts,
-        actor=actor,
+        warrant=warrant,
         reason=reason,
         at=at,
     )

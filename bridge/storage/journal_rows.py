@@ -11,6 +11,7 @@ from bridge.gateway.ports import IdPair
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage, Switch
+from bridge.model.warrant import Actor, Warrant
 from bridge.model.write import JournalledWrite, WriteIntent, WriteState
 from bridge.switching.history import SwitchRecord
 
@@ -121,13 +122,19 @@ def switch_of(row: Sequence[Any]) -> SwitchRecord:
             epoch=row[1],
             from_stage=Stage(row[2]),
             to_stage=Stage(row[3]),
-            actor=row[4],
-            reason=row[5],
-            switched_at=datetime.fromisoformat(row[6]),
+            warrant=Warrant(
+                actor=Actor.from_json(orjson.loads(row[4])), reason=row[5], ticket=row[6]
+            ),
+            switched_at=datetime.fromisoformat(row[7]),
         ),
-        row[7],
         row[8],
+        row[9],
     )
+
+
+def packed_actor(actor: Actor) -> str:
+    """Return who acted as text of a row."""
+    return orjson.dumps(actor.as_json()).decode()
 
 
 def pending_row(draft: EntryDraft) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ fenced by its group's epoch, and each change leaves its entry for the event log,
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 SCHEMA: Final = """
 CREATE TABLE groups (
@@ -24,6 +24,7 @@ CREATE TABLE switches (
     to_stage TEXT NOT NULL,
     actor TEXT NOT NULL,
     reason TEXT NOT NULL,
+    ticket TEXT NOT NULL,
     switched_at TEXT NOT NULL,
     previous_hash BLOB NOT NULL,
     hash BLOB NOT NULL,

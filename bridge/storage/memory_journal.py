@@ -11,7 +11,6 @@ from bridge.model.errors import LaneBusy, StaleEpoch
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
 from bridge.model.write import JournalledWrite, WriteIntent, WriteState
-from bridge.storage.journal_entries import GATEWAY
 from bridge.storage.journal_rows import Clock, utc_now
 from bridge.storage.memory_journal_state import JournalState
 
@@ -63,9 +62,7 @@ class MemoryJournal:
         release_key: bool = False,
     ) -> int | None:
         """See `WriteJournal.settle`."""
-        return self.state.settle(
-            intent_id, state, response, lane, ids, reason, release_key, GATEWAY
-        )
+        return self.state.settle(intent_id, state, response, lane, ids, reason, release_key, None)
 
     def lane_state(self, group: str, lane: str) -> LaneState:
         """See `WriteJournal.lane_state`."""
@@ -111,7 +108,7 @@ class MemoryJournal:
 
     async def retry_later(self, intent_id: str, reason: str) -> None:
         """See `ReplayQueue.retry_later`."""
-        self.state.move(intent_id, _S.APPLIED, (), reason, GATEWAY, attempted=True)
+        self.state.move(intent_id, _S.APPLIED, (), reason, None, attempted=True)
 
     async def finish(
         self,
@@ -122,7 +119,7 @@ class MemoryJournal:
         reason: str | None = None,
     ) -> None:
         """See `ReplayQueue.finish`."""
-        self.state.move(intent_id, state, ids, reason, GATEWAY, attempted=True)
+        self.state.move(intent_id, state, ids, reason, None, attempted=True)
 
     def open_owners(self) -> Sequence[str]:
         """See `ReplayQueue.open_owners`."""

@@ -9,6 +9,7 @@ from bridge.gateway.translate import lane_of
 from bridge.model.entry import EntryDraft
 from bridge.model.errors import StaleEpoch
 from bridge.model.stage import GroupState, Side, Stage, Switch
+from bridge.model.warrant import Warrant
 from bridge.model.write import JournalledWrite, WriteState
 from bridge.storage.journal_entries import hold_entry, import_entry, switch_entry
 from bridge.storage.memory_journal_state import JournalState
@@ -41,9 +42,7 @@ class MemoryJournalDesk:
         """See `SwitchStore.groups`."""
         return [self.state.groups[name] for name in sorted(self.state.groups)]
 
-    def switch(
-        self, group: str, to: Stage, *, expected_epoch: int, actor: str, reason: str
-    ) -> Switch:
+    def switch(self, group: str, to: Stage, *, expected_epoch: int, warrant: Warrant) -> Switch:
         """See `SwitchStore.switch`."""
         state = self.state.groups.get(group)
         if state is None or state.epoch != expected_epoch:
@@ -53,8 +52,7 @@ class MemoryJournalDesk:
             epoch=expected_epoch + 1,
             from_stage=state.stage,
             to_stage=to,
-            actor=actor,
-            reason=reason,
+            warrant=warrant,
             switched_at=self.state.clock(),
         )
         self.state.groups[group] = dataclasses.replace(state, stage=to, epoch=switch.epoch)
@@ -63,7 +61,7 @@ class MemoryJournalDesk:
         self.state.wait_for_log(switch_entry(switch, record.hash))
         return switch
 
-    def hold_lanes(self, group: str, *, held: bool, actor: str, reason: str) -> GroupState:
+    def hold_lanes(self, group: str, *, held: bool, warrant: Warrant) -> GroupState:
         """See `SwitchStore.hold_lanes`."""
         state = dataclasses.replace(self.state.groups[group], lanes_held=held)
         self.state.groups[group] = state
@@ -74,8 +72,7 @@ class MemoryJournalDesk:
                 state.epoch,
                 self.state.nudge,
                 held=held,
-                actor=actor,
-                reason=reason,
+                warrant=warrant,
                 at=self.state.clock(),
             )
         )
@@ -106,8 +103,7 @@ class MemoryJournalDesk:
         intent_id: str,
         outcome: WriteState,
         *,
-        actor: str,
-        reason: str,
+        warrant: Warrant,
         ids: Mapping[str, str] | None = None,
     ) -> None:
         """See `WriteDesk.resolve`."""
@@ -119,19 +115,21 @@ class MemoryJournalDesk:
         rename = bool(made) and write.intent.lane.startswith("new:")
         lane = lane_of(made[0].entity, made[0].id) if rename else None
         released = outcome is _S.FAILED
-        self.state.settle(intent_id, outcome, None, lane, made, reason, released, actor)
+        self.state.settle(intent_id, outcome, None, lane, made, warrant.reason, released, warrant)
 
-    def replay(self, intent_id: str, *, actor: str, reason: str) -> None:
+    def replay(self, intent_id: str, warrant: Warrant) -> None:
         """See `WriteDesk.replay`."""
-        self.state.move(intent_id, _S.APPLIED, (), reason, actor, attempted=False)
+        self.state.move(intent_id, _S.APPLIED, (), warrant.reason, warrant, attempted=False)
         self.state.nudge += 1
 
-    def skip(self, intent_id: str, *, actor: str, reason: str) -> None:
+    def skip(self, intent_id: str, warrant: Warrant) -> None:
         """See `WriteDesk.skip`."""
-        self.state.move(intent_id, _S.SKIPPED, (), reason, actor, attempted=False)
+        self.state.move(intent_id, _S.SKIPPED, (), warrant.reason, warrant, attempted=False)
         self.state.nudge += 1
 
-    def import_ids(self, group: str, entity: str, pairs: Sequence[tuple[str, str]]) -> int:
+    def import_ids(
+        self, group: str, entity: str, pairs: Sequence[tuple[str, str]], warrant: Warrant
+    ) -> int:
         """See `WriteDesk.import_ids`."""
         before = list(self.state.pairs)
         try:
@@ -139,11 +137,10 @@ class MemoryJournalDesk:
         except IdTaken:
             self.state.pairs = before
             raise
-        if count:
-            self.state.nudge += 1
-            at = self.state.clock()
-            draft = import_entry(group, entity, self.state.nudge, count=count, at=at)
-            self.state.wait_for_log(draft)
+        self.state.nudge += 1
+        at = self.state.clock()
+        draft = import_entry(group, entity, self.state.nudge, count=count, warrant=warrant, at=at)
+        self.state.wait_for_log(draft)
         return count
 
     def _import(self, group: str, entity: str, legacy_id: str, modern_id: str) -> bool:
@@ -189,6 +186,10 @@ class MemoryJournalDesk:
                 backlog.items(), key=lambda item: (item[0][0], item[0][1].value)
             )
         ]
+
+    def tell(self, draft: EntryDraft) -> None:
+        """See `WriteDesk.tell`."""
+        self.state.wait_for_log(draft)
 
     def pending(self, count_max: int) -> list[tuple[int, EntryDraft]]:
         """See `PendingEntries.pending`."""

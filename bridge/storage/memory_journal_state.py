@@ -9,8 +9,9 @@ from bridge.gateway.translate import lane_of
 from bridge.model.entry import EntryDraft
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
+from bridge.model.warrant import Warrant
 from bridge.model.write import JournalledWrite, WriteIntent, WriteState
-from bridge.storage.journal_entries import GATEWAY, TOLD, write_entry
+from bridge.storage.journal_entries import TOLD, write_entry
 from bridge.storage.journal_rows import Clock
 from bridge.switching.history import SwitchRecord
 
@@ -42,7 +43,7 @@ class JournalState:
         ids: Sequence[MadeId],
         reason: str | None,
         release_key: bool,
-        actor: str,
+        warrant: Warrant | None,
     ) -> int | None:
         write = self.may(intent_id, state)
         intent = dataclasses.replace(
@@ -58,7 +59,7 @@ class JournalState:
                 self._first_half(intent, made)
         self._put(
             write,
-            actor,
+            warrant,
             intent=intent,
             state=state,
             sequence=sequence,
@@ -74,14 +75,14 @@ class JournalState:
         state: WriteState,
         ids: Sequence[MadeId],
         reason: str | None,
-        actor: str,
+        warrant: Warrant | None,
         *,
         attempted: bool,
     ) -> None:
         write = self.may(intent_id, state)
         self._second_halves(write.intent, ids)
         attempts = write.attempts + int(attempted)
-        self._put(write, actor, state=state, reason=reason, attempts=attempts)
+        self._put(write, warrant, state=state, reason=reason, attempts=attempts)
 
     def lane(self, group: str, lane: str) -> list[JournalledWrite]:
         return [
@@ -105,13 +106,13 @@ class JournalState:
             )
         return write
 
-    def _put(self, before: JournalledWrite, actor: str, **changes: object) -> None:
+    def _put(self, before: JournalledWrite, warrant: Warrant | None, **changes: object) -> None:
         after = dataclasses.replace(before, **changes)  # type: ignore[arg-type]  # by field name
         intent = after.intent
         self.writes[intent.intent_id] = after
         revision = self._revisions.get(intent.intent_id, 0) + 1
         self._revisions[intent.intent_id] = revision
-        if after.state not in TOLD and actor == GATEWAY:
+        if after.state not in TOLD and warrant is None:
             return
         self.wait_for_log(
             write_entry(
@@ -125,7 +126,7 @@ class JournalState:
                 after=after.state,
                 status=None,
                 attempts=before.attempts,
-                actor=actor,
+                warrant=warrant,
                 reason=after.reason,
                 at=self.clock(),
             )

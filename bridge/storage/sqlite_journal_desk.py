@@ -18,6 +18,7 @@ from bridge.gateway.translate import lane_of
 from bridge.model.entry import EntryDraft
 from bridge.model.errors import StaleEpoch
 from bridge.model.stage import GroupState, Stage, Switch
+from bridge.model.warrant import Warrant
 from bridge.model.write import JournalledWrite, WriteState
 from bridge.storage import journal_sql as sql
 from bridge.storage.journal_entries import hold_entry, import_entry, switch_entry
@@ -27,6 +28,7 @@ from bridge.storage.journal_rows import (
     SIDES,
     Clock,
     group_of,
+    packed_actor,
     pending_of,
     pending_row,
     switch_of,
@@ -71,9 +73,7 @@ class SqliteJournalDesk:
         with self._lock:
             return read_groups(self._connection)
 
-    def switch(
-        self, group: str, to: Stage, *, expected_epoch: int, actor: str, reason: str
-    ) -> Switch:
+    def switch(self, group: str, to: Stage, *, expected_epoch: int, warrant: Warrant) -> Switch:
         """Move the group to stage `to`; see `SwitchStore.switch`."""
         with self._changing() as connection:
             state = _group(connection, group)
@@ -88,8 +88,7 @@ class SqliteJournalDesk:
                 epoch=expected_epoch + 1,
                 from_stage=state.stage,
                 to_stage=to,
-                actor=actor,
-                reason=reason,
+                warrant=warrant,
                 switched_at=self._clock(),
             )
             last = connection.execute(
@@ -102,14 +101,15 @@ class SqliteJournalDesk:
             )
             connection.execute(
                 "INSERT INTO switches (group_name, epoch, from_stage, to_stage, actor, reason, "
-                "switched_at, previous_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "ticket, switched_at, previous_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     group,
                     switch.epoch,
                     switch.from_stage.value,
                     to.value,
-                    actor,
-                    reason,
+                    packed_actor(warrant.actor),
+                    warrant.reason,
+                    warrant.ticket,
                     switch.switched_at.isoformat(),
                     record.previous_hash,
                     record.hash,
@@ -118,7 +118,7 @@ class SqliteJournalDesk:
             connection.execute(sql.INSERT_PENDING, pending_row(switch_entry(switch, record.hash)))
         return switch
 
-    def hold_lanes(self, group: str, *, held: bool, actor: str, reason: str) -> GroupState:
+    def hold_lanes(self, group: str, *, held: bool, warrant: Warrant) -> GroupState:
         """Hold or resume replay to the other side."""
         with self._changing() as connection:
             connection.execute(
@@ -132,8 +132,7 @@ class SqliteJournalDesk:
                 state.epoch,
                 nudge,
                 held=held,
-                actor=actor,
-                reason=reason,
+                warrant=warrant,
                 at=self._clock(),
             )
             connection.execute(sql.INSERT_PENDING, pending_row(draft))
@@ -142,8 +141,8 @@ class SqliteJournalDesk:
     def history(self) -> Sequence[SwitchRecord]:
         """Return every switch, oldest first."""
         rows = self._rows(
-            "SELECT group_name, epoch, from_stage, to_stage, actor, reason, switched_at, "
-            "previous_hash, hash FROM switches ORDER BY number"
+            "SELECT group_name, epoch, from_stage, to_stage, actor, reason, ticket, "
+            "switched_at, previous_hash, hash FROM switches ORDER BY number"
         )
         return [switch_of(row) for row in rows]
 
@@ -179,8 +178,7 @@ class SqliteJournalDesk:
         intent_id: str,
         outcome: WriteState,
         *,
-        actor: str,
-        reason: str,
+        warrant: Warrant,
         ids: Mapping[str, str] | None = None,
     ) -> None:
         """Settle a write in doubt; see `WriteDesk.resolve`."""
@@ -198,32 +196,38 @@ class SqliteJournalDesk:
                 at=self._clock(),
                 lane=lane_of(made[0].entity, made[0].id) if rename else None,
                 ids=made,
-                reason=reason,
+                reason=warrant.reason,
                 release_key=outcome is WriteState.FAILED,
-                actor=actor,
+                warrant=warrant,
             )
 
-    def replay(self, intent_id: str, *, actor: str, reason: str) -> None:
+    def replay(self, intent_id: str, warrant: Warrant) -> None:
         """Put a parked write back at the head of its lane."""
-        self._decide(intent_id, WriteState.APPLIED, actor, reason)
+        self._decide(intent_id, WriteState.APPLIED, warrant)
 
-    def skip(self, intent_id: str, *, actor: str, reason: str) -> None:
+    def skip(self, intent_id: str, warrant: Warrant) -> None:
         """Go on without this write on the other side."""
-        self._decide(intent_id, WriteState.SKIPPED, actor, reason)
+        self._decide(intent_id, WriteState.SKIPPED, warrant)
 
-    def import_ids(self, group: str, entity: str, pairs: Sequence[tuple[str, str]]) -> int:
+    def import_ids(
+        self, group: str, entity: str, pairs: Sequence[tuple[str, str]], warrant: Warrant
+    ) -> int:
         """Record known (legacy id, modern id) pairs; return how many were new."""
         count = 0
-        for start in range(0, len(pairs), _IMPORT_COUNT_MAX):
+        for start in range(0, max(1, len(pairs)), _IMPORT_COUNT_MAX):
             some = pairs[start : start + _IMPORT_COUNT_MAX]
             with self._changing() as connection:
                 new = import_pairs(connection, group, entity, some)
                 count += new
-                if new:
-                    draft = import_entry(
-                        group, entity, _nudge(connection), count=new, at=self._clock()
-                    )
-                    connection.execute(sql.INSERT_PENDING, pending_row(draft))
+                draft = import_entry(
+                    group,
+                    entity,
+                    _nudge(connection),
+                    count=new,
+                    warrant=warrant,
+                    at=self._clock(),
+                )
+                connection.execute(sql.INSERT_PENDING, pending_row(draft))
         return count
 
     def lane_counts(self) -> Sequence[LaneCount]:
@@ -248,6 +252,11 @@ class SqliteJournalDesk:
 
     # Entries for the event log
 
+    def tell(self, draft: EntryDraft) -> None:
+        """Leave an entry that stands for itself, such as of an action that was refused."""
+        with self._changing() as connection:
+            connection.execute(sql.INSERT_PENDING, pending_row(draft))
+
     def pending(self, count_max: int) -> list[tuple[int, EntryDraft]]:
         """Return up to `count_max` pending entries, oldest first."""
         rows = self._rows(
@@ -262,16 +271,16 @@ class SqliteJournalDesk:
         with self._changing() as connection:
             connection.execute("DELETE FROM pending_entries WHERE number <= ?", (through,))
 
-    def _decide(self, intent_id: str, state: WriteState, actor: str, reason: str) -> None:
+    def _decide(self, intent_id: str, state: WriteState, warrant: Warrant) -> None:
         with self._changing() as connection:
             move_write(
                 connection,
                 intent_id,
                 state,
                 at=self._clock(),
-                reason=reason,
+                reason=warrant.reason,
                 attempted=False,
-                actor=actor,
+                warrant=warrant,
             )
             _nudge(connection)
 

@@ -17,10 +17,11 @@ from typing import Any, Final
 from bridge.capture.snapshot.ports import RequestAction, SnapshotRequest
 from bridge.capture.snapshot.window import Key
 from bridge.model.errors import LimitExceeded
+from bridge.model.warrant import Actor, Warrant
 from bridge.storage.sqlite_event_log_file import connect, create_schema, explained
 
 APPLICATION_ID: Final = 0x4C42_5251  # "LBRQ"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 SCHEMA: Final = """
 CREATE TABLE requests (
@@ -32,6 +33,7 @@ CREATE TABLE requests (
     key_count INTEGER,
     actor TEXT NOT NULL,
     reason TEXT NOT NULL,
+    ticket TEXT NOT NULL,
     asked_at REAL NOT NULL,
     state TEXT NOT NULL
 ) STRICT;
@@ -52,7 +54,7 @@ KEYS_MAX: Final = 1_000_000
 # Who looks back further than this looks into the log, which has them all.
 _KEPT: Final = 1_000
 
-_ASK = "INSERT INTO requests VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')"
+_ASK = "INSERT INTO requests VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')"
 _ADD_KEYS = "INSERT INTO keys VALUES (?, ?, ?)"
 _WAITING = "SELECT * FROM requests WHERE state = 'waiting' ORDER BY number"
 _TAKEN = "SELECT * FROM requests WHERE state = 'taken' ORDER BY number"
@@ -106,9 +108,8 @@ class SqliteSnapshotRequests:
     def ask(
         self,
         action: RequestAction,
+        warrant: Warrant,
         *,
-        actor: str,
-        reason: str,
         tables: Sequence[str] = (),
         where: str | None = None,
         keys: Sequence[Key] | None = None,
@@ -126,8 +127,9 @@ class SqliteSnapshotRequests:
             self._connection.execute(
                 _ASK,
                 (
-                    request_id, action.value, json.dumps(list(tables)), where, count, actor,
-                    reason, time.time(),
+                    request_id, action.value, json.dumps(list(tables)), where, count,
+                    json.dumps(warrant.actor.as_json()), warrant.reason, warrant.ticket,
+                    time.time(),
                 ),
             )  # fmt: skip
             self._connection.executemany(
@@ -185,14 +187,13 @@ class SqliteSnapshotRequests:
 
 
 def _asked(row: tuple[Any, ...]) -> AskedRequest:
-    _, request_id, action, tables, where, key_count, actor, reason, asked_at, state = row
+    _, request_id, action, tables, where, key_count, actor, reason, ticket, asked_at, state = row
     request = SnapshotRequest(
         request_id=request_id,
         action=RequestAction(action),
         tables=tuple(json.loads(tables)),
         where=where,
         key_count=key_count,
-        actor=actor,
-        reason=reason,
+        warrant=Warrant(actor=Actor.from_json(json.loads(actor)), reason=reason, ticket=ticket),
     )
     return AskedRequest(request=request, state=state, asked_at=asked_at)

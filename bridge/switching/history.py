@@ -44,8 +44,9 @@ def _hash(previous_hash: bytes, switch: Switch) -> bytes:
         switch.epoch,
         switch.from_stage.value,
         switch.to_stage.value,
-        switch.actor,
-        switch.reason,
+        switch.warrant.actor.as_json(),
+        switch.warrant.reason,
+        switch.warrant.ticket,
         switch.switched_at.isoformat(),
     ]
     text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from bridge.model.entry import EntryDraft
 from bridge.model.stage import GroupState, Stage, Switch
+from bridge.model.warrant import Warrant
 from bridge.switching.history import SwitchRecord
 
 
@@ -19,9 +21,7 @@ class SwitchStore(Protocol):
     def groups(self) -> Sequence[GroupState]:
         """Return every known group."""
 
-    def switch(
-        self, group: str, to: Stage, *, expected_epoch: int, actor: str, reason: str
-    ) -> Switch:
+    def switch(self, group: str, to: Stage, *, expected_epoch: int, warrant: Warrant) -> Switch:
         """Move the group to stage `to` under epoch `expected_epoch + 1`.
 
         Epoch, history row and the entry for the event log are one durable commit.
@@ -31,8 +31,11 @@ class SwitchStore(Protocol):
             StorageUnavailable: nothing was changed.
         """
 
-    def hold_lanes(self, group: str, *, held: bool, actor: str, reason: str) -> GroupState:
+    def hold_lanes(self, group: str, *, held: bool, warrant: Warrant) -> GroupState:
         """Hold or resume replay to the other side; recorded in the event log like a switch."""
+
+    def tell(self, draft: EntryDraft) -> None:
+        """Leave an entry for the event log that stands for itself, such as of a refused switch."""
 
     def history(self) -> Sequence[SwitchRecord]:
         """Return every switch, oldest first."""

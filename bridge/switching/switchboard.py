@@ -7,11 +7,15 @@ here needs either side to be alive.
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import Final, NamedTuple
 
-from bridge.model.errors import ConfigInvalid, StaleEpoch, StepForbidden
+from bridge.eventlog.records.attempt import refusals_told
+from bridge.model.entry import EntryKind
+from bridge.model.errors import NotKnown, StaleEpoch, StepForbidden
 from bridge.model.observer import Observer, SilentObserver
 from bridge.model.stage import GroupState, Stage, Switch
+from bridge.model.warrant import Warrant
 from bridge.switching.ports import AdoptionBoard, SwitchStore
 from bridge.switching.stages import BUILT, check_step, is_back
 
@@ -79,17 +83,24 @@ class Switchboard:
         return self._store.groups()
 
     def switch(
-        self, group: str, to: Stage, *, actor: str, reason: str, expected_epoch: int | None = None
+        self, group: str, to: Stage, warrant: Warrant, *, expected_epoch: int | None = None
     ) -> SwitchReport:
         """Move `group` to stage `to` and wait until the live replicas follow.
 
+        A switch that is refused or fails leaves an entry in the event log as one that is done.
+
         Raises:
-            StepForbidden: not a legal step, no reason, or the group has one side only.
+            StepForbidden: not a legal step, or the group has one side only.
             StaleEpoch: the group is not at `expected_epoch`, or was switched meanwhile.
-            ConfigInvalid: the group is unknown.
+            NotKnown: the group is unknown.
         """
+        with self._told("switch", group, warrant, to):
+            return self._switch(group, to, warrant, expected_epoch)
+
+    def _switch(
+        self, group: str, to: Stage, warrant: Warrant, expected_epoch: int | None
+    ) -> SwitchReport:
         began = time.monotonic()
-        _need_reason(f"change group {group!r}", actor, reason)
         state = self._state(group)
         if expected_epoch is not None and state.epoch != expected_epoch:
             raise StaleEpoch(
@@ -102,18 +113,18 @@ class Switchboard:
                 f"cannot change group {group!r} to {to.value}: its routes name no modern side; "
                 "add `sides: modern` to its route file"
             )
-        switch = self._store.switch(
-            group, to, expected_epoch=state.epoch, actor=actor, reason=reason
-        )
+        switch = self._store.switch(group, to, expected_epoch=state.epoch, warrant=warrant)
         return self._announce(switch, began)
 
-    def rollback(
-        self, group: str, *, actor: str, reason: str, to: Stage = Stage.LEGACY
-    ) -> SwitchReport:
+    def rollback(self, group: str, warrant: Warrant, *, to: Stage = Stage.LEGACY) -> SwitchReport:
         """Take `group` back to the earlier stage `to`, whatever epoch it stands at.
 
         A switch that comes in between is read and rolled back as well.
         """
+        with self._told("rollback", group, warrant, to):
+            return self._rollback(group, warrant, to)
+
+    def _rollback(self, group: str, warrant: Warrant, to: Stage) -> SwitchReport:
         for tries_left in reversed(range(_ROLLBACK_TRIES)):
             state = self._state(group)
             if state.stage in BUILT and to in BUILT and not is_back(state.stage, to):
@@ -122,26 +133,24 @@ class Switchboard:
                     f"{state.stage.value}, which is not later"
                 )
             try:
-                return self.switch(
-                    group, to, actor=actor, reason=reason, expected_epoch=state.epoch
-                )
+                return self._switch(group, to, warrant, state.epoch)
             except StaleEpoch:
                 if not tries_left:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    def hold_lanes(self, group: str, *, actor: str, reason: str) -> GroupState:
+    def hold_lanes(self, group: str, warrant: Warrant) -> GroupState:
         """Stop replaying the group's writes to the other side; they are still journalled."""
-        return self._hold(group, actor, reason, held=True)
+        return self._hold(group, warrant, held=True)
 
-    def resume_lanes(self, group: str, *, actor: str, reason: str) -> GroupState:
+    def resume_lanes(self, group: str, warrant: Warrant) -> GroupState:
         """Go on replaying, from where it was held."""
-        return self._hold(group, actor, reason, held=False)
+        return self._hold(group, warrant, held=False)
 
-    def _hold(self, group: str, actor: str, reason: str, *, held: bool) -> GroupState:
-        _need_reason(f"{'hold' if held else 'resume'} lanes of group {group!r}", actor, reason)
-        self._state(group)
-        state = self._store.hold_lanes(group, held=held, actor=actor, reason=reason)
+    def _hold(self, group: str, warrant: Warrant, *, held: bool) -> GroupState:
+        with self._told("lanes-hold" if held else "lanes-resume", group, warrant):
+            self._state(group)
+            state = self._store.hold_lanes(group, held=held, warrant=warrant)
         self._board.bump()
         self._observer.note("lanes_held" if held else "lanes_resumed", group=group)
         return state
@@ -150,8 +159,17 @@ class Switchboard:
         state = self._store.group(group)
         if state is None:
             known = ", ".join(sorted(found.group for found in self._store.groups())) or "none"
-            raise ConfigInvalid(f"cannot find route group {group!r}: known groups are {known}")
+            raise NotKnown(f"cannot find route group {group!r}: known groups are {known}")
         return state
+
+    def _told(
+        self, action: str, group: str, warrant: Warrant, to: Stage | None = None
+    ) -> AbstractContextManager[None]:
+        # What is no name of a group of ours may be anything that somebody typed.
+        fields = {"group": group} if self._store.group(group) is not None else {}
+        if to is not None:
+            fields["to"] = to.value
+        return refusals_told(self._store.tell, EntryKind.ROUTE, action, warrant, fields=fields)
 
     def _announce(self, switch: Switch, began: float) -> SwitchReport:
         committed = time.monotonic()
@@ -190,8 +208,3 @@ class Switchboard:
             replicas=len(report.adopted),
         )
         return report
-
-
-def _need_reason(what: str, actor: str, reason: str) -> None:
-    if not actor.strip() or not reason.strip():
-        raise StepForbidden(f"cannot {what}: actor and reason are mandatory; say who and why")

@@ -131,7 +131,9 @@ def test_from_nothing_to_green_and_back(
     script = deployment.call("source", "teardown", "pgbench", "--dry-run", *owner)
     assert script.code == 0
     assert state(sql)["slots"] == [(database.name,)], "the dry run changed something"
-    said = deployment.call("source", "teardown", "pgbench", "--reason", "we go", "--json", *owner)
+    said = deployment.call(
+        "source", "teardown", "pgbench", "--reason", "we go", "--ticket", "T-1", "--json", *owner
+    )
     assert said.code == 0, said.err
     leave = said.json()
     assert [step["sql"] for step in leave["removed"]] == [
@@ -162,11 +164,23 @@ def test_setup_runs_exactly_what_the_dry_run_printed(
     line = deployment.refused("source", "setup", "pgbench", "--dsn-env", "OWNER_DSN")
     assert "give --reason" in line
     done = deployment.call(
-        "source", "setup", "pgbench", "--reason", "go", "--actor", "ana", "--dsn-env", "OWNER_DSN"
+        "source",
+        "setup",
+        "pgbench",
+        "--reason",
+        "go",
+        "--ticket",
+        "T-1",
+        "--actor",
+        "ana",
+        "--dsn-env",
+        "OWNER_DSN",
     )
     assert (done.code, done.out) == (0, printed.out), done.err
     assert deployment.call("doctor", "--json").code == 0
-    again = deployment.call("source", "setup", "pgbench", "-r", "go", "--dsn-env", "OWNER_DSN")
+    again = deployment.call(
+        "source", "setup", "pgbench", "-r", "go", "--ticket", "T-1", "--dsn-env", "OWNER_DSN"
+    )
     assert again.out == "-- nothing to do\n"
     with deployment.stores() as stores:
         log = stores.event_log()
@@ -182,7 +196,7 @@ def test_teardown_never_ends_a_stranger(
     database: Database, sql: psycopg.Connection, tmp_path: Path
 ) -> None:
     deployment = deployed(tmp_path, database, database.dsn)
-    assert deployment.call("source", "setup", "pgbench", "-r", "go").code == 0
+    assert deployment.call("source", "setup", "pgbench", "-r", "go", "--ticket", "T-1").code == 0
     with contextlib.closing(
         psycopg.connect(
             database.dsn, autocommit=True, replication="database", application_name="stranger"
@@ -193,7 +207,9 @@ def test_teardown_never_ends_a_stranger(
             f"START_REPLICATION SLOT {database.name} LOGICAL 0/0 ({names})".encode()
         )
         for force in ((), ("--force",)):
-            line = deployment.refused("source", "teardown", "pgbench", "-r", "we go", *force)
+            line = deployment.refused(
+                "source", "teardown", "pgbench", "-r", "we go", "--ticket", "T-1", *force
+            )
             assert f"is read by pid {stranger.info.backend_pid} (application 'stranger'" in line
             assert "from 127.0.0.1)" in line
         assert "not our capture" in line
@@ -204,13 +220,15 @@ def test_teardown_ends_our_own_capture_when_forced(
     database: Database, sql: psycopg.Connection, tmp_path: Path
 ) -> None:
     deployment = deployed(tmp_path, database, database.dsn)
-    assert deployment.call("source", "setup", "pgbench", "-r", "go").code == 0
+    assert deployment.call("source", "setup", "pgbench", "-r", "go", "--ticket", "T-1").code == 0
     stream = make_source(database.dsn, database.name).stream(0)
-    line = deployment.refused("source", "teardown", "pgbench", "-r", "we go")
+    line = deployment.refused("source", "teardown", "pgbench", "-r", "we go", "--ticket", "T-1")
     assert f"(application 'legacy-bridge {database.name}'" in line
     assert "stop capture first, or use --force" in line
     assert state(sql)["slots"] == [(database.name,)]
-    said = deployment.call("source", "teardown", "pgbench", "-r", "we go", "--force")
+    said = deployment.call(
+        "source", "teardown", "pgbench", "-r", "we go", "--ticket", "T-1", "--force"
+    )
     assert said.code == 0, said.out + said.err
     assert "nothing of ours is left in source 'pgbench'" in said.out
     with pytest.raises(SourceUnavailable):
@@ -236,7 +254,7 @@ def test_no_identity_may_be_refused(
     deployment = deployed(tmp_path, database, database.dsn, no_identity="refuse")
     report = deployment.call("doctor", "--json").json()
     assert levels(report)["public.pgbench_history", "replica-identity"] == "error"
-    line = deployment.refused("source", "setup", "pgbench", "-r", "go")
+    line = deployment.refused("source", "setup", "pgbench", "-r", "go", "--ticket", "T-1")
     assert "has no usable replica identity, and no_identity is 'refuse'" in line
     assert state(sql)["publications"] == []
 
@@ -296,5 +314,7 @@ def test_a_polled_source_has_an_inspection_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_polled_source_has_nothing_to_tear_down(tmp_path: Path) -> None:
-    line = polled(tmp_path).refused("source", "teardown", "pgbench", "-r", "we go")
+    line = polled(tmp_path).refused(
+        "source", "teardown", "pgbench", "-r", "we go", "--ticket", "T-1"
+    )
     assert "it is polled, so nothing of ours is in it" in line

@@ -119,7 +119,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     deployment = Deployment(tmp_path_factory.mktemp("exported"))
     append_to(deployment)
     folder = deployment.folder / "bundle"
-    report = deployment.run("log", "export", str(folder), "-r", "audit", "--json").json()
+    report = deployment.run(
+        "log", "export", str(folder), "-r", "audit", "--ticket", "T-1", "--json"
+    ).json()
     assert report["entries"] == EVENT_COUNT + 2  # The export is an entry itself.
     assert report["vkey"] == deployment.run("log", "key").out.strip()
     return deployment
@@ -186,7 +188,9 @@ def test_tampering_is_found_and_named(
 
 def test_an_export_is_recorded_with_who_and_why(logged: Deployment) -> None:
     folder = logged.folder / "[bold]"  # Not markup.
-    said = logged.run("log", "export", str(folder), "-r", "yearly", "--actor", "ana")
+    said = logged.run(
+        "log", "export", str(folder), "-r", "yearly", "--ticket", "T-1", "--actor", "ana"
+    )
     assert said.code == 0
     assert f"in {folder}" in said.out
     with logged.stores() as stores:
@@ -199,7 +203,9 @@ def test_an_export_is_recorded_with_who_and_why(logged: Deployment) -> None:
 
 def test_an_export_overwrites_nothing(deployment: Deployment) -> None:
     folder = str(deployment.folder)
-    assert "it exists" in deployment.refused("log", "export", folder, "-r", "again")
+    assert "it exists" in deployment.refused(
+        "log", "export", folder, "-r", "again", "--ticket", "T-1"
+    )
 
 
 def test_a_bundle_that_is_not_there(bundle: Bundle) -> None:

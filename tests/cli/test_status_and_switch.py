@@ -10,6 +10,9 @@ from bridge.model.write import WriteState
 from bridge.runtime.exit_codes import CONFIG, TEMPORARY, UNAVAILABLE
 from tests.cli.deployment import Deployment
 from tests.cli.journalled import journalled
+from tests.warrants import by
+
+WHY = ("-r", "x", "--ticket", "T-1")
 
 
 def test_status_of_a_gateway_that_is_down(deployment: Deployment) -> None:
@@ -67,7 +70,9 @@ def test_status_is_1_when_one_role_is_down(deployment: Deployment) -> None:
 
 
 def test_a_switch_there_and_back(deployment: Deployment) -> None:
-    said = deployment.run("switch", "orders", "dual", "-r", "first [step]", "--json")
+    said = deployment.run(
+        "switch", "orders", "dual", "-r", "first [step]", "--ticket", "T-1", "--json"
+    )
     assert said.code == 0
     assert said.json() | {"took_ms": 0} == {
         "group": "orders",
@@ -78,31 +83,52 @@ def test_a_switch_there_and_back(deployment: Deployment) -> None:
         "workers": 0,
         "late": [],
     }
-    assert deployment.call("switch", "orders", "modern", "-r", "second step").code == 0
-    back = deployment.run("rollback", "orders", "-r", "prices differ", "--actor", "ana")
+    assert (
+        deployment.call("switch", "orders", "modern", "-r", "second step", "--ticket", "T-1").code
+        == 0
+    )
+    back = deployment.run(
+        "rollback", "orders", "-r", "prices differ", "--ticket", "T-1", "--actor", "ana"
+    )
     assert back.code == 0
     assert "orders: modern → legacy, epoch 3" in back.out
     with deployment.stores() as stores:
         last = stores.desk().history()[-1].switch
-    assert (last.actor, last.reason) == ("ana", "prices differ")
+    assert last.warrant == by("ana", "prices differ")
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("switch", "orders", "modern", "-r", "x"), CONFIG, "next step is dual"),
-        (("switch", "orders", "canary", "-r", "x"), CONFIG, "not built yet"),
-        (("switch", "orders", "dull", "-r", "x"), CONFIG, "known: legacy, shadow, dual"),
-        (("switch", "order", "dual", "-r", "x"), CONFIG, "known groups are catalog, orders"),
-        (("switch", "catalog", "dual", "-r", "x"), CONFIG, "no modern side"),
-        (("switch", "orders", "dual", "-r", " "), CONFIG, "--reason is blank"),
+        (("switch", "orders", "modern", "-r", "x", "--ticket", "T-1"), CONFIG, "next step is dual"),
+        (("switch", "orders", "canary", "-r", "x", "--ticket", "T-1"), CONFIG, "not built yet"),
         (
-            ("switch", "orders", "dual", "-r", "x", "--expected-epoch", "5"),
+            ("switch", "orders", "dull", "-r", "x", "--ticket", "T-1"),
+            CONFIG,
+            "known: legacy, shadow, dual",
+        ),
+        (
+            ("switch", "order", "dual", "-r", "x", "--ticket", "T-1"),
+            CONFIG,
+            "known groups are catalog, orders",
+        ),
+        (("switch", "catalog", "dual", "-r", "x", "--ticket", "T-1"), CONFIG, "no modern side"),
+        (("switch", "orders", "dual", "-r", " ", "--ticket", "T-1"), CONFIG, "--reason is blank"),
+        (
+            ("switch", "orders", "dual", "-r", "x", "--ticket", "T-1", "--expected-epoch", "5"),
             TEMPORARY,
             "expected epoch 5, found 0",
         ),
-        (("rollback", "orders", "-r", "x"), CONFIG, "cannot roll back group 'orders'"),
-        (("lanes", "hold", "order", "-r", "x"), CONFIG, "known groups are catalog, orders"),
+        (
+            ("rollback", "orders", "-r", "x", "--ticket", "T-1"),
+            CONFIG,
+            "cannot roll back group 'orders'",
+        ),
+        (
+            ("lanes", "hold", "order", "-r", "x", "--ticket", "T-1"),
+            CONFIG,
+            "known groups are catalog, orders",
+        ),
     ],
 )
 def test_what_cannot_be_switched(
@@ -122,7 +148,7 @@ def test_lanes_are_listed_held_and_resumed(deployment: Deployment) -> None:
     assert (lane["group"], lane["towards"], lane["writes"]) == ("orders", "modern", 1)
     assert "orders" in deployment.run("lanes", "list").out
     for act, held in (("hold", True), ("resume", False)):
-        assert deployment.run("lanes", act, "orders", "-r", "backfill").code == 0
+        assert deployment.run("lanes", act, "orders", "-r", "backfill", "--ticket", "T-1").code == 0
         with deployment.stores() as stores:
             state = stores.desk().group("orders")
         assert state is not None
@@ -133,7 +159,7 @@ def test_ids_are_imported_once(deployment: Deployment) -> None:
     file = deployment.folder / "pairs.jsonl"
     file.write_text('["4711", "ord_a"]\n[4712, "ord_b"]\n')
     for new in (2, 0):
-        said = deployment.run("ids", "import", "orders", "order", str(file))
+        said = deployment.run("ids", "import", "orders", "order", str(file), *WHY)
         assert said.out.startswith(f"{new} new pairs")
     with deployment.stores() as stores:
         pair = stores.journal().pair("orders", "order", "4712")
@@ -161,25 +187,27 @@ def test_ids_are_imported_once(deployment: Deployment) -> None:
 def test_a_line_that_is_no_pair_is_named(deployment: Deployment, line: bytes) -> None:
     file = deployment.folder / "pairs.jsonl"
     file.write_bytes(b'["4711", "ord_a"]\n' + line + b"\n")
-    said = deployment.refused("ids", "import", "orders", "order", str(file))
+    said = deployment.refused("ids", "import", "orders", "order", str(file), *WHY)
     assert "line 2 is not a pair" in said
 
 
 def test_ids_of_a_group_that_nobody_knows(deployment: Deployment) -> None:
     file = deployment.folder / "pairs.jsonl"
     file.write_text('["4711", "ord_a"]\n')
-    said = deployment.refused("ids", "import", "order", "order", str(file))
+    said = deployment.refused("ids", "import", "order", "order", str(file), *WHY)
     assert "known groups are catalog, orders" in said
 
 
 def test_ids_from_a_file_that_is_not_there(deployment: Deployment) -> None:
-    assert "No such file" in deployment.refused("ids", "import", "orders", "order", "/no/file")
+    assert "No such file" in deployment.refused(
+        "ids", "import", "orders", "order", "/no/file", *WHY
+    )
 
 
 def test_ids_that_contradict_what_is_known(deployment: Deployment) -> None:
     file = deployment.folder / "pairs.jsonl"
     file.write_text('["4711", "ord_a"]\n["4711", "ord_b"]\n')
-    said = deployment.refused("ids", "import", "orders", "order", str(file))
+    said = deployment.refused("ids", "import", "orders", "order", str(file), *WHY)
     assert "contradicts" in said
     assert "ord_b" not in said
 

@@ -52,15 +52,19 @@ def test_no_body_and_no_header_is_shown(deployment: Deployment) -> None:
 def test_a_write_in_doubt_is_resolved(deployment: Deployment) -> None:
     happened, lost = journalled(deployment, S.IN_DOUBT, S.IN_DOUBT)
     for intent_id, outcome in ((happened, "applied"), (lost, "failed")):
-        said = deployment.run("writes", "resolve", intent_id, outcome, "-r", "looked at the table")
+        said = deployment.run(
+            "writes", "resolve", intent_id, outcome, "-r", "looked at the table", "--ticket", "T-1"
+        )
         assert said.code == 0, said.err
         assert state_of(deployment, intent_id) is S(outcome)
 
 
 def test_a_parked_write_is_replayed_or_skipped(deployment: Deployment) -> None:
     again, without = journalled(deployment, S.PARKED, S.PARKED)
-    assert deployment.run("writes", "replay", again, "-r", "fixed").code == 0
-    assert deployment.run("writes", "skip", without, "-r", "a duplicate").code == 0
+    assert deployment.run("writes", "replay", again, "-r", "fixed", "--ticket", "T-1").code == 0
+    assert (
+        deployment.run("writes", "skip", without, "-r", "a duplicate", "--ticket", "T-1").code == 0
+    )
     assert state_of(deployment, again) is S.APPLIED
     assert state_of(deployment, without) is S.SKIPPED
 
@@ -70,7 +74,7 @@ def test_a_parked_write_is_replayed_or_skipped(deployment: Deployment) -> None:
 )
 def test_an_unknown_write(deployment: Deployment, act: tuple[str, ...]) -> None:
     verb, *rest = act
-    why = [] if verb == "show" else ["-r", "x"]
+    why = [] if verb == "show" else ["-r", "x", "--ticket", "T-1"]
     said = deployment.call("writes", verb, "nobody", *rest, *why)
     assert said.code == CONFIG
     assert said.err == (
@@ -88,7 +92,7 @@ def test_decisions_that_do_not_fit_the_state(deployment: Deployment) -> None:
         (("replay", done), "it is done"),
         (("skip", done), "it is done"),
     ):
-        said = deployment.call("writes", *arguments, "-r", "x")
+        said = deployment.call("writes", *arguments, "-r", "x", "--ticket", "T-1")
         assert said.code == TEMPORARY
         assert words in said.err
 
@@ -97,9 +101,12 @@ def test_decisions_that_do_not_fit_the_state(deployment: Deployment) -> None:
     ("arguments", "words"),
     [
         (("list", "--state", "lost"), "known: intent, in_doubt"),
-        (("resolve", "i", "lost", "-r", "x"), "known: intent, in_doubt"),
-        (("resolve", "i", "applied", "-r", "x", "--id", "order"), "expected ENTITY=ID"),
-        (("skip", "i", "-r", "\t"), "--reason is blank"),
+        (("resolve", "i", "lost", "-r", "x", "--ticket", "T-1"), "known: intent, in_doubt"),
+        (
+            ("resolve", "i", "applied", "-r", "x", "--ticket", "T-1", "--id", "order"),
+            "expected ENTITY=ID",
+        ),
+        (("skip", "i", "-r", "\t", "--ticket", "T-1"), "--reason is blank"),
     ],
 )
 def test_wrong_words(deployment: Deployment, arguments: tuple[str, ...], words: str) -> None:

@@ -1,7 +1,7 @@
 """The control API over real HTTP and real stores, as the control role serves it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,8 @@ import httpx
 import uvicorn
 
 from bridge.control.app import ControlParts, create_app
+from bridge.control.auth import NamedToken
+from bridge.eventlog.records.access_book import AccessBook
 from bridge.runtime.metrics import render_metrics
 from bridge.runtime.settings_file import load_settings
 from bridge.runtime.status import collect_status
@@ -33,7 +35,7 @@ class Api:
 
     def post(self, path: str, **body: Any) -> httpx.Response:
         """Act, with an actor and a reason unless `body` says otherwise."""
-        decided = {"actor": "ana", "reason": "a test", **body}
+        decided = {"actor": "ana", "reason": "a test", "ticket": "T-1", **body}
         return self._kept(self.client.post(path, json=decided))
 
     def send(self, method: str, path: str, **how: Any) -> httpx.Response:
@@ -47,7 +49,10 @@ class Api:
 
 @contextmanager
 def served(
-    deployment: Deployment, token: str | None = None, parts: ControlParts | None = None
+    deployment: Deployment,
+    token: str | None = None,
+    parts: ControlParts | None = None,
+    tokens: Mapping[str, NamedToken] | None = None,
 ) -> Iterator[Api]:
     """Serve the API of `deployment` (or of `parts`) on a free port meanwhile."""
     settings = load_settings(deployment.config, {})
@@ -57,7 +62,9 @@ def served(
             metrics=lambda: render_metrics(stores.run_dir),
             switchboard=stores.switchboard(),
             desk=stores.desk(),
+            book=AccessBook(stores.event_log()),
             token=token,
+            tokens=tokens or {},
         )
         server = uvicorn.Server(
             uvicorn.Config(create_app(parts), host="127.0.0.1", port=0, log_config=None)

@@ -8,6 +8,7 @@ from bridge.model.stage import Stage
 from bridge.model.write import WriteState
 from tests.cli.journalled import CANARIES, journalled
 from tests.control.served import Api, problem
+from tests.warrants import by
 
 S = WriteState
 
@@ -51,7 +52,7 @@ def test_a_switch_and_its_way_back(api: Api) -> None:
     with api.deployment.stores() as stores:
         history = [record.switch for record in stores.desk().history()]
     assert [switch.to_stage.value for switch in history] == ["dual", "modern", "legacy"]
-    assert (history[-1].actor, history[-1].reason) == ("ana", "prices differ")
+    assert history[-1].warrant == by("ana", "prices differ")
 
 
 def test_a_replica_that_does_not_follow_is_named(api: Api) -> None:
@@ -104,7 +105,7 @@ def test_an_unknown_group(api: Api, act: str) -> None:
         "lanes": {"held": True},
         "ids": {"entity": "order", "pairs": [["1", "2"]]},
     }
-    who: dict[str, object] = {} if act == "ids" else {"actor": "ana", "reason": "x"}
+    who: dict[str, object] = {"actor": "ana", "reason": "x", "ticket": "T-1"}
     answer = api.send("POST", f"/api/groups/order/{act}", json={**who, **bodies[act]})
     assert "known groups are catalog, orders" in problem(answer, 404, "operator")
 

@@ -12,15 +12,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from bridge.control.app import ControlParts
 from bridge.control.bodies import PAIRS_MAX
 from bridge.control.exposure import check_exposure
+from bridge.eventlog.records.access_book import AccessBook
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
 from bridge.model.write import WriteState
+from bridge.storage.memory_event_log import MemoryEventLog
 from tests.cli.deployment import Deployment
 from tests.cli.journalled import journalled
 from tests.control.served import Api, problem, served
 
 TOKEN = "a-token-of-some-length"
 SECRET = "canary-that-was-refused"
-WHO = {"actor": "ana", "reason": "x"}
+WHY = {"reason": "x", "ticket": "T-1"}
+WITHOUT = {"to": "dual"}
+WHO = {"actor": "ana", "reason": "x", "ticket": "T-1"}
 
 
 @pytest.mark.parametrize(
@@ -29,17 +33,37 @@ WHO = {"actor": "ana", "reason": "x"}
         ("groups/orders/switch", {**WHO, "to": "dual", "forced": SECRET}, "body.forced: extra"),
         ("groups/orders/switch", {**WHO}, "body.to: field required"),
         ("groups/orders/switch", {**WHO, "to": "dual", "expected_epoch": SECRET}, "expected_epoch"),
-        ("groups/orders/switch", {"to": "dual", "actor": "ana"}, "body.reason: field required"),
+        (
+            "groups/orders/switch",
+            {**WITHOUT, "actor": "ana", "ticket": "T-1"},
+            "body.reason: field required",
+        ),
+        (
+            "groups/orders/switch",
+            {**WITHOUT, "actor": "ana", "reason": "x"},
+            "body.ticket: field required",
+        ),
+        ("groups/orders/switch", {**WHO, "to": "dual", "ticket": "\n"}, "at least 1"),
+        ("groups/orders/switch", {**WHO, "to": "dual", "ticket": SECRET * 20}, "at most 100"),
+        ("groups/orders/switch", {**WITHOUT, **WHY}, "body.actor: field required"),
         ("groups/orders/switch", {**WHO, "to": "dual", "reason": " \t"}, "at least 1"),
         ("groups/orders/switch", {**WHO, "to": "dual", "actor": " "}, "at least 1"),
         ("groups/orders/rollback", {**WHO, "reason": SECRET * 100}, "at most 1000"),
         ("groups/orders/rollback", {**WHO, "actor": SECRET * 20}, "at most 200"),
         ("groups/orders/rollback", {**WHO, "to": SECRET * 20}, "at most 200"),
         ("groups/orders/lanes", {**WHO, "held": SECRET}, "body.held: input should be a valid bool"),
-        ("groups/orders/ids", {"entity": "o", "pairs": [["1"]]}, "body.pairs.0.1: field required"),
-        ("groups/orders/ids", {"entity": "o", "pairs": [["1", ""]]}, "at least 1"),
-        ("groups/orders/ids", {"entity": "o", "pairs": [["1", 2]]}, "valid string"),
-        ("groups/orders/ids", {"entity": "o", "pairs": [["1", "2"]] * (PAIRS_MAX + 1)}, "at most"),
+        (
+            "groups/orders/ids",
+            {**WHO, "entity": "o", "pairs": [["1"]]},
+            "body.pairs.0.1: field required",
+        ),
+        ("groups/orders/ids", {**WHO, "entity": "o", "pairs": [["1", ""]]}, "at least 1"),
+        ("groups/orders/ids", {**WHO, "entity": "o", "pairs": [["1", 2]]}, "valid string"),
+        (
+            "groups/orders/ids",
+            {**WHO, "entity": "o", "pairs": [["1", "2"]] * (PAIRS_MAX + 1)},
+            "at most",
+        ),
         (
             "writes/WRITE/resolve",
             {**WHO, "outcome": "applied", "ids": {"order": 4}},
@@ -166,7 +190,13 @@ def test_a_deployment_without_gateway_has_no_groups(tmp_path: Path) -> None:
     def away() -> dict[str, Any]:
         raise StorageUnavailable("cannot open event log: it is away")
 
-    parts = ControlParts(status=away, metrics=lambda: b"", switchboard=None, desk=None, token=None)
+    parts = ControlParts(
+        status=away,
+        metrics=lambda: b"",
+        switchboard=None,
+        desk=None,
+        book=AccessBook(MemoryEventLog()),
+    )
     with served(Deployment(tmp_path), parts=parts) as api:
         problem(api.get("/api/groups"), 404, "operator")
         assert "it is away" in problem(api.get("/api/status"), 503, "retry")
@@ -174,11 +204,11 @@ def test_a_deployment_without_gateway_has_no_groups(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.9.9.9"])
 def test_loopback_needs_no_token(host: str) -> None:
-    check_exposure(host, None)
+    check_exposure(host, guarded=False)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org", ""])  # noqa: S104  # the very mistake
 def test_elsewhere_a_token_is_needed(host: str) -> None:
     with pytest.raises(ConfigInvalid, match="without a token"):
-        check_exposure(host, None)
-    check_exposure(host, TOKEN)
+        check_exposure(host, guarded=False)
+    check_exposure(host, guarded=True)

@@ -48,7 +48,9 @@ def fresh(house: DemoHouse) -> bool:
 
 
 def switch(house: DemoHouse, to: str) -> None:
-    report = house.bridge.query("switch", "orders", to, "--reason", f"test goes to {to}")
+    report = house.bridge.query(
+        "switch", "orders", to, "--reason", f"test goes to {to}", "--ticket", "DEMO-1"
+    )
     assert report["late"] == []
 
 
@@ -66,11 +68,15 @@ def play(house: DemoHouse, *, seed: int, kills: int, writes: int) -> None:
     traffic = house.start_traffic(seconds=900, rate=60)
     wait_until(house.journal().exists, 30, "the clients' journal")
     answered(house, writes)
-    house.bridge.command("lanes", "hold", "orders", "--reason", "backfill runs")
+    house.bridge.command(
+        "lanes", "hold", "orders", "--reason", "backfill runs", "--ticket", "DEMO-1"
+    )
     switch(house, "dual")
     begin = time.time()
     house.finish_backfill(PATIENCE_S)
-    house.bridge.command("lanes", "resume", "orders", "--reason", "backfill is done")
+    house.bridge.command(
+        "lanes", "resume", "orders", "--reason", "backfill is done", "--ticket", "DEMO-1"
+    )
     answered(house, writes)
 
     house.modern.kill()  # The authority is legacy: no client may notice.
@@ -90,7 +96,7 @@ def play(house: DemoHouse, *, seed: int, kills: int, writes: int) -> None:
     house.modern.start_listening()
     answered(house, writes)
     end = time.time()
-    house.bridge.query("rollback", "orders", "--reason", "test goes back")
+    house.bridge.query("rollback", "orders", "--reason", "test goes back", "--ticket", "DEMO-1")
     answered(house, writes)
     assert traffic.stop() == 0
     verify(house, (begin, end))

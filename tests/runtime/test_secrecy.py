@@ -109,7 +109,9 @@ def test_nothing_that_belongs_to_others_is_told(
         up.await_roles("control", "capture:pgbench", "delivery", "gateway:0", "replay")
         up.await_answers()
         change_rows(database)
-        assert deployment.call("switch", "orders", "dual", "-r", "a test").code == 0
+        assert (
+            deployment.call("switch", "orders", "dual", "-r", "a test", "--ticket", "T-1").code == 0
+        )
         write_orders(deployment, *peers)
         send_malformed(deployment.gateway_port)
         # Once, or twice when it was changed while its table was read.
@@ -229,7 +231,12 @@ def ask_everything(deployment: Deployment) -> dict[str, str]:
         *([*command, "--json"] for command in (["status"], ["writes", "list"], ["parked", "list"])),
         *(["writes", "show", intent] for intent in intents),
         *(["log", "list", "--count", "1000", "--json"], ["log", "head"], ["check"]),
-        *(["writes", "skip", "nobody", "-r", "x"], ["run", "nothing"], ["up"], ["doctor"]),
+        *(
+            ["writes", "skip", "nobody", "-r", "x", "--ticket", "T-1"],
+            ["run", "nothing"],
+            ["up"],
+            ["doctor"],
+        ),
         *(["source", "drift", "list", "pgbench"], ["source", "snapshot", "status", "pgbench"]),
         *(["source", "setup", "pgbench", "--dry-run"], ["source", "diff", "pgbench"]),
     ]

@@ -71,7 +71,7 @@ def test_a_killed_role_comes_back(deployment: Deployment) -> None:
             seen = up.roles()[role]
             assert (seen.restarts, seen.last_exit) == (1, -signal.SIGKILL)
         # The killed worker's lock is free; the new one has its own.
-        assert deployment.run("switch", "orders", "dual", "-r", "x").code == 0
+        assert deployment.run("switch", "orders", "dual", "-r", "x", "--ticket", "T-1").code == 0
         assert up.stop() == 0
         assert up.left_over() == []
 

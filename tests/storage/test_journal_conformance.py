@@ -18,6 +18,7 @@ from bridge.model.errors import LaneBusy, StaleEpoch
 from bridge.model.stage import Side, Stage
 from bridge.model.write import WriteState
 from tests.storage.journal_kit import Books, an_answer, an_intent, apply_write
+from tests.warrants import by
 
 
 def test_both_ends_are_what_the_ports_ask(books: Books) -> None:
@@ -38,7 +39,7 @@ def test_an_intent_is_read_back_as_it_was_opened(books: Books) -> None:
 
 
 def test_an_epoch_that_is_over_cannot_open(books: Books) -> None:
-    books.desk.switch("orders", Stage.DUAL, expected_epoch=0, actor="ana", reason="begin")
+    books.desk.switch("orders", Stage.DUAL, expected_epoch=0, warrant=by("ana", "begin"))
     with pytest.raises(StaleEpoch):
         asyncio.run(books.journal.open(an_intent(epoch=0)))
     with pytest.raises(StaleEpoch):
@@ -58,7 +59,7 @@ def test_a_lane_takes_one_write_at_a_time(books: Books) -> None:
         with pytest.raises(LaneBusy):
             await books.journal.open(second)
         assert books.journal.lane_state("orders", "order:1").in_doubt
-        books.desk.resolve(first.intent_id, WriteState.FAILED, actor="ana", reason="not there")
+        books.desk.resolve(first.intent_id, WriteState.FAILED, warrant=by("ana", "not there"))
         await books.journal.open(second)
 
     asyncio.run(check())
@@ -198,9 +199,9 @@ def test_news_come_in_pages(books: Books) -> None:
 def test_held_lanes_give_nothing_to_replay(books: Books) -> None:
     async def check() -> None:
         await apply_write(books, an_intent(lane="order:1"))
-        books.desk.hold_lanes("orders", held=True, actor="ana", reason="modern is being loaded")
+        books.desk.hold_lanes("orders", held=True, warrant=by("ana", "modern is being loaded"))
         assert books.journal.head("orders", "order:1") is None
-        books.desk.hold_lanes("orders", held=False, actor="ana", reason="loaded")
+        books.desk.hold_lanes("orders", held=False, warrant=by("ana", "loaded"))
         assert books.journal.head("orders", "order:1") is not None
 
     asyncio.run(check())

@@ -1,6 +1,7 @@
 """What every journal promises about ids, decisions, switches and entries; SQLite and its twin."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -15,6 +16,7 @@ from bridge.model.stage import Side, Stage
 from bridge.model.write import WriteState
 from bridge.switching.history import check_chain
 from tests.storage.journal_kit import Books, an_answer, an_intent, apply_write
+from tests.warrants import by
 
 
 def test_a_parked_write_holds_its_lane_until_somebody_decides(books: Books) -> None:
@@ -28,13 +30,13 @@ def test_a_parked_write_holds_its_lane_until_somebody_decides(books: Books) -> N
         parked = books.desk.list_writes()
         assert [write.intent.intent_id for write in parked] == [first.intent_id]
         before = books.journal.news(0, 1).nudge
-        books.desk.replay(first.intent_id, actor="ana", reason="fixed over there")
+        books.desk.replay(first.intent_id, warrant=by("ana", "fixed over there"))
         assert books.journal.news(0, 1).nudge > before
         head = books.journal.head("orders", "order:1")
         assert head is not None
         assert head.intent.intent_id == first.intent_id
         await books.journal.finish(first.intent_id, WriteState.PARKED, reason="again")
-        books.desk.skip(first.intent_id, actor="ana", reason="entered by hand")
+        books.desk.skip(first.intent_id, warrant=by("ana", "entered by hand"))
         head = books.journal.head("orders", "order:1")
         assert head is not None
         assert head.intent.intent_id == second.intent_id
@@ -67,7 +69,7 @@ def test_a_create_gets_its_lane_and_its_pair(books: Books) -> None:
 
 def test_an_id_of_another_entity_is_not_paired_twice(books: Books) -> None:
     async def check() -> None:
-        assert books.desk.import_ids("orders", "order", [("1", "m-1")]) == 1
+        assert books.desk.import_ids("orders", "order", [("1", "m-1")], by()) == 1
         intent = an_intent(lane="new:x")
         await apply_write(books, intent, MadeId("order", "17", "/order_id"))
         with pytest.raises(IdTaken):
@@ -84,11 +86,11 @@ def test_an_id_of_another_entity_is_not_paired_twice(books: Books) -> None:
 
 def test_imports_count_what_is_new_and_refuse_contradictions(books: Books) -> None:
     desk = books.desk
-    assert desk.import_ids("orders", "order", [("1", "a"), ("2", "b")]) == 2
-    assert desk.import_ids("orders", "order", [("2", "b"), ("3", "c")]) == 1
+    assert desk.import_ids("orders", "order", [("1", "a"), ("2", "b")], by()) == 2
+    assert desk.import_ids("orders", "order", [("2", "b"), ("3", "c")], by()) == 1
     for wrong in ([("4", "d"), ("1", "c")], [("1", "x")], [("5", "e"), ("5", "f")]):
         with pytest.raises(IdTaken):
-            desk.import_ids("orders", "order", wrong)
+            desk.import_ids("orders", "order", wrong, by())
     assert books.journal.pair("orders", "order", "4") is None
     assert books.journal.pair("orders", "order", "b") == IdPair("order", "2", "b", "order:2")
 
@@ -96,7 +98,7 @@ def test_imports_count_what_is_new_and_refuse_contradictions(books: Books) -> No
 def test_an_import_completes_what_is_half_known(books: Books) -> None:
     async def check() -> None:
         await apply_write(books, an_intent(lane="new:x"), MadeId("order", "17", "/order_id"))
-        assert books.desk.import_ids("orders", "order", [("17", "m-5")]) == 1
+        assert books.desk.import_ids("orders", "order", [("17", "m-5")], by()) == 1
         pair = books.journal.pair("orders", "order", "m-5")
         assert pair == IdPair("order", "17", "m-5", "order:17")
 
@@ -108,10 +110,10 @@ def test_only_a_write_in_doubt_is_resolved(books: Books) -> None:
         intent = an_intent(lane="order:17")
         await books.journal.open(intent)
         with pytest.raises(WriteStateForbidden, match="it is intent, not in doubt"):
-            books.desk.resolve(intent.intent_id, WriteState.FAILED, actor="ana", reason="?")
+            books.desk.resolve(intent.intent_id, WriteState.FAILED, warrant=by("ana", "?"))
         await books.journal.settle(intent.intent_id, WriteState.APPLIED)
         with pytest.raises(WriteStateForbidden, match="it is applied, not in doubt"):
-            books.desk.resolve(intent.intent_id, WriteState.APPLIED, actor="ana", reason="?")
+            books.desk.resolve(intent.intent_id, WriteState.APPLIED, warrant=by("ana", "?"))
 
     asyncio.run(check())
 
@@ -122,12 +124,11 @@ def test_a_write_in_doubt_is_resolved_with_its_new_id(books: Books) -> None:
         await books.journal.open(intent)
         await books.journal.settle(intent.intent_id, WriteState.IN_DOUBT, reason="lost")
         with pytest.raises(WriteStateForbidden):
-            books.desk.resolve(intent.intent_id, WriteState.DONE, actor="ana", reason="?")
+            books.desk.resolve(intent.intent_id, WriteState.DONE, warrant=by("ana", "?"))
         books.desk.resolve(
             intent.intent_id,
             WriteState.APPLIED,
-            actor="ana",
-            reason="order 17 is there",
+            warrant=by("ana", "order 17 is there"),
             ids={"order": "17"},
         )
         head = books.journal.head("orders", "order:17")
@@ -159,11 +160,11 @@ def test_lane_counts_tell_the_backlog(books: Books) -> None:
 def test_switches_grow_the_epoch_and_chain_their_history(books: Books) -> None:
     desk = books.desk
     desk.ensure_groups(["orders", "customers"])
-    desk.switch("orders", Stage.DUAL, expected_epoch=0, actor="ana", reason="begin")
-    desk.switch("customers", Stage.DUAL, expected_epoch=0, actor="ben", reason="begin")
+    desk.switch("orders", Stage.DUAL, expected_epoch=0, warrant=by("ana", "begin"))
+    desk.switch("customers", Stage.DUAL, expected_epoch=0, warrant=by("ben", "begin"))
     with pytest.raises(StaleEpoch):
-        desk.switch("orders", Stage.MODERN, expected_epoch=0, actor="ana", reason="late")
-    back = desk.switch("orders", Stage.LEGACY, expected_epoch=1, actor="ana", reason="errors")
+        desk.switch("orders", Stage.MODERN, expected_epoch=0, warrant=by("ana", "late"))
+    back = desk.switch("orders", Stage.LEGACY, expected_epoch=1, warrant=by("ana", "errors"))
     assert (back.epoch, back.from_stage, back.to_stage) == (2, Stage.DUAL, Stage.LEGACY)
     state = desk.group("orders")
     assert state is not None
@@ -172,7 +173,7 @@ def test_switches_grow_the_epoch_and_chain_their_history(books: Books) -> None:
     assert {found.group for found in books.journal.groups()} == {"orders", "customers"}
     history = desk.history()
     check_chain(history)
-    assert [record.switch.reason for record in history] == ["begin", "begin", "errors"]
+    assert [record.switch.warrant.reason for record in history] == ["begin", "begin", "errors"]
     with pytest.raises(LogCorrupt):
         check_chain([history[0], *history[2:]])
 
@@ -180,33 +181,45 @@ def test_switches_grow_the_epoch_and_chain_their_history(books: Books) -> None:
 def test_entries_wait_for_the_event_log_and_name_nobody(books: Books) -> None:
     async def check() -> None:
         desk = books.desk
-        desk.switch("orders", Stage.DUAL, expected_epoch=0, actor="ana", reason="begin")
+        desk.switch("orders", Stage.DUAL, expected_epoch=0, warrant=by("ana", "begin"))
         secret = an_intent(lane="customer:canary-4711", epoch=1)
         await apply_write(books, secret)
         await books.journal.finish(secret.intent_id, WriteState.PARKED, reason="modern said no")
-        desk.skip(secret.intent_id, actor="ana", reason="by hand")
+        desk.skip(secret.intent_id, warrant=by("ana", "by hand"))
         lost = an_intent(lane="customer:canary-4712", epoch=1)
         await books.journal.open(lost)
         await books.journal.settle(lost.intent_id, WriteState.IN_DOUBT, reason="lost")
-        desk.resolve(lost.intent_id, WriteState.FAILED, actor="ana", reason="not there")
-        desk.import_ids("orders", "customer", [("canary-4713", "m")])
+        desk.resolve(lost.intent_id, WriteState.FAILED, warrant=by("ana", "not there"))
+        desk.import_ids("orders", "customer", [("canary-4713", "m")], by())
         pending = desk.pending(100)
         told = [
-            (draft.kind.value, draft.fields.get("outcome", draft.fields["action"]))
+            (draft.kind.value, draft.fields["action"], draft.fields["to"])
+            if "intent" in draft.fields
+            else (draft.kind.value, draft.fields["action"])
             for _, draft in pending
         ]
         assert told == [
             ("route", "switch"),
-            ("dualwrite", "parked"),
-            ("dualwrite", "skipped"),
-            ("dualwrite", "in_doubt"),
-            ("dualwrite", "failed"),
-            ("dualwrite", "import_ids"),
+            ("dualwrite", "write", "parked"),
+            ("dualwrite", "write-skip", "skipped"),
+            ("dualwrite", "write", "in_doubt"),
+            ("dualwrite", "write-resolve", "failed"),
+            ("dualwrite", "ids-import"),
         ]
         assert len({draft.entry_id for _, draft in pending}) == len(pending)
         assert "canary" not in repr(pending)
-        skipped = pending[2][1].fields
-        assert (skipped["actor"], skipped["reason"]) == ("ana", "by hand")
+        assert [draft.fields["outcome"] for _, draft in pending] == [
+            "done", "failed", "done", "failed", "done", "done",
+        ]  # fmt: skip
+        for _, draft in pending:
+            assert {"actor", "action", "outcome", "time", "recordedtime"} <= draft.fields.keys()
+            assert "reason" not in draft.fields
+        skipped = pending[2][1]
+        assert skipped.fields["actor"] == by("ana").actor.as_json()
+        assert skipped.fields["ticket"] == "T-1"
+        assert json.loads(skipped.payload)["reason"] == "by hand"
+        assert pending[1][1].fields["actor"]["type"] == "gateway"
+        assert json.loads(pending[1][1].payload)["reason"] == "modern said no"
         desk.discard(pending[2][0])
         assert desk.pending(100) == pending[3:]
 

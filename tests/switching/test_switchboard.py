@@ -6,12 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from bridge.model.errors import ConfigInvalid, StaleEpoch, StepForbidden
+from bridge.model.errors import (
+    ConfigInvalid,
+    NotKnown,
+    StaleEpoch,
+    StepForbidden,
+    StorageUnavailable,
+)
 from bridge.model.stage import Stage, Switch
+from bridge.model.warrant import Warrant
 from bridge.storage.generation import Generation
 from bridge.storage.memory_journal import MemoryJournal
 from bridge.storage.memory_journal_desk import MemoryJournalDesk
 from bridge.switching.switchboard import Switchboard
+from tests.warrants import by
 
 
 class Replica:
@@ -61,7 +69,7 @@ def board(desk: MemoryJournalDesk, generation: Generation) -> Switchboard:
 def test_a_switch_returns_when_every_replica_follows(board: Switchboard, path: Path) -> None:
     replicas = [Replica(path, f"gateway-{number}") for number in range(3)]
     try:
-        report = board.switch("orders", Stage.DUAL, actor="ana", reason="begin")
+        report = board.switch("orders", Stage.DUAL, warrant=by("ana", "begin"))
         assert report.epoch == 1
         assert report.complete
         assert [adoption.owner for adoption in report.adopted] == [
@@ -81,62 +89,88 @@ def test_a_replica_that_does_not_follow_is_named_after_the_wait(
     board = Switchboard(store=desk, board=generation, adoption_wait_s=0.05)
     stuck = Generation.open(path)
     stuck.claim_slot("stuck")
-    report = board.switch("orders", Stage.DUAL, actor="ana", reason="begin")
+    report = board.switch("orders", Stage.DUAL, warrant=by("ana", "begin"))
     assert not report.complete
     assert [(adoption.owner, adoption.took_ms) for adoption in report.adopted] == [("stuck", None)]
     stuck.close()
     # Dead replicas decide nothing and are not waited for.
-    assert board.rollback("orders", actor="ana", reason="back").adopted == ()
+    assert board.rollback("orders", warrant=by("ana", "back")).adopted == ()
 
 
 def test_a_roll_back_goes_any_number_of_stages_at_once(board: Switchboard) -> None:
-    board.switch("orders", Stage.DUAL, actor="ana", reason="a")
-    board.switch("orders", Stage.MODERN, actor="ana", reason="b")
-    report = board.rollback("orders", actor="ana", reason="errors")
+    board.switch("orders", Stage.DUAL, warrant=by("ana", "a"))
+    board.switch("orders", Stage.MODERN, warrant=by("ana", "b"))
+    report = board.rollback("orders", warrant=by("ana", "errors"))
     assert (report.switch.from_stage, report.switch.to_stage) == (Stage.MODERN, Stage.LEGACY)
     assert report.epoch == 3
     with pytest.raises(StepForbidden, match="not later"):
-        board.rollback("orders", actor="ana", reason="again")
+        board.rollback("orders", warrant=by("ana", "again"))
     with pytest.raises(StepForbidden, match="not later"):
-        board.rollback("orders", actor="ana", reason="forward?", to=Stage.MODERN)
+        board.rollback("orders", warrant=by("ana", "forward?"), to=Stage.MODERN)
 
 
 def test_a_roll_back_is_not_stopped_by_a_switch_in_between(
     desk: MemoryJournalDesk, board: Switchboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    board.switch("orders", Stage.DUAL, actor="ana", reason="a")
+    board.switch("orders", Stage.DUAL, warrant=by("ana", "a"))
     original = desk.switch
     between = [True]
 
-    def racing(group: str, to: Stage, *, expected_epoch: int, actor: str, reason: str) -> Switch:
+    def racing(group: str, to: Stage, *, expected_epoch: int, warrant: Warrant) -> Switch:
         if between:
             between.clear()
-            original(group, Stage.MODERN, expected_epoch=expected_epoch, actor="ben", reason="go")
-        return original(group, to, expected_epoch=expected_epoch, actor=actor, reason=reason)
+            original(group, Stage.MODERN, expected_epoch=expected_epoch, warrant=by("ben", "go"))
+        return original(group, to, expected_epoch=expected_epoch, warrant=warrant)
 
     monkeypatch.setattr(desk, "switch", racing)
-    report = board.rollback("orders", actor="ana", reason="errors")
+    report = board.rollback("orders", warrant=by("ana", "errors"))
     assert (report.switch.from_stage, report.epoch) == (Stage.MODERN, 3)
 
 
-@pytest.mark.parametrize(("actor", "reason"), [("", "why"), ("ana", ""), ("ana", "  ")])
-def test_who_and_why_are_mandatory(board: Switchboard, actor: str, reason: str) -> None:
-    with pytest.raises(StepForbidden, match="mandatory"):
-        board.switch("orders", Stage.DUAL, actor=actor, reason=reason)
-    with pytest.raises(StepForbidden, match="mandatory"):
-        board.hold_lanes("orders", actor=actor, reason=reason)
+def told(desk: MemoryJournalDesk) -> list[tuple[object, ...]]:
+    names = ("action", "group", "to", "outcome", "error")
+    return [tuple(draft.fields.get(name) for name in names) for _, draft in desk.pending(100)]
+
+
+def test_what_is_refused_or_fails_is_told_as_well(
+    desk: MemoryJournalDesk, board: Switchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StepForbidden):
+        board.switch("orders", Stage.MODERN, by())
+    with pytest.raises(StaleEpoch):
+        board.switch("orders", Stage.DUAL, by(), expected_epoch=7)
+    with pytest.raises(StepForbidden):
+        board.rollback("orders", by())
+    with pytest.raises(NotKnown):
+        board.hold_lanes("4711 is no group", by())
+
+    def full(*_: object, **__: object) -> None:
+        raise StorageUnavailable("disk is full")
+
+    monkeypatch.setattr(desk, "switch", full)
+    with pytest.raises(StorageUnavailable):
+        board.switch("orders", Stage.DUAL, by())
+    assert told(desk) == [
+        ("switch", "orders", "modern", "refused", "StepForbidden"),
+        ("switch", "orders", "dual", "refused", "StaleEpoch"),
+        ("rollback", "orders", "legacy", "refused", "StepForbidden"),
+        ("lanes-hold", None, None, "refused", "NotKnown"),
+        ("switch", "orders", "dual", "failed", "StorageUnavailable"),
+    ]
+    assert all(draft.fields["ticket"] == "T-1" for _, draft in desk.pending(100))
+    assert "4711" not in repr(desk.pending(100))
 
 
 def test_what_is_unknown_stale_or_one_sided_is_refused(board: Switchboard) -> None:
     with pytest.raises(ConfigInvalid, match="known groups are orders, reports"):
-        board.switch("order", Stage.DUAL, actor="ana", reason="begin")
+        board.switch("order", Stage.DUAL, warrant=by("ana", "begin"))
     with pytest.raises(StaleEpoch, match="expected epoch 4, found 0"):
-        board.switch("orders", Stage.DUAL, actor="ana", reason="begin", expected_epoch=4)
+        board.switch("orders", Stage.DUAL, warrant=by("ana", "begin"), expected_epoch=4)
     with pytest.raises(StepForbidden, match="no modern side"):
-        board.switch("reports", Stage.DUAL, actor="ana", reason="begin")
+        board.switch("reports", Stage.DUAL, warrant=by("ana", "begin"))
 
 
 def test_lanes_are_held_and_resumed(board: Switchboard) -> None:
-    assert board.hold_lanes("orders", actor="ana", reason="load").lanes_held
-    assert not board.resume_lanes("orders", actor="ana", reason="loaded").lanes_held
+    assert board.hold_lanes("orders", warrant=by("ana", "load")).lanes_held
+    assert not board.resume_lanes("orders", warrant=by("ana", "loaded")).lanes_held
     assert [state.lanes_held for state in board.groups()] == [False, False]

@@ -11,13 +11,12 @@ from bridge.capture.ports import CaptureLog, TableContracts
 from bridge.capture.shelf import Shelf
 from bridge.contracts.contract_fit import ContractFit
 from bridge.contracts.names import data_schema_urn, source_urn
+from bridge.eventlog.records.action_record import action_draft
 from bridge.model.change import Relation
-from bridge.model.entry import EntryDraft, EntryKind
+from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid
 from bridge.model.lsn import format_lsn
-
-# A leaf has at most 65,535 bytes; a reason is a sentence.
-_TEXT_CHARACTERS_MAX = 2_000
+from bridge.model.warrant import Warrant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +92,8 @@ def accept_drift(
     log: CaptureLog,
     source: str,
     drifted: DriftedTable,
+    warrant: Warrant,
     *,
-    actor: str,
-    reason: str,
     at: datetime,
 ) -> str:
     """Record that a table's new shape is right; return the entry's id.
@@ -123,22 +121,19 @@ def accept_drift(
     entry_id = acceptance_id(drifted.drift_id)
     log.append(
         [
-            EntryDraft(
+            action_draft(
                 EntryKind.CONTROL,
-                entry_id,
-                {
-                    "action": "accept_drift",
+                "drift-accept",
+                warrant,
+                at=at,
+                entry_id=entry_id,
+                fields={
                     "source": source_urn(source),
                     "table": table,
                     "drift": drifted.drift_id,
                     "dataschema": data_schema_urn(fit.subject, fit.version),
-                    "actor": actor[:_TEXT_CHARACTERS_MAX],
-                    "reason": reason[:_TEXT_CHARACTERS_MAX],
-                    "outcome": "accepted",
-                    "time": at.isoformat(),
                     "legacy": {"lsn": format_lsn(parse_cursor(stored.state).end_lsn)},
                 },
-                b"{}",
             )
         ]
     )

@@ -26,6 +26,7 @@ from bridge.capture.ports import TableContracts
 from bridge.capture.shelf import Shelf
 from bridge.capture.watches import Sighting
 from bridge.contracts.names import source_urn
+from bridge.eventlog.records.action_record import action_draft
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.lsn import format_lsn
 from bridge.model.observer import Observer
@@ -103,13 +104,13 @@ class CatalogWatch:
     def _drafts(
         self, before: Mapping[str, Any], facts: CatalogFacts, chain: str
     ) -> list[EntryDraft]:
-        now = rfc3339(self._clock())
+        now = self._clock()
         drafts: list[EntryDraft] = []
         for scope in sorted({*before, *facts.scopes}):
             old, new = before.get(scope, {}), facts.scopes.get(scope, {})
             if old != new:
                 entry_id = f"{self._source}:catalog:{chain[:16]}:{len(drafts)}"
-                drafts.append(self._draft(entry_id, scope, old, new, facts, now))
+                drafts.append(self._draft(entry_id, scope, old, new, facts, rfc3339(now)))
         for outcome, tables in (
             ("lost", lost_tables(before, facts.scopes, self._ours())),
             ("found", found_tables(before, facts.scopes, self._ours())),
@@ -165,12 +166,12 @@ class CatalogWatch:
         return verdict.compatibility, list(verdict.reasons[:CHANGES_TOLD_MAX])
 
     def _gap(
-        self, entry_id: str, outcome: str, tables: list[str], facts: CatalogFacts, now: str
+        self, entry_id: str, outcome: str, tables: list[str], facts: CatalogFacts, now: datetime
     ) -> EntryDraft:
         """Return the entry of tables whose changes are not sent, or are again."""
         said: dict[str, Any] = {
             "cause": "not-published",
-            "outcome": outcome,
+            "state": outcome,
             "tables": tables[:CHANGES_TOLD_MAX],
             "to_lsn": format_lsn(facts.position),
         }
@@ -181,8 +182,15 @@ class CatalogWatch:
             source=self._source,
             tables=len(tables),
         )
-        fields = {"source": source_urn(self._source), "time": now, **said}
-        return EntryDraft(EntryKind.GAP, entry_id, fields, json.dumps(said).encode())
+        return action_draft(
+            EntryKind.GAP,
+            "gap",
+            None,
+            at=now,
+            fields={"source": source_urn(self._source), **said},
+            payload=said,
+            entry_id=entry_id,
+        )
 
 
 def _digest(text: str) -> str:

@@ -288,7 +288,7 @@ class DriftDesk:
         fields = {
             "table": relation.name,
             "verdict": verdict.compatibility.value,
-            "outcome": did,
+            "state": did,
         }
         return self._events.event(
             "schema-drift",

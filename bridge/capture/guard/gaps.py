@@ -10,7 +10,6 @@
 A crash between any two of these repeats nothing: each moves the cursor that it was decided by.
 """
 
-import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -25,6 +24,7 @@ from bridge.capture.mapping.own_events import Envelope, OwnEvents
 from bridge.capture.ports import CaptureLog, Preparation
 from bridge.capture.watches import GiveUp
 from bridge.contracts.names import source_urn
+from bridge.eventlog.records.action_record import action_draft
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.errors import (
     ConfigInvalid,
@@ -35,6 +35,7 @@ from bridge.model.errors import (
 )
 from bridge.model.lsn import format_lsn
 from bridge.model.observer import Observer
+from bridge.model.warrant import Warrant
 
 # How soon a decision is followed; the look is one read of our own store.
 _DECISION_INTERVAL_S: Final = 0.5
@@ -178,24 +179,27 @@ class Gaps:
         self, appender: Appender, outcome: str, facts: Mapping[str, Any]
     ) -> list[EntryDraft]:
         number = _epoch(appender.cursor)
-        recorded = appender.recorded_time()
+        now = appender.now()
+        recorded = rfc3339(now)
         entry_id = f"{self._source}:gap:{number:08X}:{outcome}"
         fields = {
-            "source": source_urn(self._source),
-            "recordedtime": recorded,
-            **{
-                name: facts[name]
-                for name in ("cause", "outcome", "from_lsn", "to_lsn", "system_id", "timeline")
-            },
+            name: facts[name] for name in ("cause", "from_lsn", "to_lsn", "system_id", "timeline")
         }
-        payload = json.dumps(facts, separators=(",", ":"), ensure_ascii=False).encode()
         return [
-            EntryDraft(EntryKind.GAP, entry_id, fields, payload),
+            action_draft(
+                EntryKind.GAP,
+                "gap",
+                None,
+                at=now,
+                fields={"source": source_urn(self._source), "state": outcome, **fields},
+                payload=facts,
+                entry_id=entry_id,
+            ),
             self._events.event(
                 "gap",
                 Envelope(f"{entry_id}:event", None, recorded, recorded),
                 {name: facts[name] for name in ("cause", "outcome", "from_lsn", "to_lsn")},
-                fields={"cause": facts["cause"], "outcome": outcome},
+                fields={"cause": facts["cause"], "state": outcome},
             ),
         ]
 
@@ -203,9 +207,8 @@ class Gaps:
 def accept(
     source: str,
     cursor: CaptureCursor,
+    warrant: Warrant,
     *,
-    actor: str,
-    reason: str,
     now: datetime,
     reread: bool = True,
 ) -> tuple[CaptureCursor, EntryDraft]:
@@ -224,16 +227,15 @@ def accept(
             "it when it runs and reaches the source"
         )
     number = _epoch(cursor)
-    fields = {
-        "source": source_urn(source),
-        "recordedtime": rfc3339(now),
-        "actor": actor,
-        "reason": reason,
-        "outcome": "gap-accepted",
-    }
-    document = {**fields, **_range(cursor, cursor.gap.end_lsn), "cause": cursor.gap.cause}
-    payload = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
-    draft = EntryDraft(EntryKind.CONTROL, f"{source}:gap:{number:08X}:accepted", fields, payload)
+    draft = action_draft(
+        EntryKind.CONTROL,
+        "gap-accept",
+        warrant,
+        at=now,
+        fields={"source": source_urn(source), "cause": cursor.gap.cause, "reread": reread},
+        payload=_range(cursor, cursor.gap.end_lsn),
+        entry_id=f"{source}:gap:{number:08X}:accepted",
+    )
     mark = replace(cursor.gap, accepted=True, reread=reread)
     return cursor.moved(gap=mark), draft
 

@@ -9,7 +9,13 @@ from bridge.capture.drift.desk import DriftDesk, LogLookup
 from bridge.capture.drift.policy import DriftPolicy
 from bridge.capture.drift.shapes import ShapeBook
 from bridge.capture.mapping.context import Context
-from bridge.capture.mapping.leaf_fields import MappedTable, Moment, parked_draft, with_said
+from bridge.capture.mapping.leaf_fields import (
+    MappedTable,
+    Moment,
+    parked_draft,
+    with_said,
+    with_sealed,
+)
 from bridge.capture.mapping.message_drafts import Boundaries, MessageDrafts
 from bridge.capture.mapping.messages import MessageRules
 from bridge.capture.mapping.own_events import Envelope, OwnEvents
@@ -225,6 +231,8 @@ class ChangeMapper:
             if result.undecoded:
                 fields = {**fields, "decode_error": list(result.undecoded)}
                 self._undecoded += 1
+            if result.sealed:
+                fields = with_sealed(fields, result)
             drafts.append(
                 EntryDraft(
                     EntryKind.EVENT,
@@ -252,7 +260,7 @@ class ChangeMapper:
         met = self._desk.meet(relation, self._envelope(sequence, moment))
         if met.draft is not None:
             drafts.append(met.draft)
-            told = {name: str(met.draft.fields[name]) for name in ("table", "verdict", "outcome")}
+            told = {name: str(met.draft.fields[name]) for name in ("table", "verdict", "state")}
             self._observer.note("schema_drift", source=self._source, **told)
         table = self._tables[relation.oid] = MappedTable(self._source_urn, relation, met.mapper)
         return table
@@ -274,6 +282,8 @@ def _one_of_several(
     if isinstance(one, Breach):
         return parked_draft(one, fields)
     fields["type"] = one.type
+    if one.sealed:
+        fields = with_sealed(fields, one)
     fields, payload = with_said(fields, one.payload, change, moment)
     return EntryDraft(
         EntryKind.EVENT, one.event_id, fields, payload, one.routing_key, one.key, one.entity

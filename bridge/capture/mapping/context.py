@@ -3,7 +3,8 @@
 An application that calls `pg_logical_emit_message(true, 'lb.context', '{"actor": "u-4711", …}')`
 says it about the rows that follow in its transaction, up to the next such message. What it says
 goes into leaves, which are shown to anybody and kept for ever: so an actor is a pseudonymous id,
-never a name or an address, and what does not look like one is refused.
+never a name or an address, and what does not look like one is refused. A reason is free text: it
+stands in the event alone.
 """
 
 import json
@@ -13,10 +14,12 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from bridge.model.warrant import UNKNOWN, Actor, ActorType, Known
+
 # A context is said again and again, before every few rows; more than this is a payload.
 CONTEXT_BYTES_MAX: Final = 4_096
 
-# A reason is a sentence. It stands in the leaf of every row that it is said about.
+# A reason is a sentence. It stands in the event of every row that it is said about.
 _REASON_CHARACTERS_MAX: Final = 500
 
 # No blank and no `@`: names of people and addresses do not fit.
@@ -29,9 +32,13 @@ class Context(NamedTuple):
     """What is known about who changes the following rows, as entries carry it."""
 
     fields: Mapping[str, Any]
-    """For the leaf: `actor`, `reason`, `ticket`, `correlation`; or why nothing is known."""
+    """For the leaf: `actor` always, `ticket`, `correlation`; or why nothing is known."""
     attributes: bytes
     """For the event: CloudEvents attributes as JSON text, each with a comma before it."""
+
+
+NOBODY_SAID: Final = Context({"actor": UNKNOWN.as_json()}, b"")
+"""What is known where nothing was said: that it is not known. A stream of changes names no role."""
 
 
 class ContextRefused(NamedTuple):
@@ -41,7 +48,7 @@ class ContextRefused(NamedTuple):
 
     def as_context(self) -> Context:
         """Return the mark on the rows behind the message: the application tried to say it."""
-        return Context({"context_refused": self.reason}, b"")
+        return Context({**NOBODY_SAID.fields, "context_refused": self.reason}, b"")
 
 
 def parse_context(content: bytes) -> Context | ContextRefused | None:
@@ -65,14 +72,21 @@ def parse_context(content: bytes) -> Context | ContextRefused | None:
 
 
 def _context(tree: dict[str, str]) -> Context:
-    fields: dict[str, Any] = dict(tree)
+    fields: dict[str, Any] = dict(NOBODY_SAID.fields)
     attributes = b""
     if "actor" in tree:
-        fields["actor"] = {"id": tree["actor"], "via": "application message"}
+        said = Actor(id=tree["actor"], type=ActorType.PERSON, known=Known.DECLARED)
+        fields["actor"] = said.as_json()
         # CloudEvents "Auth Context" extension; what kind of principal it is was not said.
         attributes += b',"authtype":"unknown","authid":' + orjson.dumps(tree["actor"])
     if "correlation" in tree:
+        fields["correlation"] = tree["correlation"]
         attributes += b',"correlationid":' + orjson.dumps(tree["correlation"])
+    if "ticket" in tree:
+        fields["ticket"] = tree["ticket"]
+        attributes += b',"ticket":' + orjson.dumps(tree["ticket"])
+    if "reason" in tree:
+        attributes += b',"reason":' + orjson.dumps(tree["reason"])
     return Context(fields, attributes)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from bridge.capture.mapping.context import Context
+from bridge.capture.mapping.context import NOBODY_SAID, Context
 from bridge.contracts.contract_fit import RowMapper
 from bridge.contracts.names import data_schema_urn
 from bridge.model.change import ChangeKind, Relation, RowChange
@@ -55,8 +55,8 @@ class MappedTable:
             "recordedtime": moment.recorded_time,
             "legacy": {**place(moment), "table": self._name, "op": kind.value},
         }
-        if moment.context is not None:
-            self._fields.update(moment.context.fields)
+        said = NOBODY_SAID if moment.context is None else moment.context
+        self._fields.update(said.fields)
         return self._fields
 
 
@@ -90,12 +90,16 @@ def with_said(
     return fields, b"%b%b}" % (payload[:-1], attributes) if attributes else payload
 
 
+def with_sealed(fields: Mapping[str, Any], event: Event | Breach) -> dict[str, Any]:
+    """Return fields with the commitments to what the payload holds sealed."""
+    return {**fields, "sealed": [mark.as_json() for mark in event.sealed]}
+
+
 def parked_draft(breach: Breach, fields: Mapping[str, Any]) -> EntryDraft:
     told = {name: value for name, value in fields.items() if name != "type"}
-    # Why it is parked goes before why it was done: that is told beside it.
-    if "reason" in told:
-        told["said_reason"] = told["reason"]
     told["reason"] = breach.reason
+    if breach.sealed:
+        told = with_sealed(told, breach)
     return EntryDraft(
         EntryKind.PARKED, breach.event_id, told, breach.payload, None, breach.key, breach.entity
     )

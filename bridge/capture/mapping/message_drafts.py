@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bridge.capture.mapping.context import Context, ContextRefused, parse_context
+from bridge.capture.mapping.context import NOBODY_SAID, Context, ContextRefused, parse_context
 from bridge.capture.mapping.leaf_fields import Moment, place
 from bridge.capture.mapping.messages import MessageRules, message_data
 from bridge.capture.mapping.own_events import Envelope, OwnEvents
@@ -38,10 +38,13 @@ class MessageDrafts:
             return draft, moment._replace(context=said) if message.transactional else moment
         if not self._rules.is_published(message):
             return None, moment
-        fields: Mapping[str, Any] = {"legacy": {**place(moment), "op": "message"}}
+        fields: Mapping[str, Any] = {
+            **NOBODY_SAID.fields,
+            "legacy": {**place(moment), "op": "message"},
+        }
         attributes = b""
         if moment.context is not None:
-            fields = {**moment.context.fields, **fields}
+            fields = {**fields, **moment.context.fields}
             attributes = moment.context.attributes
         data = message_data(message)
         return (
@@ -62,7 +65,7 @@ class MessageDrafts:
             envelope,
             message_data(message),
             reason=f"the context message {refused.reason}",
-            fields={"legacy": {**place(moment), "op": "message"}},
+            fields={**NOBODY_SAID.fields, "legacy": {**place(moment), "op": "message"}},
         )
 
 
@@ -104,7 +107,7 @@ class Boundaries:
             "transaction",
             envelope._replace(event_id=f"{envelope.event_id}-{which}", key=str(part.xid)),
             data,
-            fields={"legacy": {**place(moment), "op": which}},
+            fields={**NOBODY_SAID.fields, "legacy": {**place(moment), "op": which}},
         )
 
 

@@ -12,6 +12,7 @@ import orjson
 
 from bridge.contracts.names import data_schema_urn, source_urn
 from bridge.model.entry import EntryDraft, EntryKind
+from bridge.model.warrant import GATEWAY
 
 VERSION: Final = "1.0"
 
@@ -27,6 +28,9 @@ class Envelope(NamedTuple):
     recorded_time: str
     key: str | None = None
     """Partition key: what it is about."""
+
+
+_OURSELVES: Final = GATEWAY.as_json()
 
 
 class OwnEvents:
@@ -104,5 +108,6 @@ class OwnEvents:
             "dataschema": data_schema_urn(f"bridge.{what}", VERSION),
             "time": envelope.time,
             "recordedtime": envelope.recorded_time,
+            "actor": _OURSELVES,
             **fields,
         }

@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from bridge.capture.mapping.context import NOBODY_SAID
+from bridge.capture.mapping.leaf_fields import with_sealed
 from bridge.capture.polling.ports import PolledTable
 from bridge.capture.ports import TableContracts, TableMapper
 from bridge.contracts.names import data_schema_urn, source_urn
@@ -100,6 +102,7 @@ class PollDrafts:
             "dataschema": data_schema_urn(event.subject, event.version),
             "time": rfc3339(origin.time),
             "recordedtime": origin.recorded_time,
+            **NOBODY_SAID.fields,
             "legacy": {
                 "system": self._system,
                 "capture": "poll",
@@ -107,6 +110,8 @@ class PollDrafts:
                 "op": change.kind.value,
             },
         }
+        if event.sealed:
+            fields = with_sealed(fields, event)
         payload = _with_attributes(event.payload, told)
         if isinstance(event, Event):
             fields["type"] = event.type

@@ -10,6 +10,7 @@ from bridge.capture.snapshot.visibility import Visibility
 from bridge.capture.snapshot.window import Key
 from bridge.model.change import Relation, Row
 from bridge.model.errors import SourceUnavailable
+from bridge.model.warrant import Warrant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +112,7 @@ class SnapshotRequest:
     where: str | None = None
     key_count: int | None = None
     """How many keys were named; None when whole tables are meant."""
-    actor: str
-    reason: str
+    warrant: Warrant
 
 
 class SnapshotRequests(Protocol):

@@ -8,7 +8,8 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from datetime import datetime
+from typing import Final, NamedTuple
 
 from bridge.capture.appender import Appender
 from bridge.capture.cursor import ReadMark, SnapshotMark
@@ -16,8 +17,10 @@ from bridge.capture.ports import TableShape
 from bridge.capture.snapshot.ports import RequestAction, SnapshotRequest, SnapshotRequests
 from bridge.capture.snapshot.window import Key
 from bridge.contracts.names import source_urn
+from bridge.eventlog.records.action_record import action_draft
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.observer import Observer
+from bridge.model.warrant import Outcome
 
 # A person waits for the answer; a look is one query of a small file.
 _TAKE_INTERVAL_S: Final = 0.5
@@ -25,6 +28,8 @@ _TAKE_INTERVAL_S: Final = 0.5
 READINGS_MAX: Final = 1_000
 """How many readings may wait: they stand in the cursor, which is rewritten with each commit."""
 
+
+_TAKEN: Final = "taken"
 
 _NOTHING_TO_STOP: Final = (
     "nothing that was asked for is being read; the first reading of a table can be paused, not "
@@ -82,15 +87,15 @@ class Steering:
         entry_id = f"{self._source_name}:snapshot:{request.request_id}"
         stored = appender.entry(entry_id)
         if stored is not None:  # A crash came in between.
-            self._settle(request, str(json.loads(stored.payload)["outcome"]))
+            self._settle(request, str(json.loads(stored.payload)["answer"]))
             return
         before = appender.cursor.snapshot
         mark, refusal = self._applied(before, request)
-        outcome = "taken" if refusal is None else f"refused: {refusal}"
+        outcome = _TAKEN if refusal is None else f"refused: {refusal}"
         # First, as a crash behind it repeats the whole request.
         for stopped in {read.request for read in before.queue if read not in mark.queue}:
             self._requests.settle(stopped, "stopped")
-        draft = self._entry(entry_id, request, outcome, appender.recorded_time())
+        draft = self._entry(entry_id, request, outcome, appender.now())
         appender.store(appender.cursor.moved(snapshot=mark), [draft])
         self._settle(request, outcome)
         self._observer.note(
@@ -103,7 +108,7 @@ class Steering:
     def _settle(self, request: SnapshotRequest, outcome: str) -> None:
         at_once = request.action not in (RequestAction.START, RequestAction.REPAIR)
         self._requests.settle(
-            request.request_id, "done" if at_once and outcome == "taken" else outcome
+            request.request_id, "done" if at_once and outcome == _TAKEN else outcome
         )
 
     def _resume(self, appender: Appender) -> None:
@@ -226,23 +231,25 @@ class Steering:
         return replace(mark, queue=mark.queue + tuple(wanted)), None
 
     def _entry(
-        self, entry_id: str, request: SnapshotRequest, outcome: str, recorded_time: str
+        self, entry_id: str, request: SnapshotRequest, outcome: str, now: datetime
     ) -> EntryDraft:
-        fields: dict[str, Any] = {
-            "source": source_urn(self._source_name),
-            "recordedtime": recorded_time,
-            "action": f"snapshot-{request.action.value}",
-            "actor": request.actor,
-            "reason": request.reason,
-            "outcome": outcome,
-        }
-        # The condition may name a person: it is in the payload, not in the leaf. Keys are neither.
-        document = {
-            **fields,
-            "request": request.request_id,
-            "tables": list(request.tables),
-            "where": request.where,
-            "keys": request.key_count,
-        }
-        payload = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
-        return EntryDraft(EntryKind.CONTROL, entry_id, fields, payload)
+        taken = outcome == _TAKEN
+        return action_draft(
+            EntryKind.CONTROL,
+            f"snapshot-{request.action.value}",
+            request.warrant,
+            at=now,
+            outcome=Outcome.DONE if taken else Outcome.REFUSED,
+            error=None if taken else "StepForbidden",
+            fields={"source": source_urn(self._source_name)},
+            # The condition may name a person: it is in the payload, not in the leaf. Keys are in
+            # neither.
+            payload={
+                "answer": outcome,
+                "request": request.request_id,
+                "tables": list(request.tables),
+                "where": request.where,
+                "keys": request.key_count,
+            },
+            entry_id=entry_id,
+        )

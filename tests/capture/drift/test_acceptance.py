@@ -28,13 +28,14 @@ from tests.capture.drift.shop import (
 from tests.capture.running import SOURCE, await_position, await_streaming
 from tests.conftest import Database
 from tests.waiting import wait_until
+from tests.warrants import by
 
 
 def accept(log: MemoryEventLog, contracts: Path, table: str = "public.t") -> None:
     """Accept as the command does, with the contracts as they are on disk."""
     found = drifted_tables(log, SOURCE, ContractSet.load(contracts, type_prefix="com.example"))
     (drifted,) = [one for one in found if one.relation.name == table]
-    accept_drift(log, SOURCE, drifted, actor="ana", reason="1.1 is reviewed", at=datetime.now(UTC))
+    accept_drift(log, SOURCE, drifted, by("ana", "1.1 is reviewed"), at=datetime.now(UTC))
 
 
 def is_waiting(log: MemoryEventLog, contracts: Path, sql: psycopg.Connection) -> bool:
@@ -66,10 +67,10 @@ def test_accepted_while_capture_runs(
         sql.execute("insert into t values (1000000)")
         await_position(running, sql, log)
     lines = story(log)
-    assert lines[:4] == ["created 1", "drift parked", "parked 2", "control accept_drift"]
+    assert lines[:4] == ["created 1", "drift parked", "parked 2", "control drift-accept"]
     assert lines[-1] == "created 1000000"
     accepted = entries_of(log)[3]
-    assert told(accepted)["actor"] == "ana"
+    assert told(accepted)["actor"]["id"] == "ana"
     assert told(accepted)["dataschema"].endswith("shop.thing:1.1")
 
 
@@ -90,7 +91,7 @@ def test_a_stop_is_accepted(
     accept(log, contracts)
     follow("insert into t values (3, 'c', 7)", options=options)
     assert story(log) == [
-        "created 1", "drift stopped", "control accept_drift", "created 2", "created 3",
+        "created 1", "drift stopped", "control drift-accept", "created 2", "created 3",
     ]  # fmt: skip
     assert not drifted_tables(log, SOURCE, ContractSet.load(contracts, type_prefix="com.example"))
 
@@ -135,12 +136,26 @@ def test_the_commands(
     (row,) = json.loads(shown.output)
     assert (row["table"], row["state"], row["missing"]) == ("public.t", "parked", ["name"])
     assert not row["can_be_accepted"]
-    command = ["source", "drift", "accept", SOURCE, "public.t", "-r", "seen", "-c", str(settings)]
+    command = [
+        "source",
+        "drift",
+        "accept",
+        SOURCE,
+        "public.t",
+        "-r",
+        "seen",
+        "--ticket",
+        "T-1",
+        "-c",
+        str(settings),
+    ]
     refused = run.invoke(app, command)
     assert isinstance(refused.exception, ConfigInvalid)
     write_contract(contracts, {"id": "integer"}, version="1.1")
     assert run.invoke(app, [*command, "--actor", "ana"]).exit_code == 0
     table = run.invoke(app, ["source", "drift", "list", SOURCE, "-c", str(settings)])
     assert "accepted; capture has not met it yet" in table.output
-    unknown = run.invoke(app, [*command[:4], "public.other", "-r", "x", "-c", str(settings)])
+    unknown = run.invoke(
+        app, [*command[:4], "public.other", "-r", "x", "--ticket", "T-1", "-c", str(settings)]
+    )
     assert "has not left its contract" in str(unknown.exception)

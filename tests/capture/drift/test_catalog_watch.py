@@ -145,12 +145,12 @@ def test_a_table_taken_out_of_the_publication(desk: Desk) -> None:
     drift, gap = sighting.drafts
     assert "was taken out of publication" in str(data_in(drift))
     assert gap.kind is EntryKind.GAP
-    assert (gap.fields["cause"], gap.fields["outcome"]) == ("not-published", "lost")
+    assert (gap.fields["cause"], gap.fields["state"]) == ("not-published", "lost")
     assert gap.fields["tables"] == ["public.t"]
     assert gap.fields["from_lsn"] < gap.fields["to_lsn"]
     desk.sql.execute(f"alter publication {name} add table t".encode())
     _, found = watch.look(sighting.state).drafts
-    assert found.fields["outcome"] == "found"
+    assert found.fields["state"] == "found"
 
 
 def test_a_publication_that_somebody_dropped_or_changed(desk: Desk) -> None:
@@ -278,7 +278,7 @@ def test_a_publication_dropped_while_it_is_read(
         finally:
             running.stop.set()
         running.end()
-    assert [gap["outcome"] for gap in gaps(log)] == ["lost", "found"]
+    assert [gap["state"] for gap in gaps(log)] == ["lost", "found"]
     assert gaps(log)[0]["from_lsn"]
     rows = [data_of(entry).get("after") for entry in entries_of(log) if b"after" in entry.payload]
     assert rows == [{"id": 2, "name": "cross"}]

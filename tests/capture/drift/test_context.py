@@ -20,8 +20,7 @@ def test_everything_that_can_be_said() -> None:
     )
     assert isinstance(said, Context)
     assert said.fields == {
-        "actor": {"id": "u-4711", "via": "application message"},
-        "reason": "wrong address",
+        "actor": {"id": "u-4711", "known": "declared", "type": "person"},
         "ticket": "#815",
         "correlation": "a:1",
     }
@@ -29,6 +28,8 @@ def test_everything_that_can_be_said() -> None:
         "authtype": "unknown",
         "authid": "u-4711",
         "correlationid": "a:1",
+        "ticket": "#815",
+        "reason": "wrong address",
     }
 
 

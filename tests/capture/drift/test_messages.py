@@ -80,11 +80,22 @@ def test_a_context_is_said_about_the_rows_behind_it() -> None:
     assert actors(drafts) == [None, "u-1", "u-1", "u-2", None]
     # Numbers are taken by messages too.
     assert [draft.entry_id[-1] for draft in drafts] == ["0", "2", "3", "5", "7"]
-    assert drafts[1].fields["reason"] == "why"
-    assert "reason" not in drafts[3].fields
+    # Free text stands in the event alone: a leaf is shown to anybody.
+    assert all("reason" not in draft.fields for draft in drafts)
     event = json.loads(drafts[1].payload)
+    assert event["reason"] == "why"
+    assert "reason" not in json.loads(drafts[3].payload)
     assert (event["authid"], event["correlationid"]) == ("u-1", "c-1")
     assert "authid" not in json.loads(drafts[0].payload)
+
+
+def test_that_nobody_said_who_it_was_is_a_fact_of_its_own() -> None:
+    unsaid, without, said = mapper().part_drafts(
+        part(row(1), message(b'{"ticket": "T-1"}'), row(2), message(WHO), row(3)), "now"
+    )
+    assert unsaid.fields["actor"] == without.fields["actor"] == {"known": "unknown"}
+    assert without.fields["ticket"] == "T-1"
+    assert said.fields["actor"] == {"id": "u-1", "known": "declared", "type": "person"}
 
 
 def test_a_context_ends_with_its_transaction_and_outlives_its_parts() -> None:

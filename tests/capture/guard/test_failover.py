@@ -144,7 +144,7 @@ def test_a_standby_without_the_slot_is_a_gap_and_goes_on_behind_it(
         running.observer.await_note("gap_closed", 30)
         await_streaming(running, log, T)
         wait_until(lambda: "2" in ids(log), 30, "the row that only the reading finds")
-    assert [(leaf["cause"], leaf["outcome"]) for leaf in leaves(log)] == [
+    assert [(leaf["cause"], leaf["state"]) for leaf in leaves(log)] == [
         ("slot-missing", "found"),
         ("slot-missing", "closed"),
     ]

@@ -31,6 +31,7 @@ from tests.capture.running import (
 )
 from tests.conftest import Database
 from tests.waiting import wait_until
+from tests.warrants import by
 
 T = "public.t"
 
@@ -64,7 +65,7 @@ def decide(log: MemoryEventLog) -> None:
     stored = log.cursor(SOURCE)
     assert stored is not None
     cursor, draft = accept(
-        SOURCE, cursor_of(log), actor="ana", reason="the tables are small", now=datetime.now(UTC)
+        SOURCE, cursor_of(log), by("ana", "the tables are small"), now=datetime.now(UTC)
     )
     log.append([draft], cursor=CursorMove(SOURCE, stored.version, format_cursor(cursor)))
 
@@ -104,7 +105,7 @@ def test_a_gap_waits_for_its_acceptance_and_is_closed(
     with capturing(source, log, tmp_path, T) as running:
         await_gap(running)
         (found,) = leaves(log)
-        assert (found["cause"], found["outcome"]) == (cause, "found")
+        assert (found["cause"], found["state"]) == (cause, "found")
         assert parse_lsn(str(found["from_lsn"])) == ours.end_lsn
         # The reader stands still: nothing new enters the log, nothing is created.
         sql.execute("insert into t values (7)")
@@ -124,14 +125,14 @@ def test_a_gap_waits_for_its_acceptance_and_is_closed(
         assert cursor.gap is None
         assert cursor.slot is not None
         assert cursor.slot.epoch == 1
-        assert closed["outcome"] == "closed"
+        assert closed["state"] == "closed"
         assert closed["from_lsn"] == found["from_lsn"]
         assert parse_lsn(str(closed["to_lsn"])) == cursor.slot.consistent_lsn > ours.end_lsn
         if damage is move:
             assert closed["to_lsn"] == found["to_lsn"]
         (control,) = entries(log, EntryKind.CONTROL)
         assert control.leaf_index == size
-        assert json.loads(control.leaf)["fields"]["actor"] == "ana"
+        assert json.loads(control.leaf)["fields"]["actor"]["id"] == "ana"
     rows = {
         json.loads(entry.payload)["after"]["id"]
         for entry in entries(log, EntryKind.EVENT)
@@ -151,7 +152,7 @@ def test_a_configured_source_goes_on_by_itself(
         running.observer.await_note("gap_closed", 20)
         await_streaming(running, log, T)
         await_position(running, sql, log)
-    assert [leaf["outcome"] for leaf in leaves(log)] == ["found", "closed"]
+    assert [leaf["state"] for leaf in leaves(log)] == ["found", "closed"]
     assert not entries(log, EntryKind.CONTROL)
 
 
@@ -174,7 +175,7 @@ def test_a_crash_at_each_step_of_a_gap_repeats_nothing(
     with capturing(source, log, tmp_path, T, on_gap=OnGap.RESNAPSHOT) as running:
         await_streaming(running, log, T)
         await_position(running, sql, log)
-    assert [leaf["outcome"] for leaf in leaves(log)] == ["found", "closed"]
+    assert [leaf["state"] for leaf in leaves(log)] == ["found", "closed"]
 
 
 def test_a_slot_that_the_server_gave_up(
@@ -270,7 +271,7 @@ def test_a_gap_that_turns_out_to_be_none_is_closed_as_such(
     sql.execute("insert into t values (6)")
     with capturing(make_source(database.dsn, database.name, T), log, tmp_path, T) as running:
         await_position(running, sql, log)
-    assert [(leaf["cause"], leaf["outcome"]) for leaf in leaves(log)] == [("slot-given-up", "none")]
+    assert [(leaf["cause"], leaf["state"]) for leaf in leaves(log)] == [("slot-given-up", "none")]
     cursor = cursor_of(log)
     assert cursor.gap is None
     assert cursor.slot is not None
@@ -301,7 +302,7 @@ def test_a_gap_and_its_end_on_each_version(
             wait_until(lambda: reader.read().active, 10, "the slot to be read")
             assert reader.read().sent is not None
     reader.close()
-    assert [leaf["outcome"] for leaf in leaves(log)] == ["found", "closed"]
+    assert [leaf["state"] for leaf in leaves(log)] == ["found", "closed"]
 
 
 def test_a_gap_may_break_off_a_transaction_that_is_half_in_the_log(

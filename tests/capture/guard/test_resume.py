@@ -29,7 +29,9 @@ def test_only_what_differs_is_told_after_a_gap(
     sql.execute("insert into pgbench_accounts values (5001, 1, 3, 'new')")
     size = house.log.head().size
 
-    result = house.run("resume", "pgbench", "--accept-gap", "--reason", "lost", "--actor", "ana")
+    result = house.run(
+        "resume", "pgbench", "--accept-gap", "--reason", "lost", "--ticket", "T-1", "--actor", "ana"
+    )
     assert result.exit_code == 0, result.output
     await_position(house.running, sql, house.log, source="pgbench")
     assert all(not row["missing"] + row["different"] + row["extra"] for row in diff(house))
@@ -38,7 +40,7 @@ def test_only_what_differs_is_told_after_a_gap(
     told = [json.loads(entry.payload) for entry in entries if _is_row(entry.routing_key)]
     kinds = sorted(event["type"].split(".")[-2] for event in told)
     assert kinds == ["deleted", "read", "read", "read"]
-    gaps = [json.loads(e.leaf)["fields"]["outcome"] for e in entries if e.kind is EntryKind.GAP]
+    gaps = [json.loads(e.leaf)["fields"]["state"] for e in entries if e.kind is EntryKind.GAP]
     assert gaps == ["closed"]
     sql.execute("update pgbench_accounts set abalance = 1 where aid = 10")
     await_position(house.running, sql, house.log, source="pgbench")
@@ -46,7 +48,7 @@ def test_only_what_differs_is_told_after_a_gap(
 
 
 def diff(house: House) -> list[dict[str, int]]:
-    rows: list[dict[str, int]] = house.told("diff", "pgbench", "-t", ACCOUNTS)
+    rows: list[dict[str, int]] = house.told("diff", "pgbench", "--table", ACCOUNTS)
     return rows
 
 

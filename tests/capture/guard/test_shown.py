@@ -61,7 +61,17 @@ def cursor_and_controls(deployment: Deployment) -> tuple[CaptureCursor, list[dic
 
 def test_a_gap_is_accepted_by_somebody_for_a_reason(deployment: Deployment) -> None:
     put(deployment, CURSOR.moved(gap=GAP))
-    command = ("source", "resume", "shop", "--reason", "slot was dropped", "--actor", "ana")
+    command = (
+        "source",
+        "resume",
+        "shop",
+        "--reason",
+        "slot was dropped",
+        "--ticket",
+        "T-1",
+        "--actor",
+        "ana",
+    )
     refused = deployment.call(*command)
     assert refused.code == CONFIG
     assert "changes after 0/5000 are lost (slot-missing); give --accept-gap" in refused.err
@@ -74,19 +84,20 @@ def test_a_gap_is_accepted_by_somebody_for_a_reason(deployment: Deployment) -> N
         "to_lsn": None,
         "compared": None,
     }
-    cursor, (control,) = cursor_and_controls(deployment)
+    cursor, (before, control) = cursor_and_controls(deployment)
+    assert (before["outcome"], before["error"]) == ("refused", "StepForbidden")
     assert cursor.gap is not None
     assert cursor.gap.accepted
     assert cursor.gap.reread
-    assert control["actor"] == "ana"
-    assert control["reason"] == "slot was dropped"
+    assert control["actor"] == {"id": "ana", "known": "declared", "type": "person"}
+    assert (control["action"], control["ticket"]) == ("gap-accept", "T-1")
     again = deployment.call(*command, "--accept-gap")
     assert again.code == CONFIG
     assert "it is accepted already" in again.err
 
 
 def test_there_is_nothing_to_accept(deployment: Deployment) -> None:
-    command = ("source", "resume", "shop", "--reason", "x", "--accept-gap")
+    command = ("source", "resume", "shop", "--reason", "x", "--ticket", "T-1", "--accept-gap")
     assert "it was never captured" in deployment.call(*command).err
     put(deployment, CURSOR)
     assert "it has no open gap" in deployment.call(*command).err

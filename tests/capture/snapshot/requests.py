@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from bridge.capture.snapshot.ports import RequestAction, SnapshotRequest
 from bridge.capture.snapshot.window import Key
+from bridge.model.warrant import Warrant
+from tests.warrants import by
 
 
 class MemoryRequests:
@@ -19,12 +21,11 @@ class MemoryRequests:
     def ask(
         self,
         action: RequestAction,
+        warrant: Warrant | None = None,
         *,
         tables: Sequence[str] = (),
         where: str | None = None,
         keys: Sequence[Key] | None = None,
-        actor: str = "ana",
-        reason: str = "test",
     ) -> str:
         """Make a request; return its id."""
         request_id = f"r{next(self._numbers)}"
@@ -35,8 +36,7 @@ class MemoryRequests:
             tables=tuple(tables),
             where=where,
             key_count=None if keys is None else len(keys),
-            actor=actor,
-            reason=reason,
+            warrant=warrant or by(),
         )
         self.states[request_id] = "waiting"
         return request_id

@@ -106,7 +106,7 @@ def test_what_differs_is_found_and_repaired(
     )
     sql.execute("update pgbench_accounts set abalance = 1 where aid = 7")  # This one is told.
     await_position(house.running, sql, house.log, source="pgbench")
-    (row,) = house.told("diff", "pgbench", "-t", ACCOUNTS, "--show-keys", code=1)
+    (row,) = house.told("diff", "pgbench", "--table", ACCOUNTS, "--show-keys", code=1)
     assert (row["missing"], row["different"], row["extra"]) == (1, 1, 1)
     assert row["changing"] == row["unreadable"] == row["unrepairable"] == 0
     assert row["source_rows"] == row["log_rows"] == 3000
@@ -115,19 +115,31 @@ def test_what_differs_is_found_and_repaired(
         ("different", '{"account_id":8}'),
         ("extra", '{"account_id":9}'),
     }
-    shown = house.run("diff", "pgbench", "-t", ACCOUNTS)
+    shown = house.run("diff", "pgbench", "--table", ACCOUNTS)
     assert shown.exit_code == 1
     assert "5001" not in shown.output, "keys are shown on request only"
 
     size = house.log.head().size
-    (dry,) = house.told("repair", "pgbench", "-t", ACCOUNTS, "-r", "after the outage")
+    (dry,) = house.told(
+        "repair", "pgbench", "--table", ACCOUNTS, "-r", "after the outage", "--ticket", "T-1"
+    )
     assert dry["repair"] is None
     assert house.log.head().size == size, "a dry run asks for nothing"
-    (done,) = house.told("repair", "pgbench", "-t", ACCOUNTS, "-r", "after the outage", "--apply")
+    (done,) = house.told(
+        "repair",
+        "pgbench",
+        "--table",
+        ACCOUNTS,
+        "-r",
+        "after the outage",
+        "--ticket",
+        "T-1",
+        "--apply",
+    )
     request = done["repair"]["request"]
     house.running.observer.await_note("table_read", table=ACCOUNTS)
     wait_until(lambda: _state(house, request) == "done", 20)
-    (clean,) = house.told("diff", "pgbench", "-t", ACCOUNTS)
+    (clean,) = house.told("diff", "pgbench", "--table", ACCOUNTS)
     assert clean["missing"] == clean["different"] == clean["extra"] == 0
     entries = house.log.read(size, 100)
     leaves = [json.loads(entry.leaf)["fields"] for entry in entries]
@@ -159,7 +171,7 @@ def test_nothing_differs_while_everything_changes(
 
 def test_a_comparison_leaves_nothing_behind(house: House, sql: psycopg.Connection) -> None:
     size = house.log.head().size
-    house.told("diff", "pgbench", "-t", ACCOUNTS)
+    house.told("diff", "pgbench", "--table", ACCOUNTS)
     assert house.log.head().size == size
     assert not list((house.folder / "data").rglob("compare-*"))
 
@@ -175,17 +187,23 @@ def test_what_cannot_be_compared_is_refused(house: House) -> None:
 
 
 def test_a_shell_steers_the_reading(house: House, sql: psycopg.Connection) -> None:
-    assert house.told("snapshot", "pause", "pgbench", "-r", "month end")["state"] == "done"
+    assert (
+        house.told("snapshot", "pause", "pgbench", "-r", "month end", "--ticket", "T-1")["state"]
+        == "done"
+    )
     assert house.told("snapshot", "status", "pgbench")["paused"]
-    arguments = ("-r", "to be sure", "-t", ACCOUNTS, "-k", "5", "-k", "[6]")
+    arguments = ("-r", "to be sure", "--ticket", "T-1", "--table", ACCOUNTS, "-k", "5", "-k", "[6]")
     asked = house.told("snapshot", "start", "pgbench", *arguments)
     assert asked["state"] == "taken"
-    assert house.told("snapshot", "resume", "pgbench", "-r", "over")["state"] == "done"
+    assert (
+        house.told("snapshot", "resume", "pgbench", "-r", "over", "--ticket", "T-1")["state"]
+        == "done"
+    )
     result = house.run("snapshot", "status", "pgbench", "--follow")
     assert result.exit_code == 0
     assert "nothing to do" in result.output
     assert _state(house, asked["request"]) == "done"
-    refused = house.run("snapshot", "stop", "pgbench", "-r", "why not")
+    refused = house.run("snapshot", "stop", "pgbench", "-r", "why not", "--ticket", "T-1")
     assert refused.exit_code != 0
     assert "nothing that was asked for" in str(refused.exception)
     events = [json.loads(entry.payload) for entry in house.log.read(0, house.log.head().size)]

@@ -29,6 +29,7 @@ from tests.capture.running import (
 from tests.capture.snapshot.requests import MemoryRequests
 from tests.conftest import Database
 from tests.waiting import wait_until
+from tests.warrants import by
 
 TABLES = ("public.acct", "public.eu", "public.hist")
 LIMITS = SnapshotLimits(chunk_rows=10, duty=1.0)
@@ -63,7 +64,7 @@ def shop(sql: psycopg.Connection) -> psycopg.Connection:
 
 
 def ask(requests: Any, action: RequestAction, **wish: Any) -> str:
-    request_id: str = requests.ask(action, actor="ana", reason="to be sure", **wish)
+    request_id: str = requests.ask(action, by("ana", "to be sure"), **wish)
     return request_id
 
 
@@ -124,8 +125,9 @@ def test_reading_again(
         await_position(running, shop, log)
     told = controls(log)
     assert [entry["action"] for entry in told] == ["snapshot-start"] * 4
-    assert {entry["actor"] for entry in told} == {"ana"}
-    assert {entry["reason"] for entry in told} == {"to be sure"}
+    assert [entry["actor"] for entry in told] == [by("ana").actor.as_json()] * 4
+    assert {(entry["ticket"], entry["outcome"]) for entry in told} == {("T-1", "done")}
+    assert "reason" not in told[0]
     assert b"note%" not in b"".join(entry.leaf for entry in log.read(0, log.head().size))
     entry = log.read(size, 1 + len(told))[-1]
     assert json.loads(entry.leaf)["fields"]["legacy"]["run"] == f"reread:{every}"
@@ -154,8 +156,8 @@ def test_what_cannot_be_done_is_refused(
         await_state(requests, wrong, "failed: ")
         await_position(running, shop, log)
         assert running.failure is None, "a wrong condition is no reason to stop capturing"
-    outcomes = [entry["outcome"].split(":")[0] for entry in controls(log)]
-    assert outcomes == ["refused", "refused", "refused", "taken"]
+    outcomes = [entry["outcome"] for entry in controls(log)]
+    assert outcomes == ["refused", "refused", "refused", "done"]
 
 
 def test_pause_resume_and_stop(
@@ -251,8 +253,7 @@ def test_requests_keep_what_they_are_told(requests: Any) -> None:
         action=RequestAction.REPAIR,
         tables=("public.t",),
         key_count=5,
-        actor="ana",
-        reason="to be sure",
+        warrant=by("ana", "to be sure"),
     )
     assert port.find(one) == expected
     assert [request.request_id for request in port.waiting()] == [one, two]

@@ -20,6 +20,7 @@ from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
 from tests.gateway.dual.peer import Peer
 from tests.gateway.dual.raw_upstream import RawUpstream
 from tests.waiting import RecordingObserver, wait_until_async
+from tests.warrants import by
 
 GROUP = "orders"
 _BY_ORDER = KeyRule(place=KeyPlace.PATH, name="order_id", entity="order")
@@ -153,7 +154,7 @@ class Rig:
         """Switch the group, without telling any worker."""
         state = self.desk.group(GROUP)
         assert state is not None
-        self.desk.switch(GROUP, to, expected_epoch=state.epoch, actor="test", reason="test")
+        self.desk.switch(GROUP, to, expected_epoch=state.epoch, warrant=by("test", "test"))
 
     def worker(self, name: str = "worker-a", **limits: int) -> Worker:
         """Return a worker that shares the journal."""

@@ -9,6 +9,7 @@ from bridge.model.write import WriteState
 from tests.gateway.dual.peer import ActThenAnswer, ActThenFail, Hold, Reject, Slow
 from tests.gateway.dual.rig import GROUP, Rig, Worker, value_of
 from tests.waiting import wait_until_async
+from tests.warrants import by
 
 
 async def _create(worker: Worker) -> str:
@@ -128,7 +129,7 @@ def test_a_lost_answer_is_in_doubt_and_holds_the_key(
             assert await _put(worker, order_id, "paid", key="k1") == 409
             assert await _create(worker) == "2"
             rig.desk.resolve(
-                write.intent.intent_id, WriteState.APPLIED, actor="ana", reason="seen in legacy"
+                write.intent.intent_id, WriteState.APPLIED, warrant=by("ana", "seen in legacy")
             )
             assert await _put(worker, order_id, "sent") == 200
             assert await _put(worker, order_id, "paid", key="k1") == 409
@@ -260,8 +261,8 @@ def test_what_modern_is_not_known_to_have_is_parked_until_its_id_is_imported(rig
             (write,) = await wait_until_async(rig.desk.list_writes)
             assert write.state is WriteState.PARKED
             assert not rig.modern.writes()
-            assert rig.desk.import_ids(GROUP, "order", [(order_id, "m-77")]) == 1
-            rig.desk.replay(write.intent.intent_id, actor="ana", reason="imported")
+            assert rig.desk.import_ids(GROUP, "order", [(order_id, "m-77")], by()) == 1
+            rig.desk.replay(write.intent.intent_id, warrant=by("ana", "imported"))
             await rig.drained()
         assert rig.modern.orders["m-77"] == ["new", "paid"]
 

@@ -22,6 +22,7 @@ from bridge.switching.switchboard import Switchboard
 from tests.gateway.dual.peer import Peer
 from tests.gateway.dual.rig import GROUP, Rig
 from tests.waiting import wait_until
+from tests.warrants import by
 
 ORDERS = [str(number) for number in range(1, 7)]
 
@@ -90,7 +91,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
             peer.next_id = int(order_id) + 1
     # Ids must not meet by accident: the sides count differently from here on.
     rig.modern.next_id = 1000
-    rig.desk.import_ids(GROUP, "order", [(order_id, f"m-{order_id}") for order_id in ORDERS])
+    rig.desk.import_ids(GROUP, "order", [(order_id, f"m-{order_id}") for order_id in ORDERS], by())
     made = Fleet(rig, tmp_path)
     yield made
     made.kill_all()
@@ -120,8 +121,7 @@ def _resolve_by_looking(rig: Rig) -> int:
         rig.desk.resolve(
             write.intent.intent_id,
             WriteState.FAILED if own_id is None else WriteState.APPLIED,
-            actor="ana",
-            reason="looked",
+            warrant=by("ana", "looked"),
             ids={"order": own_id} if made and own_id is not None else None,
         )
     return len(doubtful)
@@ -154,7 +154,7 @@ def test_kills_at_random_moments_lose_nothing(fleet: Fleet, seed: int) -> None:
     rig = fleet.rig
     generation = Generation.open(fleet.folder / "generation")
     board = Switchboard(store=rig.desk, board=generation)
-    board.switch(GROUP, Stage.DUAL, actor="ana", reason="begin")
+    board.switch(GROUP, Stage.DUAL, warrant=by("ana", "begin"))
     replayer = fleet.start("replay")
     listed = 0
     for round_ in range(3):
@@ -162,7 +162,7 @@ def test_kills_at_random_moments_lose_nothing(fleet: Fleet, seed: int) -> None:
         fleet.await_answers(chance.randrange(20, 120), writers)
         if round_ % 2 == 0:
             to = Stage.MODERN if board.groups()[0].stage is Stage.DUAL else Stage.DUAL
-            report = board.switch(GROUP, to, actor="ana", reason="move")
+            report = board.switch(GROUP, to, warrant=by("ana", "move"))
             assert report.complete
             assert {adoption.owner for adoption in report.adopted} == set(writers)
         if chance.random() < 0.6:

@@ -11,6 +11,7 @@ from bridge.model.write import JournalledWrite, WriteState
 from tests.gateway.dual.peer import ActThenFail, Hold, Reject, Slow
 from tests.gateway.dual.rig import GROUP, Rig, Worker, value_of
 from tests.waiting import wait_until_async
+from tests.warrants import by
 
 
 async def _create(worker: Worker) -> str:
@@ -86,7 +87,7 @@ def test_a_refusal_parks_its_lane_and_no_other(rig: Rig, status: int) -> None:
             await _put(worker, second, "paid")
             await wait_until_async(lambda: rig.modern.orders["m-2"] == ["new", "paid"])
             assert rig.modern.orders["m-1"] == ["new"]
-            rig.desk.skip(write.intent.intent_id, actor="ana", reason="entered by hand")
+            rig.desk.skip(write.intent.intent_id, warrant=by("ana", "entered by hand"))
             await rig.drained()
         assert rig.modern.orders["m-1"] == ["new", "sent"]
 
@@ -116,7 +117,7 @@ def test_what_is_gone_already_counts_as_deleted(rig: Rig) -> None:
 
 def test_an_answer_with_an_id_of_another_entity_parks(rig: Rig) -> None:
     async def check() -> None:
-        rig.desk.import_ids(GROUP, "order", [("900", "m-1")])
+        rig.desk.import_ids(GROUP, "order", [("900", "m-1")], by())
         rig.switch(Stage.DUAL)
         worker = rig.worker()
         async with rig.replaying():
@@ -185,14 +186,14 @@ def test_held_lanes_wait_and_go_on_when_resumed(rig: Rig) -> None:
     async def check() -> None:
         rig.switch(Stage.DUAL)
         worker = rig.worker()
-        rig.desk.hold_lanes(GROUP, held=True, actor="ana", reason="modern is being loaded")
+        rig.desk.hold_lanes(GROUP, held=True, warrant=by("ana", "modern is being loaded"))
         async with rig.replaying():
             order_id = await _create(worker)
             await _put(worker, order_id, "paid")
             other = await _create(worker)
             await _put(worker, other, "paid")
             assert not rig.modern.writes()
-            rig.desk.hold_lanes(GROUP, held=False, actor="ana", reason="loaded")
+            rig.desk.hold_lanes(GROUP, held=False, warrant=by("ana", "loaded"))
             await rig.drained()
         _modern_equals_legacy(rig)
 
