@@ -23,6 +23,8 @@ from bridge.model.observer import Observer, SilentObserver
 POLL_INTERVAL_S = 0.5
 # How often an unchanged standing is told again: metrics show ages of at most this.
 TELL_INTERVAL_S = 5.0
+# A log in which nothing happens is cosigned anew this often: silence is evidence, too.
+REFRESH_S = 86_400.0
 # Checkpoints come each 10 s: a witness that misses this many of them is away, not slow.
 LATE_S_DEFAULT = 600.0
 # Asking again: soon for a restart, then seldom enough not to be a burden for who is broken.
@@ -100,6 +102,8 @@ class WitnessAsker:
         """Entries of the newest checkpoint that it cosigned; None before the first look."""
         self._believed_size = 0
         """Where we think that it is: what the next proof begins at."""
+        self._seen: tuple[bytes, int | None] = (b"", None)
+        """The last note that was looked at, and when it was cosigned; verified once for each."""
         self._waiting_since: float | None = None
         self._trouble: _Trouble | None = None
         self._retry_at = float("-inf")
@@ -129,15 +133,22 @@ class WitnessAsker:
         size, note = latest
         if self._cosigned_size is None:
             self._look_back(size)
-        if has_cosignature(note, self._key):
+        now = self._clock()
+        cosigned_s = self._cosigned_s(note)
+        if cosigned_s is not None and now < cosigned_s + REFRESH_S:
             self._succeeded(size)
         else:
-            now = self._clock()
             if self._waiting_since is None:
                 self._waiting_since = now
             if now >= self._retry_at:
                 self._try(size, note, now)
         return self._tell(size)
+
+    def _cosigned_s(self, note: bytes) -> int | None:
+        if self._seen[0] != note:
+            found = verify(note, self._key) if has_cosignature(note, self._key) else None
+            self._seen = (note, found)
+        return self._seen[1]
 
     def _look_back(self, size: int) -> None:
         """Find what it cosigned last, so that a restart of ours does not make it look present."""
@@ -254,7 +265,7 @@ class WitnessAsker:
                 f"it does not know {what} (HTTP {status}); give its operator the verifier key of "
                 "`legacy-bridge log key`",
             )
-        if 400 <= status < 500 and status not in (408, 429):
+        if status < 500 and status not in (408, 429):
             return _Trouble(Standing.REFUSED, f"it answers HTTP {status}")
         return _Trouble(Standing.ABSENT, f"it answers HTTP {status}")
 
