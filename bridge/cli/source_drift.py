@@ -12,9 +12,10 @@ from bridge.contracts.names import source_urn
 from bridge.eventlog.records.attempt import log_tell, refusals_told
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid
+from bridge.runtime.contract_wiring import contract_set
 from bridge.runtime.settings import Settings
 from bridge.runtime.settings_file import load_settings
-from bridge.runtime.wiring import Stores, contract_set
+from bridge.runtime.wiring import Stores
 
 drift_app = typer.Typer(
     no_args_is_help=True, help="Tables whose shape left their contract: see them, accept one."

@@ -15,10 +15,11 @@ from bridge.eventlog.records.attempt import Deed, log_tell, recorded
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid
 from bridge.model.warrant import Warrant
+from bridge.runtime.contract_wiring import contract_set
 from bridge.runtime.exit_codes import SOFTWARE
 from bridge.runtime.settings_file import load_settings
 from bridge.runtime.source_wiring import source_inspection, source_setup
-from bridge.runtime.wiring import Stores, contract_set
+from bridge.runtime.wiring import Stores
 
 Source = Annotated[str, typer.Argument(help="Source, as the settings name it.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the SQL, and run nothing.")]

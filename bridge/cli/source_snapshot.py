@@ -25,9 +25,10 @@ from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket
 from bridge.cli.output import AsJson, console, errors, print_json, print_rows
 from bridge.model.errors import ConfigInvalid, StepForbidden
 from bridge.model.warrant import Warrant
+from bridge.runtime.contract_wiring import contract_set
 from bridge.runtime.reading import ReadingStatus, open_requests, stored_status
 from bridge.runtime.settings_file import load_settings
-from bridge.runtime.wiring import Stores, contract_set
+from bridge.runtime.wiring import Stores
 from bridge.storage.sqlite_snapshot_requests import WAITING, SqliteSnapshotRequests
 
 # The capture process looks twice a second; who waits longer than this is told to go on alone.

@@ -60,6 +60,18 @@ class EventSink(Protocol):
         """Disconnect. Never raises; harmless when there is no connection."""
 
 
+class Unsealer(Protocol):
+    """Gives events the form that their contracts promise, where the log keeps fields sealed."""
+
+    def unsealed(self, entries: Sequence[StoredEntry]) -> Sequence[StoredEntry]:
+        """Return `entries` for publishing; what was erased is missing, and named.
+
+        Raises:
+            ConfigInvalid: a key is missing that nobody destroyed.
+            LogCorrupt: an entry is not what its leaf commits to.
+        """
+
+
 class SinkCursors(Protocol):
     """Where each sink stands; positions only move forward."""
 

@@ -7,13 +7,14 @@ connection everything above the low-water mark is sent again, in order.
 
 import threading
 import time
+from typing import Protocol
 
 from bridge.delivery.backoff import Backoff
 from bridge.delivery.meter import ConfirmMeter
-from bridge.delivery.ports import EventSink, SinkCursors
-from bridge.eventlog.ports import EventLogReader
+from bridge.delivery.ports import EventSink, SinkCursors, Unsealer
+from bridge.eventlog.ports import EventLogReader, PrunableLog
 from bridge.model.entry import EntryKind
-from bridge.model.errors import BridgeError, LogCorrupt, Remedy, Unavailable
+from bridge.model.errors import BridgeError, LogCorrupt, LogPruned, Remedy, Unavailable
 from bridge.model.observer import Observer, SilentObserver
 
 # Half a window: while one batch is confirmed the next is read, and memory holds two at most.
@@ -33,19 +34,24 @@ ROOM_WAIT_MS = 50
 DRAIN_TIMEOUT_S = 2.0
 
 
+class PublishedLog(EventLogReader, PrunableLog, Protocol):
+    """What is published from."""
+
+
 class Relay:
     """The one publisher of a log to a sink; two at once would interleave their entries."""
 
     def __init__(
         self,
         sink_name: str,
-        log: EventLogReader,
+        log: PublishedLog,
         sink: EventSink,
         cursors: SinkCursors,
         observer: Observer | None = None,
         *,
         batch_max: int = BATCH_MAX_DEFAULT,
         backoff: Backoff | None = None,
+        unsealer: Unsealer | None = None,
     ) -> None:
         self._sink_name = sink_name
         self._log = log
@@ -54,6 +60,7 @@ class Relay:
         self._observer = SilentObserver() if observer is None else observer
         self._meter = ConfirmMeter(sink_name, self._observer)
         self._batch_max = batch_max
+        self._unsealer = unsealer
         self._backoff = Backoff() if backoff is None else backoff
 
         self._stored = 0
@@ -80,6 +87,7 @@ class Relay:
         Raises:
             ConfigInvalid: the sink answers, but a setting or right must change.
             LogCorrupt: the cursor is past the end of the log: it is not the log it was.
+            LogPruned: entries that were not published yet are gone.
         """
         self._stored = self._confirmed = self._cursors.load(self._sink_name)
         self._refuse_other_log()
@@ -104,6 +112,15 @@ class Relay:
                 f"cannot publish to {self._sink_name!r}: its cursor is at entry {self._stored}, "
                 f"but the event log ends at {size}; it is not the log that was published from"
             )
+        first = self._log.first_index()
+        if 0 < self._stored < first:
+            raise LogPruned(
+                f"cannot publish to {self._sink_name!r}: it has got entries before {self._stored}, "
+                f"and the event log was pruned below {first}; entries between were never published"
+            )
+        if first and not self._stored:
+            # A new sink begins where the log does.
+            self._observer.note("begins_after_pruned", sink=self._sink_name, first_index=first)
 
     def _connect(self) -> None:
         """Connect, and go back to the first entry that is not confirmed."""
@@ -153,7 +170,8 @@ class Relay:
         entries = self._log.read(self._read, self._batch_max)
         events = [entry for entry in entries if entry.kind is EntryKind.EVENT]
         if events:
-            self._sink.offer(events)
+            # As late as can be: what is erased until now is not published any more.
+            self._sink.offer(self._unsealer.unsealed(events) if self._unsealer else events)
             self._meter.offered(events)
             self._offered = events[-1].leaf_index
         if entries:

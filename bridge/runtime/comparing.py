@@ -6,9 +6,11 @@ from contextlib import closing
 from bridge.capture.cursor import parse_cursor
 from bridge.capture.snapshot.comparison import TableComparison, TableReport
 from bridge.capture.snapshot.row_events import ContractRowEvents
+from bridge.eventlog.keeping.unsealer import UnsealedLog
 from bridge.model.errors import ConfigInvalid
+from bridge.runtime.contract_wiring import contract_set
 from bridge.runtime.reading import snapshot_limits
-from bridge.runtime.wiring import Stores, contract_set, postgres_source
+from bridge.runtime.wiring import Stores, postgres_source
 from bridge.storage.last_state import SqliteLastState
 
 Progress = Callable[[str, str, int, int], None]
@@ -24,9 +26,9 @@ def compare_source(
         ConfigInvalid: a table is not captured, or it has no key; nothing was captured yet.
     """
     settings = stores.settings
-    contracts = contract_set(settings)
+    contracts = contract_set(settings, unsealed=True)
     source = postgres_source(settings, name, contracts)
-    log = stores.event_log()
+    log = UnsealedLog(stores.event_log(), stores.keeping().unsealer)
 
     def log_position() -> int:
         cursor = log.cursor(name)

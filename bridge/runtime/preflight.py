@@ -9,10 +9,11 @@ from bridge.control.exposure import check_exposure
 from bridge.gateway.listener import refuse_taken_port
 from bridge.model.errors import BridgeError, ConfigInvalid
 from bridge.model.observer import SilentObserver
+from bridge.runtime.contract_wiring import contract_set
 from bridge.runtime.control_settings import ControlSettings
 from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.settings import Settings
-from bridge.runtime.wiring import Stores, capture_service, contract_set, rabbitmq_sink
+from bridge.runtime.wiring import Stores, capture_service, rabbitmq_sink
 
 # A busy source fills a gigabyte of log in minutes: less is no room to notice it in.
 DISK_FREE_BYTES_MIN: Final = 1024**3

@@ -10,6 +10,7 @@ from adapters.introspection.tables import Introspection
 from adapters.postgres.source import PostgresSource
 from adapters.postgres.stream import StreamForm
 from adapters.rabbitmq.sink import RabbitMQSink
+from bridge.capture.canary_watch import CanaryWatch
 from bridge.capture.guard.gaps import OnGap
 from bridge.capture.mapping.last_values import LastValues
 from bridge.capture.polling.service import PollingService
@@ -17,9 +18,9 @@ from bridge.capture.protocol.stage_files import StageFolder
 from bridge.capture.service import CaptureService
 from bridge.contracts.contract_set import ContractSet
 from bridge.contracts.contract_shelf import ContractShelf
-from bridge.contracts.means import LastKnown, Means
 from bridge.delivery.relay import Relay
 from bridge.delivery.topology import QueueSpec, Topology
+from bridge.eventlog.keeping.sealer import KeyedLog
 from bridge.eventlog.ports import EventLogStore
 from bridge.eventlog.signing.signer import Signer
 from bridge.gateway.decision import Route
@@ -30,10 +31,11 @@ from bridge.model.observer import Observer
 from bridge.model.pseudonym import Pseudonyms
 from bridge.model.stage import GroupState, Side
 from bridge.runtime.capture_options import mapping_options
+from bridge.runtime.contract_wiring import contract_set
+from bridge.runtime.keeping_wiring import Keeping
 from bridge.runtime.log_opening import STATE_FILE, made, open_event_log, open_signer
 from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.polling_wiring import polling_service
-from bridge.runtime.protection_key import protection_keys
 from bridge.runtime.pseudonym_key import load_pseudonyms
 from bridge.runtime.reading import open_requests, snapshot_limits
 from bridge.runtime.settings import DeliverySettings, GatewaySettings, Settings, SourceSettings
@@ -63,6 +65,7 @@ class Stores:
         self._generation: Generation | None = None
         self._sink_cursors: SqliteSinkCursors | None = None
         self._signer: Signer | None = None
+        self._keeping: Keeping | None = None
         self._routes: tuple[Route, ...] | None = None
 
     @property
@@ -139,6 +142,13 @@ class Stores:
         folder = made(self.settings.data_dir / "keys")
         return load_pseudonyms(folder / "pseudonym.key")
 
+    def keeping(self) -> Keeping:
+        """Return the keys of persons' data; nothing is made before it is needed."""
+        if self._keeping is None:
+            self._keeping = Keeping(made(self.settings.data_dir), self.pseudonyms())
+            self._stack.callback(self._keeping.close)
+        return self._keeping
+
     def routes(self) -> tuple[Route, ...]:
         """Return the routes of the gateway's settings."""
         if self._routes is None:
@@ -181,21 +191,6 @@ class Stores:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def contract_set(
-    settings: Settings,
-    last_known: LastKnown | None = None,
-    pseudonyms: Pseudonyms | None = None,
-) -> ContractSet:
-    """Load the contracts that the settings name."""
-    means = Means(
-        protection=protection_keys(settings.contracts),
-        last_known=last_known,
-        pseudonyms=pseudonyms,
-    )
-    contracts = settings.contracts
-    return ContractSet.load(contracts.dir, type_prefix=contracts.type_prefix, means=means)
 
 
 def postgres_source(settings: Settings, name: str, contracts: ContractSet) -> PostgresSource:
@@ -242,29 +237,29 @@ def capture_service(
     stores: Stores, name: str, observer: Observer
 ) -> CaptureService | PollingService:
     """Wire the capture of source `name`, of whatever kind it is."""
-    pseudonyms = stores.pseudonyms()
-    first = contract_set(stores.settings, pseudonyms=pseudonyms)
+    pseudonyms, keeping = stores.pseudonyms(), stores.keeping()
+    log = KeyedLog(stores.event_log(), keeping.opened_keyring)
+    first = contract_set(stores.settings, None, pseudonyms, keeping.sealer)
     found = stores.settings.source(name)
     if isinstance(found, PollingSettings):
         folder = made(stores.settings.data_dir / "spool" / name)
-        return polling_service(
-            name, found, stores.event_log(), first, observer, spool_folder=folder
-        )
+        return polling_service(name, found, log, first, observer, spool_folder=folder)
     last_values = stores.last_values(name, first, observer)
     contracts = ContractShelf(
-        lambda: contract_set(stores.settings, last_values, pseudonyms), observer
+        lambda: contract_set(stores.settings, last_values, pseudonyms, keeping.sealer), observer
     )
     source = postgres_source(stores.settings, name, first)
     return CaptureService(
         name,
         source,
-        stores.event_log(),
+        log,
         contracts,
         spool_folder=made(stores.settings.data_dir / "spool" / name),
         observer=observer,
         watches=[
+            CanaryWatch(name),
             guard_watch(stores.settings, name, source, observer),
-            catalog_watch(stores.settings, name, source, contracts, stores.event_log(), observer),
+            catalog_watch(stores.settings, name, source, contracts, log, observer),
         ],
         on_gap=OnGap(stores.settings.replicated(name).on_gap),
         mapping=mapping_options(stores.settings, name),
@@ -301,6 +296,7 @@ def relay(stores: Stores, observer: Observer) -> Relay:
         rabbitmq_sink(stores.settings, observer),
         stores.sink_cursors(),
         observer,
+        unsealer=stores.keeping().unsealer,
     )
 
 

@@ -15,7 +15,6 @@ from urllib.parse import quote, unquote
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from bridge.model.entry import StoredEntry
 from bridge.model.errors import LogCorrupt
 from bridge.model.sealing import SealedMark
 
@@ -31,6 +30,8 @@ _MARKED: Final = b'"sealed":['
 class Item(NamedTuple):
     """One sealed portion of a stored entry."""
 
+    leaf_index: int
+    event_id: str
     key_id: str
     box: bytes
     """Nonce, ciphertext and tag."""
@@ -70,46 +71,40 @@ def is_sealed(leaf: bytes) -> bool:
     return _MARKED in leaf
 
 
-def items(entry: StoredEntry, sealed: str, sealed_paths: str) -> list[Item]:
+def items(leaf_index: int, leaf: bytes, sealed: str, sealed_paths: str) -> list[Item]:
     """Return the sealed portions of an entry; `sealed` and `sealed_paths` are its attributes.
 
     Raises:
         LogCorrupt: leaf and payload do not agree.
     """
-    marks = json.loads(entry.leaf)["fields"].get("sealed", [])
+    told = json.loads(leaf)
+    marks = told["fields"].get("sealed", [])
     texts, hidden = sealed.split(" "), sealed_paths.split(" ")
     if not len(marks) == len(texts) == len(hidden):
         raise LogCorrupt(
-            f"cannot read the sealed fields of entry {entry.leaf_index}: its leaf has "
-            f"{len(marks)} of them, its payload {len(texts)}"
+            f"cannot read the sealed fields of entry {leaf_index}: its leaf has {len(marks)} of "
+            f"them, its payload {len(texts)}"
         )
-    return [
-        _item(entry, mark, text, some)
-        for mark, text, some in zip(marks, texts, hidden, strict=True)
-    ]
-
-
-def _item(entry: StoredEntry, mark: dict[str, str], text: str, paths: str) -> Item:
-    key_id, _, encoded = text.partition(".")
-    try:
-        box = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-    except (binascii.Error, ValueError):
-        box = b""
-    if key_id != mark["key"] or len(box) <= NONCE_BYTES:
-        raise LogCorrupt(
-            f"cannot read the sealed fields of entry {entry.leaf_index}: leaf and payload do not "
-            "name the same keys"
+    found = []
+    for mark, text, some in zip(marks, texts, hidden, strict=True):
+        key_id, _, encoded = text.partition(".")
+        try:
+            box = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+        except (binascii.Error, ValueError):
+            box = b""
+        if key_id != mark["key"] or len(box) <= NONCE_BYTES:
+            raise LogCorrupt(
+                f"cannot read the sealed fields of entry {leaf_index}: leaf and payload do not "
+                "name the same keys"
+            )
+        paths = tuple(map(unquote, some.split(",")))
+        found.append(
+            Item(leaf_index, told["id"], key_id, box, paths, mark["commit"], mark["subject"])
         )
-    return Item(
-        key_id,
-        box,
-        tuple(map(unquote, paths.split(","))),
-        mark["commit"],
-        mark["subject"],
-    )
+    return found
 
 
-def open_item(entry: StoredEntry, item: Item, key: AESGCM) -> bytes:
+def open_item(item: Item, key: AESGCM) -> bytes:
     """Return the plaintext of a portion: 32 random bytes and a JSON object.
 
     Raises:
@@ -117,12 +112,12 @@ def open_item(entry: StoredEntry, item: Item, key: AESGCM) -> bytes:
     """
     nonce, ciphertext = item.box[:NONCE_BYTES], item.box[NONCE_BYTES:]
     try:
-        plaintext = key.decrypt(nonce, ciphertext, bound_to(entry.entry_id, item.key_id))
+        plaintext = key.decrypt(nonce, ciphertext, bound_to(item.event_id, item.key_id))
     except InvalidTag:
         plaintext = b""
     if sha256(plaintext).hexdigest() != item.commit:
         raise LogCorrupt(
-            f"cannot open the sealed fields of entry {entry.leaf_index}: key {item.key_id!r} does "
+            f"cannot open the sealed fields of entry {item.leaf_index}: key {item.key_id!r} does "
             "not give what the leaf commits to"
         )
     return plaintext

@@ -24,10 +24,11 @@ class Sealer:
 
     def __init__(
         self,
-        keyring: Keyring,
+        keyring: Callable[[], Keyring],
         pseudonyms: Pseudonyms,
         chance: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        """`keyring` is asked when the first portion comes: most deployments have none."""
         self._keyring = keyring
         self._pseudonyms = pseudonyms
         self._chance = chance
@@ -37,12 +38,13 @@ class Sealer:
 
         Raises `TypeError` for values that JSON cannot hold, and as the key store does.
         """
+        keyring = self._keyring()
         texts, marks = [], []
         period = time.astimezone(UTC).year
         for kind, value, record_class, values in portions:
             plain = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
             subject = self._pseudonyms.person(kind, value)
-            key_id, key = self._keyring.sealing_key(Place(subject, kind, record_class, period))
+            key_id, key = keyring.sealing_key(Place(subject, kind, record_class, period))
             text, mark = seal(key, key_id, subject, event_id, plain, self._chance(RANDOM_BYTES))
             texts.append(text)
             marks.append(mark)
@@ -52,7 +54,8 @@ class Sealer:
 class KeyedLog:
     """The event log such that no entry stands in it whose keys are not durable."""
 
-    def __init__(self, log: AppendLog, keyring: Keyring) -> None:
+    def __init__(self, log: AppendLog, keyring: Callable[[], Keyring | None]) -> None:
+        """`keyring` returns None as long as nothing was sealed in this process."""
         self._log = log
         self._keyring = keyring
         self.head = log.head
@@ -69,5 +72,7 @@ class KeyedLog:
         Raises:
             StorageUnavailable: also when a key was destroyed since its events were mapped.
         """
-        self._keyring.flush(self._log.head().size)
+        keyring = self._keyring()
+        if keyring is not None:
+            keyring.flush(self._log.head().size)
         return self._log.append(drafts, cursor=cursor)

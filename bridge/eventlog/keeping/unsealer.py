@@ -3,15 +3,16 @@
 A payload is put together by text, never parsed into numbers: every digit is as the source wrote it.
 """
 
-import base64
 import json
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from bridge.eventlog.exporting.ports import Opened, SealedEntry
 from bridge.eventlog.keeping.keyring import Keyring
 from bridge.eventlog.keeping.sealed_form import SALT_BYTES, Item, is_sealed, items, open_item
+from bridge.eventlog.ports import EventLogReader
 from bridge.model.entry import StoredEntry
 from bridge.model.errors import LogCorrupt
 from bridge.model.payloads import members
@@ -20,22 +21,14 @@ ERASED: Final = "erased"
 """CloudEvents attribute of an event whose fields are gone: their JSON Pointers, space between."""
 
 
-class Opened(NamedTuple):
-    """One sealed portion of an entry that could be opened."""
-
-    item: int
-    """Its place among the entry's portions."""
-    plaintext: bytes
-    """32 random bytes and a JSON object, as the leaf commits to it."""
-
-
 class Unsealer:
     """Opens what entries hold sealed. Safe to share between threads."""
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Callable[[], Keyring]) -> None:
+        """`keyring` is asked when the first sealed entry comes."""
         self._keyring = keyring
 
-    def unsealed(self, entries: Sequence[StoredEntry]) -> list[StoredEntry]:
+    def unsealed(self, entries: Sequence[StoredEntry]) -> Sequence[StoredEntry]:
         """Return `entries` with the payloads that their contracts promise.
 
         Fields whose key was destroyed are missing, and named in the attribute `erased`. A key that
@@ -45,32 +38,38 @@ class Unsealer:
             ConfigInvalid: a key is neither there nor destroyed.
             LogCorrupt: an entry is not what its leaf commits to.
         """
-        self._keyring.refresh()
+        if not any(is_sealed(entry.leaf) for entry in entries):
+            return entries
+        self._keyring().refresh()
         return [self._clear(entry) if is_sealed(entry.leaf) else entry for entry in entries]
 
-    def opened(self, entry: StoredEntry) -> list[Opened]:
-        """Return the portions of `entry` that can be opened, as `disclosed.jsonl` has them.
+    def open(self, entries: Sequence[SealedEntry]) -> list[Opened]:
+        """Return what can be opened of `entries`; implements the `Opener` of exports.
 
         Raises as `unsealed`.
         """
-        self._keyring.refresh()
-        if not is_sealed(entry.leaf):
-            return []
-        found = []
-        for place, (item, key) in enumerate(self._items(entry, _attributes(entry))):
-            if key is not None:
-                found.append(Opened(place, open_item(entry, item, key)))
-        return found
+        self._keyring().refresh()
+        return [
+            Opened(index, place, open_item(item, key))
+            for index, leaf, payload in entries
+            for place, (item, key) in enumerate(
+                self._items(index, leaf, _attributes(index, payload))
+            )
+            if key is not None
+        ]
 
-    def _items(self, entry: StoredEntry, root: dict[str, str]) -> list[tuple[Item, AESGCM | None]]:
+    def _items(
+        self, index: int, leaf: bytes, root: dict[str, str]
+    ) -> list[tuple[Item, AESGCM | None]]:
         if "sealed" not in root:
             return []  # What looked like a mark in the leaf was said by the source.
-        found = items(entry, json.loads(root["sealed"]), json.loads(root["sealedpaths"]))
-        return [(item, self._keyring.opening_key(item.key_id)) for item in found]
+        keyring = self._keyring()
+        found = items(index, leaf, json.loads(root["sealed"]), json.loads(root["sealedpaths"]))
+        return [(item, keyring.opening_key(item.key_id)) for item in found]
 
     def _clear(self, entry: StoredEntry) -> StoredEntry:
-        root = _attributes(entry)
-        found = self._items(entry, root)
+        root = _attributes(entry.leaf_index, entry.payload)
+        found = self._items(entry.leaf_index, entry.leaf, root)
         if not found:
             return entry
         values: dict[str, str] = {}
@@ -79,7 +78,7 @@ class Unsealer:
             if key is None:
                 erased += item.paths
             else:
-                values |= members(open_item(entry, item, key)[SALT_BYTES:].decode())
+                values |= members(open_item(item, key)[SALT_BYTES:].decode())
         del root["sealed"], root["sealedpaths"]
         root["data"] = _filled(root["data"], values)
         if erased:
@@ -87,19 +86,33 @@ class Unsealer:
         return entry._replace(payload=_object(root).encode())
 
 
-def disclosed_line(index: int, opened: Opened) -> bytes:
-    """Return the line of `disclosed.jsonl` for one opened portion, without line feed."""
-    plaintext = base64.b64encode(opened.plaintext).decode()
-    return json.dumps({"index": index, "item": opened.item, "plaintext": plaintext}).encode()
+class UnsealedLog:
+    """The event log as its readers' contracts promise it: for who compares, not for who proves."""
+
+    def __init__(self, log: EventLogReader, unsealer: Unsealer) -> None:
+        self._log = log
+        self._unsealer = unsealer
+        self.head = log.head
+        self.leaf_hashes = log.leaf_hashes
+        self.tile_roots = log.tile_roots
+        self.cursor = log.cursor
+        self.change_token = log.change_token
+
+    def read(self, start: int, count_max: int) -> list[StoredEntry]:
+        """Return entries with what is sealed in them put back."""
+        return [*self._unsealer.unsealed(self._log.read(start, count_max))]
+
+    def find(self, entry_id: str) -> StoredEntry | None:
+        """Return the entry with this id, likewise."""
+        found = self._log.find(entry_id)
+        return None if found is None else self._unsealer.unsealed([found])[0]
 
 
-def _attributes(entry: StoredEntry) -> dict[str, str]:
+def _attributes(index: int, payload: bytes) -> dict[str, str]:
     try:
-        return members(entry.payload.decode())
+        return members(payload.decode())
     except ValueError as exc:
-        raise LogCorrupt(
-            f"cannot read entry {entry.leaf_index}: its payload is no event of ours"
-        ) from exc
+        raise LogCorrupt(f"cannot read entry {index}: its payload is no event of ours") from exc
 
 
 def _filled(data: str, values: dict[str, str]) -> str:

@@ -9,6 +9,7 @@ from bridge.capture.protocol.pgoutput_options import format_options, pgoutput_op
 from bridge.capture.protocol.stage_files import StageFolder
 from bridge.model.errors import SourceUnfit
 from bridge.runtime import wiring
+from bridge.runtime.contract_wiring import contract_set
 from bridge.runtime.settings import ContractsSettings, Settings, SourceSettings
 from tests.test_tidy import PROJECT
 
@@ -64,6 +65,6 @@ def test_a_deployment_may_refuse_open_transactions(
         contracts=ContractsSettings(dir=PROJECT / "contracts"),
         sources={"shop": SourceSettings(dsn="dbname=x", streaming=streaming, origin="none")},
     )
-    wiring.postgres_source(settings, "shop", wiring.contract_set(settings))
+    wiring.postgres_source(settings, "shop", contract_set(settings))
     assert isinstance(made["form"].stages, StageFolder) == streaming
     assert made["form"].origin == "none"
