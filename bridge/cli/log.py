@@ -5,25 +5,27 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, reader, warrant
+from bridge.cli import log_export, log_storage, log_timestamp
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, reader
 from bridge.cli.output import AsJson, console, print_json, print_rows
-from bridge.eventlog.export import export
 from bridge.eventlog.records.access import record_access
-from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.eventlog.verify_bundle import verify_bundle
 from bridge.model.entry import EntryKind, StoredEntry
 from bridge.runtime.settings_file import load_settings
 from bridge.runtime.wiring import Stores
 
 app = typer.Typer(help="The tamper-evident event log.", no_args_is_help=True)
+log_timestamp.add_to(app)
 parked_app = typer.Typer(help="Events that broke their contract.", no_args_is_help=True)
 
 # One read of the log at a time, so that a listing of a long log stays small in memory.
 READ_BATCH = 1_000
 # What the stores can count to.
 INDEX_MAX = 2**63 - 1
+
+log_export.add_to(app)
+log_storage.add_to(app)
 
 
 @app.command()
@@ -83,61 +85,6 @@ def list_entries(
             (entry.leaf_index, entry.kind.value, entry.entry_id, said.get("type"), said.get("time"))
             for entry, said in ((entry, _fields(entry)) for entry in entries)
         ],
-    )
-
-
-@app.command("export")
-def export_bundle(
-    folder: Annotated[Path, typer.Argument(help="New folder for the bundle.")],
-    reason: Reason,
-    ticket: Ticket,
-    actor: Actor = None,
-    config: ConfigPath = DEFAULT_CONFIG,
-    as_json: AsJson = False,
-) -> None:
-    """Write a bundle that an auditor verifies offline; the export itself becomes an entry."""
-    word = warrant(actor, reason, ticket)
-    with (
-        Stores(load_settings(config)) as stores,
-        Progress(
-            TextColumn("exporting"),
-            BarColumn(),
-            TextColumn("{task.completed:,}/{task.total:,} entries"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=as_json,
-            transient=True,
-        ) as bar,
-    ):
-        task = bar.add_task("export", total=stores.event_log().head().size)
-        log = stores.event_log()
-        report = export(
-            log,
-            HeadSigner(stores.signer(), log),
-            folder,
-            actor=word.actor.id,
-            reason=word.reason,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    if as_json:
-        print_json(
-            {
-                "folder": str(report.folder),
-                "entries": report.head.size,
-                "root": report.head.root.hex(),
-                "vkey": report.vkey,
-                "bytes": report.size_bytes,
-            }
-        )
-        return
-    console.print(
-        f"{report.head.size:,} entries, {report.size_bytes:,} bytes in {report.folder}",
-        markup=False,
-    )
-    console.print(
-        f"verify with: legacy-bridge log verify {report.folder} --key '{report.vkey}'",
-        markup=False,
-        soft_wrap=True,
     )
 
 

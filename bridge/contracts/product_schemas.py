@@ -18,8 +18,12 @@ def product_subjects() -> list[str]:
     return sorted(f"bridge.{path.stem}" for path in _FOLDER.glob("*.json"))
 
 
+def product_schema_text(subject: str) -> bytes:
+    """Return the schema's text for `subject`, one of `product_subjects`."""
+    return (_FOLDER / f"{subject.removeprefix('bridge.')}.json").read_bytes()
+
+
 @cache
 def product_schema(subject: str) -> DataSchema:
     """Return the schema of the data of `subject`, one of `product_subjects`."""
-    path = _FOLDER / f"{subject.removeprefix('bridge.')}.json"
-    return DataSchema(json.loads(path.read_text(encoding="utf-8")))
+    return DataSchema(json.loads(product_schema_text(subject)))

@@ -33,6 +33,8 @@ class EventLogSettings(Section):
     """`sqlite` (a file in `data_dir`) or a `postgresql://` URI of a database that is ours."""
     origin: str = "legacy-bridge.local/log"
     """First line of every checkpoint: a schema-less name that is unique to this log."""
+    local_zone: str = "UTC"
+    """The zone whose wall clock stands beside UTC in the tables of an export (`Asia/Tokyo`)."""
     sign_interval_s: float = Field(default=10.0, ge=0.5, le=3_600.0)
     """How long entries may be without a signature while the log grows; an idle log is signed
     daily."""

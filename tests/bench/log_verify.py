@@ -14,12 +14,11 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-from bridge.eventlog.export import export
-from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.eventlog.signing.signer import Signer
 from bridge.eventlog.verify_bundle import VERIFIED, verify_bundle
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.bench.log_append import make_drafts
+from tests.eventlog.exporting.orders import make_bundle
 
 NAME = "log_verify"
 RUNS = 5
@@ -41,13 +40,11 @@ def run() -> dict[str, Any]:
         for copy in range(4):
             log.append([draft._replace(entry_id=f"{copy}:{draft.entry_id}") for draft in drafts])
         signer = Signer.load_or_create(folder / "log.key", origin="bench.example/log")
-        report = export(
-            log, HeadSigner(signer, log), folder / "bundle", actor="bench", reason="bench"
-        )
+        report = make_bundle(log, signer, folder / "bundle")
         rates, limits = [], []
         for _ in range(RUNS):
             before_s = _children_s()
-            verdict = verify_bundle(report.folder, report.vkey)
+            verdict = verify_bundle(report.folder, report.keys[0])
             rates.append(report.head.size / (_children_s() - before_s))
             assert verdict.exit_code == VERIFIED, verdict.text
             started_s = time.process_time()

@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.eventlog.export import export
 from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.eventlog.signing.signer import Signer
 from bridge.eventlog.verifier import verify
@@ -22,6 +21,7 @@ from bridge.eventlog.verify_bundle import VERIFIER, verify_bundle
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.eventlog.drafts import drafts
 from tests.eventlog.examples import EXAMPLES
+from tests.eventlog.exporting.orders import make_bundle
 
 COUNT = 60
 ENTRY_FILES = ["leaves.jsonl", "payloads.jsonl", "hashes.bin"]
@@ -33,10 +33,7 @@ def made_bundle(folder: Path, *, origin: str = "test.example/log", count: int = 
     log = MemoryEventLog()
     log.append(drafts(0, count))
     signer = Signer.load_or_create(folder / "log.key", origin=origin)
-    report = export(
-        log, HeadSigner(signer, log), folder / "bundle", actor="ana", reason="yearly audit"
-    )
-    return report.vkey
+    return make_bundle(log, signer, folder / "bundle").keys[0]
 
 
 class Desk(NamedTuple):
