@@ -16,7 +16,6 @@ from bridge.runtime.settings_file import load_settings
 from bridge.runtime.wiring import Stores
 
 app = typer.Typer(help="The tamper-evident event log.", no_args_is_help=True)
-log_timestamp.add_to(app)
 parked_app = typer.Typer(help="Events that broke their contract.", no_args_is_help=True)
 
 # One read of the log at a time, so that a listing of a long log stays small in memory.
@@ -26,6 +25,7 @@ INDEX_MAX = 2**63 - 1
 
 log_export.add_to(app)
 log_storage.add_to(app)
+log_timestamp.add_to(app)
 
 
 @app.command()

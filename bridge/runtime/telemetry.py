@@ -24,6 +24,7 @@ _INFO = frozenset(
         "snapshot_done", "snapshot_progress", "switched", "rolled_back", "table_swapped",
         "checkpoint_signed", "replayer_started", "role_started", "role_ended",
         "gap_closed", "wal_guard_lowered", "webhook_sent", "cosigned", "witness_lowered",
+        "timestamped", "canary_back", "timestamp_lowered",
     }
 )  # fmt: skip
 # pika tells what it did not expect even where we do: a channel that is gone when its answer comes
@@ -34,6 +35,7 @@ _WARNING_WORDS = (
     "orphaned", "unreadable", "not_recorded", "not_stored", "delayed", "early",
     "poll_window", "poll_found_unknown", "gap_found", "gap_waits", "wal_guard_raised",
     "drift", "catalog_changed", "not_published", "not_read", "witness_raised", "conflict",
+    "timestamp_raised",
 )  # fmt: skip
 
 
