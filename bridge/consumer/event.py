@@ -38,6 +38,9 @@ class ReceivedEvent(NamedTuple):
     """Its place in the event log."""
     redelivered: bool
     """Whether the broker says that it was delivered before; a hint, not the truth."""
+    erased: tuple[str, ...] = ()
+    """JSON Pointers into `data` of a person's fields that nobody can read any more: they are
+    missing, and what a read model has of them is to be removed."""
 
 
 class Unreadable(NamedTuple):
@@ -97,7 +100,8 @@ class EventReader:
         leaf_index = (headers or {}).get(HEADER_LEAF)
         if not isinstance(leaf_index, int) or leaf_index < 0:
             return Unreadable(f"header {HEADER_LEAF!r} with the place in the log is missing")
-        reason = self._contracts.validate(data, known.subject, known.version)
+        erased = _erased(envelope)
+        reason = self._contracts.validate(data, known.subject, known.version, erased)
         if reason is not None:
             return Unreadable(f"data of {known.subject!r} version {known.version}: {reason}")
         return ReceivedEvent(
@@ -113,6 +117,7 @@ class EventReader:
             str(sequence),
             leaf_index,
             redelivered,
+            erased,
         )
 
     def _known_type(self, event_type: Any, data_schema: Any) -> _KnownType | None:
@@ -125,6 +130,11 @@ class EventReader:
                 self._types.clear()
             known = self._types[names] = _parse_type(event_type, data_schema)
             return known
+
+
+def _erased(envelope: Mapping[str, Any]) -> tuple[str, ...]:
+    said = envelope.get("erased")
+    return tuple(said.split(" ")) if isinstance(said, str) and said else ()
 
 
 def _parse_type(event_type: object, data_schema: object) -> _KnownType | None:

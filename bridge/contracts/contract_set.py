@@ -1,9 +1,11 @@
 """All contracts of a deployment, loaded once and never changed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bridge.contracts.contract_fit import ContractFit, fit_contract
+from bridge.contracts.erased_fields import LenientSchemas
 from bridge.contracts.loading import Contract, read_contracts
 from bridge.contracts.mapping import TableMapping
 from bridge.contracts.means import Means
@@ -35,6 +37,7 @@ class ContractSet:
                 "such as 'com.example'"
             )
         self._type_prefix = type_prefix
+        self._lenient = LenientSchemas()
         contracts = [contract.equipped(means) for contract in contracts] if means else contracts
         self._contracts = {(c.subject, c.version): c for c in contracts}
         # Newest first: it publishes, and older ones what still comes in the shape of their time.
@@ -123,9 +126,17 @@ class ContractSet:
             raise ConfigInvalid(f"cannot find contract {subject!r} version {version!r}: {hint}")
         return found
 
-    def validate(self, data: Any, subject: str, version: str) -> str | None:
-        """Return None when `data` fits the contract, else why not: path and rule, no value."""
+    def validate(
+        self, data: Any, subject: str, version: str, erased: Sequence[str] = ()
+    ) -> str | None:
+        """Return None when `data` fits the contract, else why not: path and rule, no value.
+
+        Fields of `erased` (JSON Pointers) may be missing: nobody can read them any more.
+        """
         found = self._contracts.get((subject, version))
         if found is None:
             return f"contract {subject!r} version {version!r} is not known here"
-        return found.data_schema.reason(data)
+        schema = found.data_schema
+        if erased:
+            schema = self._lenient.of(subject, version, schema, erased)
+        return schema.reason(data)
