@@ -9,7 +9,7 @@ import pytest
 from bridge.delivery.backoff import Backoff
 from bridge.delivery.relay import Relay
 from bridge.model.entry import EntryKind
-from bridge.model.errors import ConfigInvalid, LogCorrupt, StorageUnavailable
+from bridge.model.errors import ConfigInvalid, LogCorrupt, LogPruned, StorageUnavailable
 from bridge.storage.memory_event_log import MemoryEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
 from bridge.storage.sqlite_event_log import SqliteEventLog
@@ -191,6 +191,28 @@ def test_another_log_is_refused(stand: Stand) -> None:
     ):
         wait_until(lambda: run.ended)
     assert stand.sink.connects == 0
+
+
+def test_a_log_pruned_beyond_the_cursor_is_refused(stand: Stand) -> None:
+    append(stand.log, drafts(0, 600))
+    stand.cursors.stored.append(200)
+    stand.log.prune(256, drafts(600, 1)[0])
+    with (
+        pytest.raises(LogPruned, match="entries before 200, and the event log was pruned below 25"),
+        running(stand.relay()) as run,
+    ):
+        wait_until(lambda: run.ended)
+    assert stand.sink.connects == 0
+
+
+def test_a_new_sink_begins_where_a_pruned_log_does(stand: Stand) -> None:
+    append(stand.log, drafts(0, 600))
+    stand.log.prune(256, drafts(600, 1)[0])
+    with running(stand.relay()):
+        stand.await_cursor(601)
+    assert stand.sink.arrived == events_of(stand.log)
+    assert stand.sink.arrived[0].leaf_index == 256
+    assert stand.observer.notes("begins_after_pruned")
 
 
 def test_sees_what_another_process_appends(stand: Stand, tmp_path: Path) -> None:
