@@ -73,6 +73,11 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
         ],
     )
     _lanes(report)
+    missing = [canary["category"] for canary in report["canaries"] if canary["missing"]]
+    if missing:
+        console.print(
+            f"[red]entries may be missing[/red]: no canary of {', '.join(missing)} for a day"
+        )
     raise typer.Exit(code)
 
 

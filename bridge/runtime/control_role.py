@@ -8,8 +8,10 @@ from bridge.control.app import ControlParts, create_app
 from bridge.control.auth import NamedToken, Role
 from bridge.control.exposure import check_exposure
 from bridge.eventlog.records.access_book import AccessBook
+from bridge.eventlog.records.canary import CanaryWriter
 from bridge.model.errors import ConfigInvalid
 from bridge.model.warrant import ActorType
+from bridge.runtime.canaries import ACCESS
 from bridge.runtime.control_settings import ControlSettings
 from bridge.runtime.metrics import render_metrics
 from bridge.runtime.preflight import check_port
@@ -39,7 +41,8 @@ def run_control(stores: Stores, observer: RunFileObserver, stop: threading.Event
     check_exposure(control.host, guarded=control.guarded)
     check_port(control.host, control.port, "control.port")
     has_gateway = settings.gateway is not None
-    book = AccessBook(stores.event_log())
+    book = AccessBook(stores.event_log)
+    canary = CanaryWriter(ACCESS, book.tell, observer=observer)
     parts = ControlParts(
         status=lambda: collect_status(settings),
         metrics=lambda: render_metrics(stores.run_dir),
@@ -64,4 +67,8 @@ def run_control(stores: Stores, observer: RunFileObserver, stop: threading.Event
 
     observer.note("connected", host=control.host, port=control.port)
     # Outside the main thread uvicorn leaves the signal handlers to us.
-    run_all([("api", lambda _: server.run()), ("access", book.run)], stop, on_end=ask_to_end)
+    run_all(
+        [("api", lambda _: server.run()), ("access", book.run), ("canary", canary.run)],
+        stop,
+        on_end=ask_to_end,
+    )

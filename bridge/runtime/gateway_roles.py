@@ -21,6 +21,7 @@ from bridge.model.errors import StorageUnavailable
 from bridge.model.http import HttpRequest
 from bridge.model.observer import Observer
 from bridge.model.stage import GroupState
+from bridge.runtime.canaries import write_dualwrite_canaries
 from bridge.runtime.settings import GatewaySettings
 from bridge.runtime.telemetry import RunFileObserver
 from bridge.runtime.wiring import Stores
@@ -115,6 +116,8 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
             alive=owners.alive,
             observer=observer,
         )
+        canaries = asyncio.create_task(write_dualwrite_canaries(journal, observer, stop))
+        stack.callback(canaries.cancel)
         observer.note("replayer_started")
         await replayer.run(stop)
 

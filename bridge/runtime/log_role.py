@@ -12,6 +12,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from bridge.eventlog.sequencer import Sequencer
 from bridge.eventlog.signing.checkpoint import CheckpointService, HeadSigner
 from bridge.eventlog.signing.rotation import KeyService
+from bridge.runtime.canaries import canary_services
 from bridge.runtime.evidence_wiring import evidence_services
 from bridge.runtime.telemetry import RunFileObserver
 from bridge.runtime.threads import run_all
@@ -51,6 +52,7 @@ def _services(stores: Stores, observer: RunFileObserver) -> list[tuple[str, Serv
     ]
     if stores.settings.gateway is not None:
         services.append(("sequencer", Sequencer(stores.desk(), log, observer=observer).run))
+    services += canary_services(stores, observer)
     return services + evidence_services(stores, observer)
 
 

@@ -24,6 +24,7 @@ _LATEST = frozenset(
     {
         "lag_entries", "next_index", "size", "level", "retained_bytes", "unconfirmed_bytes",
         "headroom_bytes", "growth_bytes_per_s", "left_s", "stalled", "slot_active",
+        "age_s", "missing",
     }
 )  # fmt: skip
 # Note → what its ages are: name of the histogram, what it counts, and its help.

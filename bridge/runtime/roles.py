@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bridge.model.errors import BridgeError, ConfigInvalid, StorageUnavailable
+from bridge.runtime.config_record import record_configuration
 from bridge.runtime.exit_codes import SOFTWARE, exit_code
 from bridge.runtime.parent import end_with_parent
 from bridge.runtime.settings import Settings
@@ -36,6 +37,7 @@ def run_role(settings: Settings, role: str) -> int:
         observer.start()
         observer.note("started")
         try:
+            record_configuration(stores, name)
             run(stores, observer, stop)
         except BridgeError as exc:
             logger.error("role_failed", extra={"facts": {"error": f"{type(exc).__name__}: {exc}"}})

@@ -9,6 +9,7 @@ from bridge.capture.guard.wal_guard import GuardLevel
 from bridge.capture.polling.position import parse_poll_cursor
 from bridge.model.entry import SourceCursor
 from bridge.model.lsn import format_lsn
+from bridge.runtime.canaries import canary_states
 from bridge.runtime.evidence_status import evidence_status
 from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.reading import reading_status
@@ -49,6 +50,10 @@ def collect_status(settings: Settings) -> dict[str, Any]:
             sinks.append({"sink": SINK, "next_index": next_index, "behind": head.size - next_index})
         groups, lanes, to_decide = _writes(settings, stores)
         noted = guards.get("log", {})
+        canaries = [
+            {"category": each.category, "age_s": each.age_s, "missing": each.missing}
+            for each in canary_states(settings, stores)
+        ]
     witnesses = evidence_status("witness", settings.event_log.witnesses, noted)
     authorities = evidence_status("timestamp", settings.event_log.timestamps, noted)
     stuck = any(lane["oldest_age_s"] > LANE_AGE_S_MAX for lane in lanes)
@@ -59,6 +64,7 @@ def collect_status(settings: Settings) -> dict[str, Any]:
         and to_decide == 0
         and not stuck
         and not alarmed
+        and not any(canary["missing"] for canary in canaries)
         and all(each["level"] == 0 for each in (*witnesses, *authorities))
     )
     return {
@@ -71,6 +77,7 @@ def collect_status(settings: Settings) -> dict[str, Any]:
         },
         "witnesses": witnesses,
         "timestamps": authorities,
+        "canaries": canaries,
         "sources": sources,
         "sinks": sinks,
         "groups": groups,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.gateway.ports import IdPair, LaneNews, LaneState, MadeId
+from bridge.model.entry import EntryDraft
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
 from bridge.model.write import JournalledWrite, WriteIntent, WriteState
@@ -23,7 +24,15 @@ from bridge.storage.journal_operations import (
     prune_writes,
     settle_write,
 )
-from bridge.storage.journal_rows import SIDES, Clock, group_of, pair_of, utc_now, write_of
+from bridge.storage.journal_rows import (
+    SIDES,
+    Clock,
+    group_of,
+    pair_of,
+    pending_row,
+    utc_now,
+    write_of,
+)
 
 # Some 20 MB; every read of a route with ids asks for one.
 _PAIRS_KEPT_MAX: Final = 50_000
@@ -55,6 +64,10 @@ class SqliteJournal:
     async def open(self, intent: WriteIntent) -> None:
         """Make the promise durable; see `WriteJournal.open`."""
         await self._commits.do(lambda connection: open_write(connection, intent))
+
+    async def tell(self, draft: EntryDraft) -> None:
+        """Leave an entry for the event log that stands for itself, in the commits of the writes."""
+        await self._commits.do(lambda one: one.execute(sql.INSERT_PENDING, pending_row(draft)))
 
     async def settle(
         self,

@@ -62,7 +62,7 @@ def served(
             metrics=lambda: render_metrics(stores.run_dir),
             switchboard=stores.switchboard(),
             desk=stores.desk(),
-            book=AccessBook(stores.event_log()),
+            book=AccessBook(stores.event_log),
             token=token,
             tokens=tokens or {},
         )

@@ -195,7 +195,7 @@ def test_a_deployment_without_gateway_has_no_groups(tmp_path: Path) -> None:
         metrics=lambda: b"",
         switchboard=None,
         desk=None,
-        book=AccessBook(MemoryEventLog()),
+        book=AccessBook(MemoryEventLog),
     )
     with served(Deployment(tmp_path), parts=parts) as api:
         problem(api.get("/api/groups"), 404, "operator")

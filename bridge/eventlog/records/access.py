@@ -88,7 +88,12 @@ def append_access(log: EventLogWriter, draft: EntryDraft) -> None:
     try:
         log.append([draft])
     except BridgeError as exc:
-        raise AccessNotRecorded(
-            f"cannot show what was read: the read itself could not be recorded ({exc}); repair "
-            "the event log's store and read again"
-        ) from exc
+        raise not_recorded(exc) from exc
+
+
+def not_recorded(cause: BridgeError) -> AccessNotRecorded:
+    """Return the refusal of a read whose entry could not be written."""
+    return AccessNotRecorded(
+        f"cannot show what was read: the read itself could not be recorded ({cause}); repair the "
+        "event log's store and read again"
+    )

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from bridge.eventlog.ports import EventLogWriter
-from bridge.eventlog.records.access import append_access, read_draft
+from bridge.eventlog.records.access import append_access, not_recorded, read_draft
 from bridge.eventlog.records.action_record import log_time
 from bridge.model.entry import EntryDraft
 from bridge.model.errors import BridgeError
@@ -55,12 +55,13 @@ class AccessBook:
 
     def __init__(
         self,
-        log: EventLogWriter,
+        log: Callable[[], EventLogWriter],
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._log = log
+        """`log` opens the log when it is first needed: what reads nothing does without it."""
+        self._open = log
         self._clock = clock
         self._timer = timer
         self._lock = threading.Lock()
@@ -79,9 +80,7 @@ class AccessBook:
         with self._lock:
             if self._is_counted(key, found, told_max=1):
                 return
-            append_access(
-                self._log, read_draft(who, what, found=found, query=query, at=self._clock())
-            )
+            self._append(read_draft(who, what, found=found, query=query, at=self._clock()))
             self._begin(key, who, what, query)
 
     def login_failed(self) -> None:
@@ -94,7 +93,7 @@ class AccessBook:
         with self._lock:
             if self._is_counted(key, 0, told_max=LOGINS_MAX):
                 return
-            append_access(self._log, _failed_login(self._clock()))
+            self._append(_failed_login(self._clock()))
             if key in self._counted:
                 self._counted[key].told += 1
             else:
@@ -109,8 +108,13 @@ class AccessBook:
             draft = read_draft(
                 who, what, found=0, at=self._clock(), outcome=Outcome.REFUSED, error=error
             )
-            append_access(self._log, draft)
+            self._append(draft)
             self._begin(key, who, what, None)
+
+    def tell(self, draft: EntryDraft) -> None:
+        """Append an entry by the way of the reads."""
+        with self._lock:
+            self._append(draft)
 
     def flush(self, *, everything: bool = False) -> None:
         """Record the counts of windows that are over, or of all.
@@ -123,7 +127,7 @@ class AccessBook:
             for key, counted in list(self._counted.items()):
                 if everything or now >= counted.until:
                     if counted.times:
-                        append_access(self._log, self._summary(key, counted))
+                        self._append(self._summary(key, counted))
                     del self._counted[key]
 
     def run(self, stop: threading.Event) -> None:
@@ -138,13 +142,20 @@ class AccessBook:
         except BridgeError:
             return  # Kept; whoever reads meanwhile is told that reads cannot be recorded.
 
+    def _append(self, draft: EntryDraft) -> None:
+        try:
+            log = self._open()
+        except BridgeError as exc:
+            raise not_recorded(exc) from exc
+        append_access(log, draft)
+
     def _is_counted(self, key: tuple[str, ...], found: int, *, told_max: int) -> bool:
         counted = self._counted.get(key)
         if counted is None or counted.told < told_max:
             return False
         if self._timer() >= counted.until:
             if counted.times:
-                append_access(self._log, self._summary(key, counted))
+                self._append(self._summary(key, counted))
             del self._counted[key]
             return False
         counted.first = counted.first or self._clock()
