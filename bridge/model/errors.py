@@ -15,6 +15,7 @@
     ├── StaleCursor                 STOP         somebody else moved the cursor: we are fenced
     ├── StaleEpoch                  REREAD       someone switched first
     ├── StepForbidden               OPERATOR     not a legal stage change
+    ├── HeldBack                    OPERATOR     a legal hold covers what would be destroyed
     ├── LimitExceeded               OPERATOR     a named limit was reached
     ├── LaneBusy                    RETRY        a key's write is in flight, in doubt or unreplayed
     ├── OutcomeUnknown              REPAIR       it may have happened
@@ -127,6 +128,10 @@ class StaleEpoch(BridgeError):
 
 class StepForbidden(BridgeError):
     """The stage change is not a legal step."""
+
+
+class HeldBack(BridgeError):
+    """A legal hold covers what would be destroyed: a person decides which of the two gives way."""
 
 
 class LimitExceeded(BridgeError):
