@@ -54,6 +54,13 @@ def test_nothing_is_done_when_both_are_there(monkeypatch: pytest.MonkeyPatch) ->
     assert packages.main() == 0
 
 
+def test_tests_need_an_authority_for_time_stamps(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "openssl" not in packages.missing(for_tests=True)
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    assert "openssl" in packages.missing(for_tests=True)
+    assert "openssl" not in packages.missing()
+
+
 @pytest.mark.usefixtures("absent")
 def test_services_are_held_back_while_packages_are_installed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, policy: Path

@@ -2,8 +2,9 @@
 
 `python -m bridge.demo.servers.packages`. Installed programs are only run privately: the system
 services that the packages bring are not started, and existing ones are not touched.
-With `--for-tests` also MariaDB, which polling is tested on; with `--all-versions` also every
-PostgreSQL that capture is tested on, into a temporary folder.
+With `--for-tests` also MariaDB, which polling is tested on, and openssl, the tests' time-stamp
+authority; with `--all-versions` also every PostgreSQL that capture is tested on, into a temporary
+folder.
 """
 
 import contextlib
@@ -40,12 +41,20 @@ def missing(*, for_tests: bool = False) -> list[str]:
         ("rabbitmq-server", scripts_dir),
     ]
     if for_tests:
-        looks.append(("mariadb-server", server_program))
+        looks += [("mariadb-server", server_program), ("openssl", _openssl)]
     for package, look in looks:
         try:
             look()
         except ServerNotStarted:
             found.append(package)
+    return found
+
+
+def _openssl() -> str:
+    """Return the program that plays a time-stamp authority."""
+    found = shutil.which("openssl")
+    if found is None:
+        raise ServerNotStarted("cannot find openssl")
     return found
 
 

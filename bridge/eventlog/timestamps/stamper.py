@@ -85,7 +85,9 @@ class Stamper:
 
     def run(self, stop: threading.Event) -> None:
         """Stamp when it is due until `stop` is set; a store that is away is waited for."""
-        while not stop.wait(POLL_INTERVAL_S):
+        wait_s = 0.0
+        while not stop.wait(wait_s):
+            wait_s = POLL_INTERVAL_S
             try:
                 self.step()
             except StorageUnavailable as exc:
