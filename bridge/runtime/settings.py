@@ -16,6 +16,12 @@ from bridge.capture.protocol.stage_files import STAGE_BYTES_MAX_DEFAULT
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.control_settings import ControlSettings
 from bridge.runtime.evidence_settings import TimestampSettings, WitnessSettings
+from bridge.runtime.keeping_settings import (
+    ClassName,
+    FloorSettings,
+    RetentionSettings,
+    class_rules,
+)
 from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.section import Port, Section
 
@@ -51,11 +57,23 @@ class EventLogSettings(Section):
         default_factory=dict
     )
     """Time-stamp authorities that are asked for a token over the newest checkpoint."""
+    key_backup_days: int = Field(default=35, ge=0, le=3_650)
+    """For how long backups of `keys.db` and of the master key are kept; certificates of erasure say
+    from when they are gone. Keep them no longer than this."""
+    retention: dict[ClassName, RetentionSettings] = Field(default_factory=dict)
+    """How long sealed records stay readable, by the contracts' classes; for ever without a rule."""
+    floors: dict[ClassName, FloorSettings] = Field(default_factory=dict)
+    """Legal floors beside ours, or in their place."""
     webhook: str | None = None
     """Where alarms about witnesses and time stamps are posted as JSON; best given by
     `BRIDGE_EVENT_LOG__WEBHOOK`."""
     webhook_token: str | None = Field(default=None, min_length=8)
     """Sent as bearer token to the webhook; best given by the environment."""
+
+    @model_validator(mode="after")
+    def _not_below_floors(self) -> Self:
+        class_rules(self.retention, self.floors)
+        return self
 
 
 class ContractsSettings(Section):

@@ -46,10 +46,10 @@ class MemorySubjectKeys:
         """Return how many keys `due` leaves out."""
         return sum(map(self._is_held, self._aged(record_class, before_period)))
 
-    def destroy(self, key_ids: Sequence[str]) -> int:
+    def destroy(self, key_ids: Sequence[str], ended_by: str) -> int:
         """Destroy keys."""
         alive = [key for key in map(self._keys.get, key_ids) if key and key.wrapped is not None]
-        self._keys |= {key.key_id: key._replace(wrapped=None) for key in alive}
+        self._keys |= {key.key_id: key._replace(wrapped=None, ended_by=ended_by) for key in alive}
         self._generation += 1
         return len(alive)
 

@@ -38,7 +38,8 @@ CREATE TABLE keys (
     record_class TEXT NOT NULL,
     period INTEGER NOT NULL,
     wrapped BLOB,
-    since INTEGER NOT NULL
+    since INTEGER NOT NULL,
+    ended_by TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX keys_of_subject ON keys (subject, record_class, period);
 CREATE INDEX keys_by_age ON keys (record_class, period) WHERE wrapped IS NOT NULL;
@@ -53,6 +54,7 @@ CREATE TABLE erasures (
     erasure_id TEXT NOT NULL UNIQUE,
     subject TEXT NOT NULL,
     kind TEXT NOT NULL,
+    value TEXT NOT NULL,
     legal_basis TEXT NOT NULL,
     actor TEXT NOT NULL,
     reason TEXT NOT NULL,
@@ -61,7 +63,7 @@ CREATE TABLE erasures (
 ) STRICT
 """
 
-_ADD = "INSERT OR IGNORE INTO keys VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ADD = "INSERT OR IGNORE INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _CURRENT = """
 SELECT * FROM keys
  WHERE subject = ? AND record_class = ? AND period = ? AND wrapped IS NOT NULL LIMIT 1
@@ -79,12 +81,12 @@ _DUE = "SELECT * " + _AGED.format(held="NOT") + " ORDER BY period, key_id LIMIT 
 _HELD = "SELECT count(*) " + _AGED.format(held="")
 # Zeros first: where a page keeps its cell in place, the old bytes are overwritten by this alone.
 _OVERWRITE = "UPDATE keys SET wrapped = zeroblob(length(wrapped)) WHERE key_id = ?"
-_DESTROY = "UPDATE keys SET wrapped = NULL WHERE key_id = ? AND wrapped IS NOT NULL"
+_DESTROY = "UPDATE keys SET wrapped = NULL, ended_by = ? WHERE key_id = ? AND wrapped IS NOT NULL"
 _GROW = "UPDATE state SET generation = generation + 1"
 _REWRAP = "UPDATE keys SET wrapped = ? WHERE key_id = ? AND wrapped IS NOT NULL"
 _LIVING = "SELECT * FROM keys WHERE key_id > ? AND wrapped IS NOT NULL ORDER BY key_id LIMIT ?"
 _COUNTS = "SELECT count(wrapped), count(*) - count(wrapped) FROM keys"
-_OPEN = "INSERT OR IGNORE INTO erasures VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"
+_OPEN = "INSERT OR IGNORE INTO erasures VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class SqliteSubjectKeys:
@@ -144,13 +146,13 @@ class SqliteSubjectKeys:
         """Return how many keys `due` leaves out."""
         return int(self._read(_HELD, (record_class, before_period))[0][0])
 
-    def destroy(self, key_ids: Sequence[str]) -> int:
+    def destroy(self, key_ids: Sequence[str], ended_by: str) -> int:
         """Destroy keys; their bytes are in no file of this store when it returns."""
         destroyed = 0
         with self._writing("destroy data keys") as execute:
             for key_id in key_ids:
                 execute(_OVERWRITE, (key_id,))
-                destroyed += execute(_DESTROY, (key_id,)).rowcount
+                destroyed += execute(_DESTROY, (ended_by, key_id)).rowcount
             execute(_GROW)
         self._empty_wal()
         return destroyed
@@ -269,6 +271,7 @@ def _erasure_row(erasure: OpenErasure) -> tuple[str, ...]:
         erasure.erasure_id,
         erasure.subject,
         erasure.kind,
+        erasure.value,
         erasure.legal_basis,
         json.dumps(warrant.actor.as_json()),
         warrant.reason,
@@ -278,6 +281,6 @@ def _erasure_row(erasure: OpenErasure) -> tuple[str, ...]:
 
 
 def _erasure(row: tuple[Any, ...]) -> OpenErasure:
-    _, erasure_id, subject, kind, legal_basis, actor, reason, ticket, requested = row
+    _, erasure_id, subject, kind, value, legal_basis, actor, reason, ticket, requested = row
     warrant = Warrant(actor=Actor.from_json(json.loads(actor)), reason=reason, ticket=ticket)
-    return OpenErasure(erasure_id, subject, kind, legal_basis, warrant, requested)
+    return OpenErasure(erasure_id, subject, kind, value, legal_basis, warrant, requested)

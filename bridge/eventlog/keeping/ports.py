@@ -20,6 +20,8 @@ class DataKey(NamedTuple):
     """None once it was destroyed; the row stays, so that a lost key is told from a destroyed."""
     since: int
     """Size of the event log before the first entry under it: where a search for them begins."""
+    ended_by: str | None = None
+    """Id of the entry that says why it was destroyed."""
 
 
 class Hold(NamedTuple):
@@ -40,6 +42,8 @@ class OpenErasure(NamedTuple):
     erasure_id: str
     subject: str
     kind: str
+    value: str
+    """What names the person to consumers; forgotten when the erasure is complete."""
     legal_basis: str
     warrant: Warrant
     requested: str
@@ -74,8 +78,8 @@ class SubjectKeyStore(Protocol):
     def held(self, record_class: str, before_period: int) -> int:
         """Return how many living keys `due` leaves out because of holds."""
 
-    def destroy(self, key_ids: Sequence[str]) -> int:
-        """Destroy keys and return how many were alive.
+    def destroy(self, key_ids: Sequence[str], ended_by: str) -> int:
+        """Destroy keys because of the entry `ended_by`; return how many were alive.
 
         When this returns their bytes are in no file of the store, and `generation` has grown.
 
