@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bridge.cli import log_export, log_storage, log_timestamp
+from bridge.cli import log_export, log_key, log_proof, log_storage, log_timestamp
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, reader
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.eventlog.records.access import record_access
@@ -24,6 +24,8 @@ READ_BATCH = 1_000
 INDEX_MAX = 2**63 - 1
 
 log_export.add_to(app)
+log_key.add_to(app)
+log_proof.add_to(app)
 log_storage.add_to(app)
 log_timestamp.add_to(app)
 
@@ -48,13 +50,6 @@ def head(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     console.print(f"{tree.size:,} entries, root {tree.root.hex()}")
     if checkpoint:
         console.print(checkpoint[1].decode(), markup=False, highlight=False)
-
-
-@app.command()
-def key(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Print the public verifier key; give it to auditors by another way than the bundle."""
-    with Stores(load_settings(config)) as stores:
-        typer.echo(stores.signer().vkey)
 
 
 @app.command("list")
