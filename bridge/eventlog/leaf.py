@@ -9,7 +9,9 @@ verifier reads both without parsing.
 """
 
 from binascii import hexlify
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 
 import orjson
 
@@ -28,8 +30,14 @@ PAYLOAD_HASH_SPAN = slice(16, 80)
 """Where the payload's SHA-256 (lower-case hex) stands in every leaf of version 2."""
 
 
-def make_leaf(draft: EntryDraft, index: int) -> bytes:
-    """Return the leaf of `draft` at `index`.
+def encode_fields(fields: Mapping[str, Any]) -> bytes:
+    """Return the JSON of an entry's fields, as its leaf holds it."""
+    return orjson.dumps(fields, default=dict, option=orjson.OPT_SORT_KEYS)
+
+
+def make_leaf(draft: EntryDraft, index: int, fields_json: bytes | None = None) -> bytes:
+    """Return the leaf of `draft` at `index`; `fields_json` is what `encode_fields` makes of its
+    fields, for who has it already.
 
     Raises:
         LimitExceeded: the leaf is longer than `LEAF_BYTES_MAX`; its `fields` hold too much.
@@ -40,7 +48,7 @@ def make_leaf(draft: EntryDraft, index: int) -> bytes:
     leaf = b'{"data_sha256":"%b",%b"fields":%b,"id":%b,"index":%d,"kind":"%b","v":2}' % (
         hexlify(sha256(payload).digest()),
         b"" if entity is None else b'"entity":%b,' % orjson.dumps(entity),
-        orjson.dumps(fields, default=dict, option=orjson.OPT_SORT_KEYS),
+        fields_json or encode_fields(fields),
         orjson.dumps(entry_id),
         index,
         kind._value_.encode(),

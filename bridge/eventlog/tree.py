@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from bridge.eventlog.leaf import make_leaf
+from bridge.eventlog.leaf import encode_fields, make_leaf
 from bridge.eventlog.merkle import (
     EMPTY_FRONTIER,
     HASH_BYTES,
@@ -68,9 +68,15 @@ def grow(tree: LogTree, drafts: Sequence[EntryDraft]) -> Growth:
     index = tree.frontier.size
     rows: list[EntryRow] = []
     hashes: list[bytes] = []
+    last_fields: object = None
+    fields_json = b""
     for draft in drafts:
-        leaf = make_leaf(draft, index)
-        kind, entry_id, _, payload, routing_key, partition_key, _ = draft
+        kind, entry_id, fields, payload, routing_key, partition_key, _ = draft
+        # Capture hands over one object for all like changes of a transaction; encoding it is the
+        # largest part of a leaf's cost.
+        if fields is not last_fields:
+            last_fields, fields_json = fields, encode_fields(fields)
+        leaf = make_leaf(draft, index, fields_json)
         rows.append((index, kind._value_, entry_id, routing_key, partition_key, leaf, payload))
         hashes.append(sha256(b"\x00" + leaf).digest())
         index += 1
