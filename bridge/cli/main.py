@@ -14,6 +14,7 @@ from bridge.cli import (
     roles,
     source,
     status,
+    subject,
     switch,
     witness,
     writes,
@@ -41,6 +42,7 @@ app.add_typer(lanes.ids_app, name="ids")
 app.add_typer(writes.app, name="writes")
 app.add_typer(log.app, name="log")
 app.add_typer(log.parked_app, name="parked")
+app.add_typer(subject.app, name="subject")
 app.add_typer(witness.app, name="witness")
 
 

@@ -12,7 +12,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from bridge.eventlog.sequencer import Sequencer
 from bridge.eventlog.signing.checkpoint import CheckpointService, HeadSigner
 from bridge.eventlog.signing.rotation import KeyService
+from bridge.eventlog.tiles.publisher import TilePublisher
 from bridge.runtime.canaries import canary_services
+from bridge.runtime.erasing import KeepingService
 from bridge.runtime.evidence_wiring import evidence_services
 from bridge.runtime.telemetry import RunFileObserver
 from bridge.runtime.threads import run_all
@@ -50,9 +52,13 @@ def _services(stores: Stores, observer: RunFileObserver) -> list[tuple[str, Serv
         ("keys", KeyService(stores.signer(), log, observer=observer).run),
         ("checkpoints", checkpoints.run),
     ]
+    if settings.publish_dir is not None:
+        publisher = TilePublisher(log, settings.publish_dir, observer=observer)
+        services.append(("publisher", publisher.run))
     if stores.settings.gateway is not None:
         services.append(("sequencer", Sequencer(stores.desk(), log, observer=observer).run))
     services += canary_services(stores, observer)
+    services.append(("keeping", KeepingService(stores, observer=observer).run))
     return services + evidence_services(stores, observer)
 
 

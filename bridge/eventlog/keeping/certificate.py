@@ -8,6 +8,10 @@ from bridge.eventlog.records.action_record import log_time
 
 TITLE: Final = "legacy-bridge erasure certificate v1"
 
+_REMAINS: Final = (
+    "entries and commitments; the field that names the subject; what consumers received before"
+)
+
 
 def certificate_text(
     origin: str,
@@ -38,8 +42,7 @@ def certificate_text(
         f"ticket: {told.get('ticket', '-')}",
         f"legal basis: {_line(told['legal_basis'])}",
         f"backups of keys are dead from: {log_time(dead)}",
-        "what remains: entries and commitments; the field that names the subject; what "
-        + "consumers received before",
+        f"what remains: {_REMAINS}",
     ]
     return "\n".join(lines) + "\n"
 
