@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from bridge.eventlog.merkle import TILE_LEVELS, Frontier, Node
 from bridge.eventlog.ports import EventLogReader
-from bridge.eventlog.tree import tile_root
+from bridge.eventlog.tree import TILE_HASHES, tile_root
 from bridge.model.errors import LogCorrupt
 
 
 class StoredHashes:
-    """A `HashReader` over a log: at most 128 stored hashes are read for a node."""
+    """A `HashReader` over a log: a proof reads as many tiles as the tree has tile levels, or two
+    for each."""
 
     def __init__(self, log: EventLogReader) -> None:
         self._log = log
@@ -21,21 +22,31 @@ class StoredHashes:
             LogPruned: one of them lies within a tile that was pruned.
             LogCorrupt: the log lacks one that it should have.
         """
-        return [self._read(node) for node in nodes]
+        # The nodes of a proof lie beside one another, most of them in few tiles.
+        tiles: dict[tuple[int, int], list[bytes]] = {}
+        return [self._read(node, tiles) for node in nodes]
 
-    def _read(self, node: Node) -> bytes:
+    def _read(self, node: Node, tiles: dict[tuple[int, int], list[bytes]]) -> bytes:
         tile_level, height = divmod(node.level, TILE_LEVELS)
         start, stop = node.position << height, (node.position + 1) << height
-        if tile_level == 0:
-            hashes = self._log.leaf_hashes(start, stop)
-        else:
-            hashes = self._log.tile_roots(tile_level - 1, start, stop)
-        if len(hashes) != stop - start:
+        tile = start // TILE_HASHES
+        hashes = tiles.get((tile_level, tile))
+        if hashes is None:
+            hashes = tiles[tile_level, tile] = self._tile(tile_level, tile)
+        found = hashes[start - tile * TILE_HASHES : stop - tile * TILE_HASHES]
+        if len(found) != stop - start:
             raise LogCorrupt(
                 f"cannot prove from the event log: hashes {start} to {stop} of tile level "
-                f"{tile_level} are needed, {len(hashes)} are stored"
+                f"{tile_level} are needed, {len(found)} are stored"
             )
-        return tile_root(hashes)
+        return tile_root(found)
+
+    def _tile(self, level: int, tile: int) -> list[bytes]:
+        """Return what there is of a tile: all of it, or less at the end of the log."""
+        start, stop = tile * TILE_HASHES, (tile + 1) * TILE_HASHES
+        if level == 0:
+            return self._log.leaf_hashes(start, stop)
+        return self._log.tile_roots(level - 1, start, stop)
 
 
 def stored_frontier(log: EventLogReader, size: int) -> Frontier:
