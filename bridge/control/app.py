@@ -17,6 +17,7 @@ from bridge.control.bodies import (
     SwitchBody,
 )
 from bridge.control.decisions import WriteDecisions
+from bridge.control.log_pages import LogPages, proof_routes, tile_routes
 from bridge.control.names import (
     stage_named,
     write_named,
@@ -46,6 +47,8 @@ class ControlParts:
     token: str | None = None
     """A token that everybody shares, who says in each request who acts."""
     tokens: Mapping[str, NamedToken] = field(default_factory=dict)
+    log: LogPages | None = None
+    """What is shown of the event log; None: nothing."""
 
 
 def create_app(parts: ControlParts) -> FastAPI:
@@ -74,6 +77,12 @@ def create_app(parts: ControlParts) -> FastAPI:
     if parts.switchboard is not None and parts.desk is not None:
         guarded.include_router(_group_routes(parts.switchboard, parts.desk))
         guarded.include_router(_write_routes(parts.switchboard, parts.desk, parts.book))
+    if parts.log is not None:
+        guarded.include_router(proof_routes(parts.log, parts.book))
+        if parts.log.tiles != "off":
+            (app if parts.log.tiles == "open" else guarded).include_router(
+                tile_routes(parts.log, parts.book)
+            )
     app.include_router(guarded)
     return app
 

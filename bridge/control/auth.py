@@ -92,7 +92,7 @@ class Door:
     ) -> None:
         """Keep who sends the request; 401 for a wrong token, 403 where the role ends."""
         principal = self._principal(authorization, legacy_bridge_actor)
-        if not _may(principal.role, request):
+        if not may(principal.role, request.method, request.url.path):
             route = request.scope.get("route")
             what = f"{request.method} {getattr(route, 'path', '')}".strip()
             self._book.refused(principal.actor, what, "RoleForbids")
@@ -140,7 +140,8 @@ class Door:
         raise refusal
 
 
-def _may(role: Role | None, request: Request) -> bool:
-    if role is None or request.method in _READS:
+def may(role: Role | None, method: str, path: str) -> bool:
+    """Return whether the holder of a token with `role` may send such a request."""
+    if role is None or method in _READS:
         return True
-    return request.url.path.startswith(_AUDITORS_PATH) == (role is Role.AUDITOR)
+    return path.startswith(_AUDITORS_PATH) == (role is Role.AUDITOR)

@@ -162,7 +162,7 @@ def test_setup_runs_exactly_what_the_dry_run_printed(
     monkeypatch.setenv("OWNER_DSN", database.dsn)
     printed = deployment.call("source", "setup", "pgbench", "--dry-run")
     line = deployment.refused("source", "setup", "pgbench", "--dsn-env", "OWNER_DSN")
-    assert "give --reason" in line
+    assert "without --reason" in line
     done = deployment.call(
         "source",
         "setup",
@@ -187,9 +187,11 @@ def test_setup_runs_exactly_what_the_dry_run_printed(
         entries = log.read(0, log.head().size)
     assert [entry.kind for entry in entries] == [EntryKind.CONTROL] * 2
     first = json.loads(entries[0].payload)
-    assert (first["actor"], first["reason"], first["action"]) == ("ana", "go", "setup")
+    assert (first["reason"], first["ticket"], first["action"]) == ("go", "T-1", "source-setup")
     assert first["sql"] == [text for text in printed.out.splitlines() if not text.startswith("--")]
-    assert "ana" not in entries[0].leaf.decode(), "free text belongs into the payload"
+    told = json.loads(entries[0].leaf)["fields"]
+    assert told["actor"] == {"id": "ana", "known": "declared", "type": "person"}
+    assert (told["outcome"], "reason" in told) == ("done", False)
 
 
 def test_teardown_never_ends_a_stranger(

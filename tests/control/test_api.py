@@ -11,6 +11,7 @@ from tests.control.served import Api, problem
 from tests.warrants import by
 
 S = WriteState
+WHO = {"actor": "ana", "reason": "x", "ticket": "T-1"}
 
 
 def stage(api: Api) -> tuple[Stage, int]:
@@ -105,8 +106,7 @@ def test_an_unknown_group(api: Api, act: str) -> None:
         "lanes": {"held": True},
         "ids": {"entity": "order", "pairs": [["1", "2"]]},
     }
-    who: dict[str, object] = {"actor": "ana", "reason": "x", "ticket": "T-1"}
-    answer = api.send("POST", f"/api/groups/order/{act}", json={**who, **bodies[act]})
+    answer = api.send("POST", f"/api/groups/order/{act}", json={**WHO, **bodies[act]})
     assert "known groups are catalog, orders" in problem(answer, 404, "operator")
 
 
@@ -123,7 +123,7 @@ def test_lanes_are_held_and_resumed(api: Api) -> None:
 
 
 def test_ids_are_imported_once(api: Api) -> None:
-    body = {"entity": "order", "pairs": [["4711", "ord_a"], ["4712", "ord_b"]]}
+    body = {**WHO, "entity": "order", "pairs": [["4711", "ord_a"], ["4712", "ord_b"]]}
     for new in (2, 0):
         assert api.send("POST", "/api/groups/orders/ids", json=body).json() == {"new": new}
     with api.deployment.stores() as stores:
@@ -133,7 +133,7 @@ def test_ids_are_imported_once(api: Api) -> None:
 
 
 def test_ids_that_contradict_what_is_known(api: Api) -> None:
-    body = {"entity": "order", "pairs": [["1", "ord_a"], ["1", "ord_b"]]}
+    body = {**WHO, "entity": "order", "pairs": [["1", "ord_a"], ["1", "ord_b"]]}
     said = problem(api.send("POST", "/api/groups/orders/ids", json=body), 409, "operator")
     assert "contradicts" in said
     assert "ord_b" not in said

@@ -90,7 +90,7 @@ def test_a_wrong_form_is_told_without_what_stood_there(
 
 
 def test_thousands_of_faults_are_counted(api: Api) -> None:
-    body = {"entity": "order", "pairs": [[SECRET, 7]] * PAIRS_MAX}
+    body = {**WHO, "entity": "order", "pairs": [[SECRET, 7]] * PAIRS_MAX}
     answer = api.send("POST", "/api/groups/orders/ids", json=body)
     said = problem(answer, 422, "operator")
     assert f"{PAIRS_MAX - 5} more" in said
