@@ -25,12 +25,16 @@ _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def connect(
-    path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS_DEFAULT, shrinks: bool = False
+    path: Path,
+    *,
+    busy_timeout_ms: int = BUSY_TIMEOUT_MS_DEFAULT,
+    shrinks: bool = False,
+    page_bytes: int = 4_096,
 ) -> sqlite3.Connection:
     """Open `path` so that a returned commit survives power loss and readers never wait.
 
     The connection may be used by any thread, one at a time: its owner holds a lock. A file that is
-    made with `shrinks` can give free pages back later.
+    made with `shrinks` can give free pages back later, and has pages of `page_bytes`.
     """
     # Payloads hold what the legacy rows hold, so nobody else may read them. Made empty here, as
     # SQLite would give the file the mode of the umask; its log files get the mode of the file.
@@ -42,6 +46,7 @@ def connect(
     try:
         if shrinks:
             # Before anything is written: it has no effect on a file that has pages.
+            connection.execute(f"PRAGMA page_size={page_bytes:d}").close()
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL").close()
         connection.execute("PRAGMA journal_mode=WAL").close()
         connection.execute("PRAGMA synchronous=FULL").close()
