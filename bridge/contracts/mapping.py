@@ -12,10 +12,14 @@ from bridge.contracts.field_types import FieldType, parse_type, type_problems
 from bridge.contracts.means import Means
 from bridge.contracts.names import is_field, is_source
 from bridge.contracts.protection import Protection, parse_protection, protection_problems
+from bridge.contracts.search import parse_search, search_problems
 from bridge.contracts.subjects import SubjectRule, parse_subjects, sealed_fields, subject_problems
+from bridge.model.search_role import Role
 
 _REQUIRED: Final = ("subject", "version", "source", "table", "key", "fields")
-_KEYS: Final = (*_REQUIRED, "drop", "subjects", "refill", "key_change", "on_decode_error")
+_KEYS: Final = (
+    *_REQUIRED, "drop", "subjects", "search", "refill", "key_change", "on_decode_error",
+)  # fmt: skip
 _FIELD_KEYS: Final = ("column", "codes", "protect", *TYPE_KEYS)
 _MEANING_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "string": str,
@@ -82,6 +86,8 @@ class TableMapping:
     on_decode_error: OnDecodeError = OnDecodeError.KEEP
     subjects: tuple[SubjectRule, ...] = ()
     """Whose data the events hold, and which fields of them are sealed."""
+    search: Mapping[str, Role] = field(default_factory=dict)
+    """Fields by which the event log is searched."""
     means: Means = field(default=Means(), repr=False, compare=False)
     """What a mapping cannot say itself: keys of the protection, last known values."""
 
@@ -121,6 +127,9 @@ def parse_mapping(tree: Any) -> tuple[TableMapping | None, list[str]]:
             tree["subjects"], types, tree["key"] if isinstance(tree["key"], list) else ()
         )
         problems += _masked_id_problems(tree["subjects"], fields)
+    if "search" in tree and not problems:
+        sealed = sealed_fields(parse_subjects(tree.get("subjects")))
+        problems += search_problems(tree["search"], fields, sealed)
     if problems:
         return None, problems
     mapping = TableMapping(
@@ -135,6 +144,7 @@ def parse_mapping(tree: Any) -> tuple[TableMapping | None, list[str]]:
         key_change=KeyChange(tree.get("key_change", "update")),
         on_decode_error=OnDecodeError(tree.get("on_decode_error", "keep")),
         subjects=parse_subjects(tree.get("subjects")),
+        search=parse_search(tree.get("search")),
     )
     return mapping, []
 

@@ -19,13 +19,14 @@ from typing import Any, Final
 
 import orjson
 
-from bridge.eventlog.history.business_values import Role, parse_condition
+from bridge.eventlog.history.business_values import parse_condition
 from bridge.eventlog.history.follower import IndexFollower
 from bridge.eventlog.history.ports import LogIndexWriter
 from bridge.eventlog.history.query import EntityKey, LogQuery
 from bridge.eventlog.history.search import LogSearch
 from bridge.eventlog.ports import EventLogStore
 from bridge.model.entry import EntryDraft, EntryKind
+from bridge.model.search_role import Role
 from bridge.storage.sqlite_event_log import SqliteEventLog
 from bridge.storage.sqlite_log_index import SqliteLogIndex
 
@@ -127,7 +128,7 @@ def fill(log: EventLogStore, entries: int) -> float:
 def make_index(log: EventLogStore, index: LogIndexWriter) -> float:
     """Take in the whole log; return the seconds that it took."""
     began = time.perf_counter()
-    IndexFollower(log, index, FIELDS).catch_up()
+    IndexFollower(log, index, lambda: FIELDS).catch_up()
     return time.perf_counter() - began
 
 

@@ -12,21 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from enum import Enum
 from hashlib import blake2b
 from typing import Any, Final
 
 from bridge.model.errors import ConfigInvalid
-
-
-class Role(Enum):
-    """What a declared field is to those who search; set by the contract's author."""
-
-    DATE = "date"  # When the business says it was: a date, or a moment.
-    AMOUNT = "amount"  # Money or another quantity, compared as an exact number.
-    COUNTERPARTY = "counterparty"  # With whom: a name or number, found whatever its width and case.
-    REFERENCE = "reference"  # A document's number, found in the same way.
-
+from bridge.model.search_role import Role
 
 ROLES: Final[Mapping[str, Role]] = {role.value: role for role in Role}
 NUMBER_MAX: Final = 2**63 - 1

@@ -10,7 +10,7 @@ import time
 from hashlib import sha256
 from typing import Final, Protocol
 
-from bridge.eventlog.history.index_rows import FormBook, RowMaker, SearchFields
+from bridge.eventlog.history.index_rows import Declare, FormBook, RowMaker
 from bridge.eventlog.history.ports import IndexDamaged, IndexState, LogIndexWriter
 from bridge.eventlog.inspection import Progress, no_progress
 from bridge.eventlog.ports import EventLogReader, PrunableLog
@@ -38,18 +38,18 @@ class IndexFollower:
         self,
         log: "IndexedLog",
         index: LogIndexWriter,
-        fields: SearchFields,
+        declare: Declare,
         *,
         observer: Observer | None = None,
         batch_entries: int = BATCH_ENTRIES,
     ) -> None:
         self._log = log
         self._index = index
-        self._fields = fields
+        self._declare = declare
         self._observer = observer or SilentObserver()
         self._batch_entries = batch_entries
         self._state: IndexState | None = None
-        self._book = FormBook((), fields)
+        self._book = FormBook((), declare)
         self._maker = RowMaker(self._book)
 
     def run(self, stop: threading.Event) -> None:
@@ -147,7 +147,7 @@ class IndexFollower:
                 state, forms = view.state, view.forms()
         except IndexDamaged as exc:
             return self._make_again(str(exc))
-        self._know(FormBook(forms, self._fields))
+        self._know(FormBook(forms, self._declare))
         changed = self._book.changed()
         if changed:
             return self._make_again(
@@ -163,7 +163,7 @@ class IndexFollower:
     def _make_again(self, reason: str) -> IndexState:
         self._observer.note("index_made_again", reason=reason)
         self._index.clear()
-        self._know(FormBook((), self._fields))
+        self._know(FormBook((), self._declare))
         with self._index.view() as view:
             self._state = view.state
         return self._state

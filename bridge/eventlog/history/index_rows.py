@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from bridge.eventlog.history.business_values import NUMBER_OF, Role, hashed, moment_number
+from bridge.eventlog.history.business_values import NUMBER_OF, hashed, moment_number
 from bridge.model.entry import EntryKind, StoredEntry
 from bridge.model.errors import ConfigInvalid
+from bridge.model.search_role import FIELDS_MAX, Role
 
-SLOTS: Final = 6
-"""Declared fields of one contract: each costs some 25 bytes for each of its events."""
+SLOTS: Final = FIELDS_MAX
 
 _URN: Final = "urn:legacy-bridge:contract:"
 _KEPT: Final = 1_024
@@ -79,7 +79,10 @@ class IndexRow(NamedTuple):
 
 
 SearchFields = Mapping[str, Sequence[tuple[str, Role]]]
-"""Declared fields with their roles, by `dataschema`."""
+"""Declared fields with their roles, by `dataschema`; none for a contract that declares none."""
+
+Declare = Callable[[], SearchFields]
+"""Reads what the contracts declare now."""
 
 FIELD_ID_FIRST: Final = 16
 """Below it are the columns that every entry may have; see `Column` of the ports."""
@@ -88,9 +91,10 @@ FIELD_ID_FIRST: Final = 16
 class FormBook:
     """The forms of an index; remembers new ones until its store has them."""
 
-    def __init__(self, forms: Sequence[Form], fields: SearchFields) -> None:
+    def __init__(self, forms: Sequence[Form], declare: Declare) -> None:
         self._forms = {form.key: form for form in forms}
-        self._fields = fields
+        self._declare = declare
+        self._fields = declare()
         self._ids = {
             (form.key.subject, slot.field, slot.role): slot.field_id
             for form in forms
@@ -126,6 +130,8 @@ class FormBook:
     def _declared(self, key: FormKey) -> Sequence[tuple[str, Role]]:
         if key.kind not in _ABOUT_ROWS or key.dataschema is None:
             return ()
+        if key.dataschema not in self._fields:
+            self._fields = self._declare()  # A contract that came while this ran.
         declared = self._fields.get(key.dataschema, ())
         if len(declared) > SLOTS:
             raise ConfigInvalid(

@@ -12,7 +12,6 @@ from bridge.eventlog.history.business_values import (
     NUMBER_MAX,
     NUMBER_MIN,
     ROLES,
-    Role,
     Wanted,
     hashed,
     moment_number,
@@ -33,6 +32,7 @@ from bridge.eventlog.history.query import LogQuery, any_of, page_start, page_tok
 from bridge.eventlog.history.told import Hit, Told, hit
 from bridge.model.entry import StoredEntry
 from bridge.model.errors import ConfigInvalid
+from bridge.model.search_role import Role
 
 # In estimated microseconds: with reading what was found, an answer is there within 100 ms.
 EFFORT_MAX: Final = 60_000.0

@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from bridge.eventlog.history.business_values import Role
 from bridge.eventlog.records.action_record import log_time
 from bridge.model.entry import EntryDraft, EntryKind
+from bridge.model.search_role import Role
 
 URN = "urn:legacy-bridge:contract:{}:1.0"
 ORDER, PAYMENT = "shop.order", "shop.payment"
