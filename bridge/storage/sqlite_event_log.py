@@ -63,7 +63,6 @@ from bridge.storage.sqlite_event_log_sql import (
 )
 from bridge.storage.sqlite_event_log_wal import WalKeeper
 
-
 # Rows of 1.5 KB fill 4 KB pages by three quarters; 8 KB pages save 15 % and batches are quicker
 # for it, while the commit of a single entry writes twice as much and is a tenth slower.
 PAGE_BYTES = 8_192
