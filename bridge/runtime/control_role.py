@@ -7,6 +7,7 @@ import uvicorn
 from bridge.control.app import ControlParts, create_app
 from bridge.control.auth import NamedToken, Role
 from bridge.control.exposure import check_exposure
+from bridge.control.log_pages import LogPages
 from bridge.eventlog.records.access_book import AccessBook
 from bridge.eventlog.records.canary import CanaryWriter
 from bridge.model.errors import ConfigInvalid
@@ -51,6 +52,7 @@ def run_control(stores: Stores, observer: RunFileObserver, stop: threading.Event
         token=control.token,
         tokens=named_tokens(control),
         book=book,
+        log=LogPages(open_log=stores.event_log, tiles=settings.event_log.publish_http),
     )
     server = uvicorn.Server(
         uvicorn.Config(

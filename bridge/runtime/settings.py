@@ -46,6 +46,12 @@ class EventLogSettings(Section):
     daily."""
     sign_entries: int = Field(default=1_000, ge=1, le=1_000_000)
     """How many entries may be without a signature, whatever the time."""
+    publish_dir: Path | None = None
+    """Folder to which checkpoint and tiles are written for a static file server; none when
+    absent."""
+    publish_http: Literal["token", "open", "off"] = "token"
+    """Who may fetch checkpoint and tiles from the control API below `/log/`: holders of a token,
+    everybody, nobody. Tiles hold leaves (actors, tickets, pseudonyms), never payloads."""
     prune_floor_days: int = Field(default=3_653, ge=0)
     """Entries younger than this are never pruned, whoever asks: the legal term for which they must
     be kept. Ten years, the longest that common commercial law asks for, unless it is set."""

@@ -21,6 +21,7 @@ FILE_BYTES_MAX = 1_000_000
 
 _PATH_KEYS = (
     ("data_dir",),
+    ("event_log", "publish_dir"),
     ("contracts", "dir"),
     ("contracts", "protection_key_file"),
     ("gateway", "routes"),

@@ -34,6 +34,9 @@ POLL_INTERVAL_S = 1.0
 # After a failure: a full disk is not helped by asking at once.
 RETRY_INTERVAL_S = 5.0
 
+# After a refusal a person has to act; an alarm a minute is enough.
+REFUSED_INTERVAL_S = 60.0
+
 # Entries published in one go (256 bundles): what is lost of the work when it is interrupted.
 STEP_ENTRIES = 1 << 2 * TILE_LEVELS
 
@@ -95,9 +98,8 @@ class TilePublisher:
     def run(self, stop: threading.Event) -> None:
         """Publish until `stop` is set.
 
-        Raises:
-            LogCorrupt: see `step`; it was told as `publish_refused`.
-            ConfigInvalid: see `step`.
+        A refusal (see `step`) is told as `publish_refused`, an alarm: nothing is published until
+        somebody repaired it. It does not end the log role, which signs and sequences.
         """
         wait_s = 0.0
         while not stop.wait(wait_s):
@@ -107,9 +109,9 @@ class TilePublisher:
             except StorageUnavailable as exc:
                 self._observer.note("publish_delayed", error=str(exc))
                 wait_s = RETRY_INTERVAL_S
-            except LogCorrupt as exc:
+            except (LogCorrupt, ConfigInvalid) as exc:
                 self._observer.note("publish_refused", error=str(exc))
-                raise
+                wait_s = REFUSED_INTERVAL_S
 
     def _refuse_fork(self, origin: str, head: TreeHead) -> int:
         """Return the published size (0 for none) if `head` continues it."""
