@@ -1,7 +1,10 @@
 """Data keys of persons in a SQLite file of their own, `keys.db`: wrapped, and destroyed for good.
 
-A destroyed key is overwritten: `secure_delete` puts zeros where its bytes were, and the write-ahead
-log, which still has them, is emptied before the call returns. The row stays as a mark.
+SQLite copies rows when it splits a page, and leaves the old copies in the page's unused part, which
+`secure_delete` does not reach. So the wrapped bytes stand in a table of their own that only grows
+at its end, where no page is ever split, and a destroyed key is overwritten in place by zeros of the
+same length. The write-ahead log, which has the pages as they were, is emptied before the call
+returns. The row stays as a mark.
 """
 
 import json
@@ -31,18 +34,27 @@ CREATE TABLE state (
     applied_through INTEGER NOT NULL
 ) STRICT;
 INSERT INTO state VALUES (1, 0, 0);
+CREATE TABLE boxes (
+    slot INTEGER PRIMARY KEY,
+    wrapped BLOB NOT NULL
+) STRICT;
 CREATE TABLE keys (
     key_id TEXT PRIMARY KEY,
     subject TEXT NOT NULL,
     kind TEXT NOT NULL,
     record_class TEXT NOT NULL,
     period INTEGER NOT NULL,
-    wrapped BLOB,
+    slot INTEGER NOT NULL,
+    alive INTEGER NOT NULL,
     since INTEGER NOT NULL,
     ended_by TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX keys_of_subject ON keys (subject, record_class, period);
-CREATE INDEX keys_by_age ON keys (record_class, period) WHERE wrapped IS NOT NULL;
+CREATE INDEX keys_by_age ON keys (record_class, period) WHERE alive;
+CREATE VIEW data_keys AS
+SELECT key_id, subject, kind, record_class, period,
+       CASE WHEN alive THEN wrapped END AS wrapped, since, ended_by, alive
+  FROM keys JOIN boxes ON boxes.slot = keys.slot;
 CREATE TABLE holds (
     hold_id TEXT PRIMARY KEY,
     subject TEXT,
@@ -63,29 +75,40 @@ CREATE TABLE erasures (
 ) STRICT
 """
 
-_ADD = "INSERT OR IGNORE INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_CURRENT = """
-SELECT * FROM keys
- WHERE subject = ? AND record_class = ? AND period = ? AND wrapped IS NOT NULL LIMIT 1
+_BOX = "INSERT INTO boxes SELECT coalesce(max(slot), 0) + 1, ? FROM boxes"
+_ADD = """
+INSERT INTO keys SELECT ?, ?, ?, ?, ?, max(slot), 1, ?, NULL FROM boxes
 """
-_GET = "SELECT * FROM keys WHERE key_id = ?"
-_OF_SUBJECT = "SELECT * FROM keys WHERE subject = ? ORDER BY record_class, period, key_id"
+_CURRENT = """
+SELECT * FROM data_keys
+ WHERE subject = ? AND record_class = ? AND period = ? AND alive LIMIT 1
+"""
+_GET = "SELECT * FROM data_keys WHERE key_id = ?"
+_OF_SUBJECT = """
+SELECT * FROM data_keys WHERE subject = ? ORDER BY record_class, period, key_id
+"""
 _AGED = """
-  FROM keys
- WHERE record_class = ? AND period < ? AND wrapped IS NOT NULL AND {held} EXISTS (
+  FROM data_keys AS keys
+ WHERE record_class = ? AND period < ? AND alive AND {held} EXISTS (
        SELECT 1 FROM holds
         WHERE (holds.subject IS NULL OR holds.subject = keys.subject)
           AND (holds.record_class IS NULL OR holds.record_class = keys.record_class))
 """
 _DUE = "SELECT * " + _AGED.format(held="NOT") + " ORDER BY period, key_id LIMIT ?"
 _HELD = "SELECT count(*) " + _AGED.format(held="")
-# Zeros first: where a page keeps its cell in place, the old bytes are overwritten by this alone.
-_OVERWRITE = "UPDATE keys SET wrapped = zeroblob(length(wrapped)) WHERE key_id = ?"
-_DESTROY = "UPDATE keys SET wrapped = NULL, ended_by = ? WHERE key_id = ? AND wrapped IS NOT NULL"
+_OVERWRITE = """
+UPDATE boxes SET wrapped = zeroblob(length(wrapped))
+ WHERE slot = (SELECT slot FROM keys WHERE key_id = ?)
+"""
+_DESTROY = "UPDATE keys SET alive = 0, ended_by = ? WHERE key_id = ? AND alive"
 _GROW = "UPDATE state SET generation = generation + 1"
-_REWRAP = "UPDATE keys SET wrapped = ? WHERE key_id = ? AND wrapped IS NOT NULL"
-_LIVING = "SELECT * FROM keys WHERE key_id > ? AND wrapped IS NOT NULL ORDER BY key_id LIMIT ?"
-_COUNTS = "SELECT count(wrapped), count(*) - count(wrapped) FROM keys"
+_REWRAP = """
+UPDATE boxes SET wrapped = ? WHERE slot = (SELECT slot FROM keys WHERE key_id = ? AND alive)
+"""
+_LIVING = """
+SELECT * FROM data_keys WHERE key_id > ? AND alive ORDER BY key_id LIMIT ?
+"""
+_COUNTS = "SELECT coalesce(sum(alive), 0), coalesce(sum(NOT alive), 0) FROM keys"
 _OPEN = "INSERT OR IGNORE INTO erasures VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -120,27 +143,30 @@ class SqliteSubjectKeys:
 
     def add(self, keys: Sequence[DataKey]) -> None:
         """Keep new keys in one durable commit."""
-        with self._writing("add data keys"):
-            self._connection.executemany(_ADD, keys)
+        with self._writing("add data keys") as execute:
+            for key in keys:
+                if execute("SELECT 1 FROM keys WHERE key_id = ?", (key.key_id,)).fetchone() is None:
+                    execute(_BOX, (key.wrapped,))
+                    execute(_ADD, (*key[:5], key.since))
 
     def current(self, subject: str, record_class: str, period: int) -> DataKey | None:
         """Return a key of the person that is not destroyed."""
         found = self._read(_CURRENT, (subject, record_class, period))
-        return DataKey(*found[0]) if found else None
+        return _key(found[0]) if found else None
 
     def get(self, key_id: str) -> DataKey | None:
         """Return a key, destroyed or not."""
         found = self._read(_GET, (key_id,))
-        return DataKey(*found[0]) if found else None
+        return _key(found[0]) if found else None
 
     def of_subject(self, subject: str) -> list[DataKey]:
         """Return all keys of a person."""
-        return [DataKey(*row) for row in self._read(_OF_SUBJECT, (subject,))]
+        return [_key(row) for row in self._read(_OF_SUBJECT, (subject,))]
 
     def due(self, record_class: str, before_period: int, count_max: int) -> list[DataKey]:
         """Return living keys of old periods that no hold covers."""
         rows = self._read(_DUE, (record_class, before_period, count_max))
-        return [DataKey(*row) for row in rows]
+        return [_key(row) for row in rows]
 
     def held(self, record_class: str, before_period: int) -> int:
         """Return how many keys `due` leaves out."""
@@ -170,13 +196,12 @@ class SqliteSubjectKeys:
         """Replace wrapped forms, and leave nothing of the old ones."""
         with self._writing("wrap data keys anew") as execute:
             for key in keys:
-                execute(_OVERWRITE, (key.key_id,))
                 execute(_REWRAP, (key.wrapped, key.key_id))
         self._empty_wal()
 
     def living(self, after: str, count_max: int) -> list[DataKey]:
         """Return living keys by id."""
-        return [DataKey(*row) for row in self._read(_LIVING, (after, count_max))]
+        return [_key(row) for row in self._read(_LIVING, (after, count_max))]
 
     def counts(self) -> tuple[int, int]:
         """Return how many keys are alive and how many destroyed."""
@@ -263,6 +288,10 @@ class SqliteSubjectKeys:
 
     def _stored_generation(self) -> int:
         return int(self._connection.execute("SELECT generation FROM state").fetchone()[0])
+
+
+def _key(row: tuple[Any, ...]) -> DataKey:
+    return DataKey(*row[:-1])
 
 
 def _erasure_row(erasure: OpenErasure) -> tuple[str, ...]:
