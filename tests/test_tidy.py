@@ -46,6 +46,7 @@ PURE = (
     "bridge/eventlog/merkle*.py",
     "bridge/eventlog/signing/note*.py",
     "bridge/eventlog/leaf*.py",
+    "bridge/eventlog/oversized*.py",
     "bridge/gateway/framing*.py",
     "bridge/gateway/table*.py",
     "bridge/gateway/decision*.py",

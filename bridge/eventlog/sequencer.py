@@ -3,8 +3,10 @@
 import threading
 import time
 
+from bridge.eventlog.oversized import fits, slimmed
 from bridge.eventlog.ports import EventLogWriter, PendingEntries
-from bridge.model.errors import Unavailable
+from bridge.model.entry import EntryDraft
+from bridge.model.errors import LimitExceeded, Unavailable
 from bridge.model.observer import Observer, SilentObserver
 
 # One commit of this many takes a few milliseconds, so capture's appends hardly wait for it.
@@ -21,7 +23,7 @@ class Sequencer:
     """Appends pending entries in their order, each exactly once by its id.
 
     Append comes before discard, so a crash between the two repeats the append, which passes over
-    what the log has.
+    what the log has. One whose leaf would be too large is appended with its fields in the payload.
     """
 
     def __init__(
@@ -47,7 +49,11 @@ class Sequencer:
         if not batch:
             return 0
         started = time.perf_counter()
-        appended = self._log.append([draft for _, draft in batch])
+        drafts = [draft for _, draft in batch]
+        try:
+            appended = self._log.append(drafts)
+        except LimitExceeded:
+            appended = self._log.append(self._slimmed(drafts))
         self._pending.discard(batch[-1][0])
         self._observer.note(
             "sequenced",
@@ -56,6 +62,14 @@ class Sequencer:
             took_ms=(time.perf_counter() - started) * 1000,
         )
         return len(batch)
+
+    def _slimmed(self, drafts: list[EntryDraft]) -> list[EntryDraft]:
+        """Return the drafts so that each fits; those that had to be changed are told."""
+        made = [draft if fits(draft) else slimmed(draft) for draft in drafts]
+        for draft, fitting in zip(drafts, made, strict=True):
+            if draft is not fitting:
+                self._observer.note("entry_oversized", entry=draft.entry_id, kind=draft.kind.value)
+        return made
 
     def run(self, stop: threading.Event) -> None:
         """Move batches until `stop` is set."""

@@ -1,5 +1,6 @@
 """Pending entries reach the log once, in order, whatever breaks in between."""
 
+import json
 import threading
 
 import pytest
@@ -8,7 +9,7 @@ from bridge.eventlog.sequencer import Sequencer
 from bridge.model.entry import EntryDraft
 from bridge.model.errors import StorageUnavailable
 from bridge.storage.memory_event_log import MemoryEventLog
-from tests.eventlog.drafts import drafts
+from tests.eventlog.drafts import draft, drafts
 
 
 class Book:
@@ -58,6 +59,30 @@ def test_a_lost_discard_repeats_nothing() -> None:
     assert sequencer.step() == 8
     assert log.head().size == 8
     assert book.rows == []
+
+
+def test_an_oversized_entry_is_kept_and_hinders_nobody() -> None:
+    large = draft(2)._replace(
+        fields={"action": "write-skip", "ticket": "T-1", "type": "y" * 900, "note": "x" * 70_000},
+        payload=b'{"reason":"by hand"}',
+    )
+    book, log, notes = Book([draft(1), large, draft(3)]), MemoryEventLog(), Notes()
+    book.discards_to_fail = 1
+    sequencer = Sequencer(book, log, observer=notes)
+    with pytest.raises(StorageUnavailable):
+        sequencer.step()
+    assert sequencer.step() == 3
+    assert [entry.entry_id for entry in log.read(0, 9)] == [
+        each.entry_id for each in (draft(1), large, draft(3))
+    ]
+    entry = log.read(1, 1)[0]
+    leaf = json.loads(entry.leaf)
+    assert leaf["fields"]["oversized"]["bytes"] > 70_000
+    assert (leaf["fields"]["action"], leaf["fields"]["ticket"]) == ("write-skip", "T-1")
+    assert json.loads(entry.payload) == {
+        "fields": large.fields, "payload": {"reason": "by hand"},
+    }  # fmt: skip
+    assert notes.names.count("entry_oversized") == 1
 
 
 def test_run_goes_on_after_a_failure_and_ends_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
