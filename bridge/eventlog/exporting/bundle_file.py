@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -109,11 +110,9 @@ class BundleFile:
 
         It does not raise: what could not be written was said by `write` or `sync`.
         """
-        try:
+        # A full disk refuses the buffered rest again; the next run would cut it off anyway.
+        with suppress(OSError):
             self._file.close()
-        except OSError:
-            # A full disk refuses the buffered rest again; the next run cuts it off anyway.
-            os.close(self._file.fileno()) if not self._file.closed else None
 
     def __enter__(self) -> Self:
         return self

@@ -1,5 +1,7 @@
 """Orders and means of exports as tests need them: one person, one zone, what a test names."""
 
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from bridge.eventlog.exporting.order import ExportOrder
 from bridge.eventlog.ports import EventLogStore
 from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.eventlog.signing.signer import Signer
+from bridge.eventlog.verifier import verify
+from bridge.eventlog.verify_bundle import VERIFIED
 from bridge.model.warrant import Actor, ActorType, Known, Warrant
 
 ORIGIN = "test.example/log"
@@ -42,3 +46,11 @@ def make_bundle(
 ) -> ExportReport:  # fmt: skip
     """Export `log` to `folder`."""
     return export(make_order(folder, **asked), means or make_means(log, signer))
+
+
+def check_verifies(folder: Path, vkey: str, context: str = "") -> None:
+    """Check that the auditor's program finds nothing wrong with a bundle."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = verify.main([str(folder), "--key", vkey])
+    assert code == VERIFIED, f"{context}\n{said.getvalue()}"

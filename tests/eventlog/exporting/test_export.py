@@ -2,11 +2,13 @@
 
 import json
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge.eventlog.exporting.evidence import CHECKPOINTS_MAX, checkpoint_sizes
 from bridge.eventlog.exporting.export import ExportReport
 from bridge.eventlog.exporting.order import View
 from bridge.eventlog.inspection import inspect_log
@@ -15,12 +17,11 @@ from bridge.eventlog.ports import EventLogStore
 from bridge.eventlog.signing.checkpoint import HeadSigner, parse_checkpoint
 from bridge.eventlog.signing.note import open_note
 from bridge.eventlog.signing.signer import Signer
-from bridge.eventlog.verify_bundle import verify_bundle
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid, LogCorrupt
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.eventlog.drafts import drafts
-from tests.eventlog.exporting.orders import make_bundle, make_means, make_signer
+from tests.eventlog.exporting.orders import check_verifies, make_bundle, make_means, make_signer
 
 
 @pytest.fixture
@@ -55,8 +56,7 @@ def test_an_export_of_each_store_verifies(
         "payloads.jsonl",
         "trailer.note",
     ]
-    verdict = verify_bundle(report.folder, report.keys[0])
-    assert verdict.exit_code == 0, verdict.text
+    check_verifies(report.folder, report.keys[0])
     assert inspect_log(log).size == 2_302  # The end of the export is an entry, too.
 
 
@@ -127,25 +127,49 @@ def test_any_range_is_proven(signer: Signer, tmp_path: Path, start: int, stop: i
     log.append(drafts(0, 700))
     report = make_bundle(log, signer, tmp_path / "bundle", start=start, stop=stop)
     assert (report.start, report.stop, report.selected) == (start, stop, stop - start)
-    verdict = verify_bundle(report.folder, report.keys[0])
-    assert verdict.exit_code == 0, verdict.text
+    check_verifies(report.folder, report.keys[0])
 
 
-def test_earlier_checkpoints_and_tokens_are_in_the_bundle(signer: Signer, tmp_path: Path) -> None:
+def signed_log(signer: Signer) -> MemoryEventLog:
+    """Return a log of 500 entries, signed after each hundred."""
     log = MemoryEventLog()
     for first in range(0, 500, 100):
         log.append(drafts(first, first + 100))
         HeadSigner(signer, log).sign()
-    log.add_token(300, "tsa", b"a token")
-    log.add_token(501, "tsa", b"a later token")
+    return log
+
+
+def test_earlier_checkpoints_are_in_the_bundle(signer: Signer, tmp_path: Path) -> None:
+    log = signed_log(signer)
     report = make_bundle(log, signer, tmp_path / "bundle", start=100, stop=450)
     names = sorted(path.name for path in (report.folder / "checkpoints").iterdir())
     assert names == ["200.txt", "300.txt", "400.txt"]
+    check_verifies(report.folder, report.keys[0])
+
+
+def test_of_very_many_checkpoints_some_are_in_the_bundle(signer: Signer) -> None:
+    log = MemoryEventLog()
+    for size in [*range(2, 9_000, 3), 8_999]:
+        log.add_checkpoint(size, b"")
+    sizes = checkpoint_sizes(log, 1, 8_000)
+    assert len(sizes) <= CHECKPOINTS_MAX
+    assert len(sizes) > CHECKPOINTS_MAX * 0.95
+    assert (sizes[0], sizes[-1]) == (2, 7_998 - 7_998 % 3 + 2)
+    assert max(after - before for before, after in pairwise(sizes)) <= 16
+
+
+def test_tokens_are_in_the_bundle(signer: Signer, tmp_path: Path) -> None:
+    log = signed_log(signer)
+    log.add_token(300, "tsa", b"a token")
+    log.add_token(500, "other tsa", b"another token")
+    log.add_token(501, "tsa", b"a later token")  # Over the head that the export signs.
+    report = make_bundle(log, signer, tmp_path / "bundle")
     assert (report.folder / "tokens/300/tsa.tsr").read_bytes() == b"a token"
+    # A name that a path cannot have is written as hex.
+    name = b"other tsa".hex()
+    assert (report.folder / f"tokens/500/{name}.tsr").read_bytes() == b"another token"
     assert (report.folder / "tokens/501/tsa.tsr").read_bytes() == b"a later token"
-    assert report.tokens == 2
-    verdict = verify_bundle(report.folder, report.keys[0])
-    assert verdict.exit_code == 0, verdict.text
+    assert report.tokens == 3
 
 
 def test_a_checkpoint_that_does_not_fit_the_log_is_not_exported(
@@ -176,8 +200,7 @@ def test_the_bundle_continues_the_receiver_s_checkpoint(signer: Signer, tmp_path
         77, earlier.root, report.head.size, report.head.root,
         [bytes.fromhex(node) for node in since["proof"]],
     )  # fmt: skip
-    verdict = verify_bundle(report.folder, report.keys[0])
-    assert verdict.exit_code == 0, verdict.text
+    check_verifies(report.folder, report.keys[0])
 
 
 def test_no_bundle_for_who_has_another_history(signer: Signer, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Parquet is written by pyarrow, which comes with the extra `parquet`.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -122,7 +123,10 @@ class _TableFile:
         self._sink.close()
 
     def close(self) -> None:
-        self._sink.close()
+        # An unfinished file is written anew: its footer is not worth another error of a full disk.
+        self._writer.is_open = False
+        with suppress(OSError):
+            self._sink.close()
 
 
 def _arrow_type(arrow: Any, kind: ColumnType) -> Any:
