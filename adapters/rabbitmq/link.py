@@ -18,7 +18,7 @@ from adapters.rabbitmq.publisher import Publisher, PublishLimits
 from adapters.rabbitmq.session import Session
 from adapters.rabbitmq.topology import declare
 from bridge.delivery.ports import Progress
-from bridge.delivery.topology import Topology
+from bridge.delivery.topology import DirectDelivery, Topology
 from bridge.model.entry import StoredEntry
 from bridge.model.errors import BridgeError, SinkUnavailable
 from bridge.model.observer import Observer
@@ -40,6 +40,7 @@ class BrokerLink:
         type_prefix: str,
         limits: PublishLimits,
         observer: Observer,
+        direct: DirectDelivery | None = None,
     ) -> None:
         self._parameters = parameters
         self._broker = broker
@@ -47,6 +48,7 @@ class BrokerLink:
         self._topology = topology
         self._type_prefix = type_prefix
         self._limits = limits
+        self._direct = direct
         self._observer = observer
 
         self._queue: deque[StoredEntry] = deque()
@@ -162,12 +164,14 @@ class BrokerLink:
                 type_prefix=self._type_prefix,
                 channel_number=channel.channel_number,
                 frame_bytes_max=session.connection.params.frame_max,
+                direct=self._direct,
             ),
             limits=self._limits,
             broker=self._broker,
             observer=self._observer,
             fail=self._fail,
             changed=self._changed.set,
+            direct=self._direct,
         )
         publisher.start()
         await session.ask(

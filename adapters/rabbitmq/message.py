@@ -9,11 +9,13 @@ import struct
 
 from pika import spec
 
+from bridge.delivery.topology import DirectDelivery
 from bridge.model.entry import StoredEntry
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 HEADER_KEY = "lb-key"
 HEADER_LEAF = "lb-leaf"
+HEADER_REPLAY = "x-lb-replay"
 
 # type, channel, size of the payload; the payload and one end byte follow.
 _FRAME = struct.Struct(">BHI")
@@ -43,13 +45,12 @@ _FLAGS = (
 _FLAGS_AND_CONTENT_TYPE = struct.pack(">H", _FLAGS) + _short(CONTENT_TYPE)
 _KEY_FIELD = _short(HEADER_KEY) + b"S"
 _LEAF_FIELD = _short(HEADER_LEAF) + b"l"
-_LEAF_BYTES = len(_LEAF_FIELD) + _INT64.size
-_LEAF_ONLY_TABLE = _UINT32.pack(_LEAF_BYTES) + _LEAF_FIELD
+_REPLAY_FIELD = _short(HEADER_REPLAY) + b"S"
 _PERSISTENT = b"\x02"
 
 
 class MessageEncoder:
-    """Encodes entries for one channel and one exchange.
+    """Encodes entries for one channel and one exchange, or for one queue when they are replayed.
 
     Routing keys are few (one per contract, kind and major version), so what depends on them alone
     is encoded once for each.
@@ -60,9 +61,21 @@ class MessageEncoder:
     ROUTING_KEYS_MAX = 10_000
 
     def __init__(
-        self, *, exchange: str, type_prefix: str, channel_number: int, frame_bytes_max: int
+        self,
+        *,
+        exchange: str,
+        type_prefix: str,
+        channel_number: int,
+        frame_bytes_max: int,
+        direct: DirectDelivery | None = None,
     ) -> None:
-        self._exchange = exchange
+        # The default exchange takes a message to the queue that its routing key names.
+        self._exchange = exchange if direct is None else ""
+        self._queue = None if direct is None else direct.queue
+        # What stands before the leaf's index in every header table.
+        self._leaf_field = _replay_field(direct) + _LEAF_FIELD
+        self._leaf_bytes = len(self._leaf_field) + _INT64.size
+        self._leaf_only_table = _UINT32.pack(self._leaf_bytes) + self._leaf_field
         self._type_prefix = type_prefix
         self._channel = channel_number
         self._body_bytes_max = frame_bytes_max - _FRAME_OVERHEAD_BYTES
@@ -77,16 +90,16 @@ class MessageEncoder:
             known = self._learn(routing_key)
         method_frame, type_field = known
         if entry.partition_key is None:
-            table = _LEAF_ONLY_TABLE
+            table = self._leaf_only_table
         else:
             key = entry.partition_key.encode()
-            size = len(_KEY_FIELD) + _UINT32.size + len(key) + _LEAF_BYTES
+            size = len(_KEY_FIELD) + _UINT32.size + len(key) + self._leaf_bytes
             table = b"%b%b%b%b%b" % (
                 _UINT32.pack(size),
                 _KEY_FIELD,
                 _UINT32.pack(len(key)),
                 key,
-                _LEAF_FIELD,
+                self._leaf_field,
             )
         properties = b"%b%b%b%b%b%b" % (
             _FLAGS_AND_CONTENT_TYPE,
@@ -122,7 +135,9 @@ class MessageEncoder:
         if len(self._by_routing_key) >= self.ROUTING_KEYS_MAX:
             self._by_routing_key.clear()
         publish = spec.Basic.Publish(
-            exchange=self._exchange, routing_key=routing_key, mandatory=True
+            exchange=self._exchange,
+            routing_key=self._queue or routing_key,
+            mandatory=True,
         )
         payload = _UINT32.pack(publish.INDEX) + b"".join(publish.encode())
         method_frame = b"".join(
@@ -131,3 +146,10 @@ class MessageEncoder:
         known = (method_frame, _short(f"{self._type_prefix}.{routing_key}"))
         self._by_routing_key[routing_key] = known
         return known
+
+
+def _replay_field(direct: DirectDelivery | None) -> bytes:
+    if direct is None:
+        return b""
+    replay = direct.replay.encode()
+    return _REPLAY_FIELD + _UINT32.pack(len(replay)) + replay

@@ -17,9 +17,9 @@ from adapters.rabbitmq.confirm_window import ConfirmWindow
 from adapters.rabbitmq.errors import BrokerAddress
 from adapters.rabbitmq.message import HEADER_LEAF, MessageEncoder
 from adapters.rabbitmq.session import BulkConnection
-from bridge.delivery.topology import Topology
+from bridge.delivery.topology import DirectDelivery, Topology
 from bridge.model.entry import StoredEntry
-from bridge.model.errors import BridgeError, SinkUnavailable
+from bridge.model.errors import BridgeError, ConfigInvalid, SinkUnavailable
 from bridge.model.observer import Observer
 
 
@@ -50,6 +50,7 @@ class Publisher:
         observer: Observer,
         fail: Callable[[BridgeError], None],
         changed: Callable[[], None],
+        direct: DirectDelivery | None = None,
     ) -> None:
         self._connection = connection
         self._channel = channel
@@ -57,6 +58,7 @@ class Publisher:
         self._topology = topology
         self._encoder = encoder
         self._limits = limits
+        self._direct = direct
         self._broker = broker
         self._observer = observer
         self._fail = fail
@@ -146,6 +148,15 @@ class Publisher:
         if self._stopped:
             return
         routing_key, index = method.routing_key, properties.headers[HEADER_LEAF]
+        if self._direct is not None:
+            self._fail(
+                ConfigInvalid(
+                    f"cannot replay to queue {self._direct.queue!r} on RabbitMQ at {self._broker}: "
+                    "it does not exist; name the group in delivery.groups, or let its consumer "
+                    "come first"
+                )
+            )
+            return
         queue = self._topology.queue_for(routing_key)
         if queue is not None:
             self._refuse(

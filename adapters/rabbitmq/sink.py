@@ -10,7 +10,7 @@ from adapters.rabbitmq.errors import BrokerAddress
 from adapters.rabbitmq.link import BrokerLink
 from adapters.rabbitmq.publisher import PublishLimits
 from bridge.delivery.ports import Progress
-from bridge.delivery.topology import Topology
+from bridge.delivery.topology import DirectDelivery, Topology
 from bridge.model.entry import StoredEntry
 from bridge.model.errors import ConfigInvalid, SinkUnavailable
 from bridge.model.observer import Observer, SilentObserver
@@ -59,7 +59,9 @@ class RabbitMQSink:
         confirm_timeout_ms: int = CONFIRM_TIMEOUT_MS_DEFAULT,
         open_timeout_ms: int = OPEN_TIMEOUT_MS_DEFAULT,
         observer: Observer | None = None,
+        direct: DirectDelivery | None = None,
     ) -> None:
+        """Publish to the exchange of `topology`; with `direct`, to one queue alone."""
         self._parameters = _parameters(url, open_timeout_ms)
         self._broker = BrokerAddress(
             self._parameters.host,
@@ -77,6 +79,7 @@ class RabbitMQSink:
             hold_unroutable=unroutable is Unroutable.HOLD,
         )
         self._observer = SilentObserver() if observer is None else observer
+        self._direct = direct
         self._link: BrokerLink | None = None
 
     def connect(self) -> None:
@@ -90,6 +93,7 @@ class RabbitMQSink:
             type_prefix=self._type_prefix,
             limits=self._limits,
             observer=self._observer,
+            direct=self._direct,
         )
         self._link.open()
 

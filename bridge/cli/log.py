@@ -6,7 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from bridge.cli import log_export, log_key, log_proof, log_storage, log_timestamp
+from bridge.cli import (
+    log_export,
+    log_history,
+    log_key,
+    log_proof,
+    log_replay,
+    log_search,
+    log_storage,
+    log_timestamp,
+)
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, reader
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.eventlog.records.access import record_access
@@ -26,8 +35,11 @@ INDEX_MAX = 2**63 - 1
 log_export.add_to(app)
 log_key.add_to(app)
 log_proof.add_to(app)
+log_search.add_to(app)
+log_history.add_to(app)
 log_storage.add_to(app)
 log_timestamp.add_to(app)
+log_replay.add_to(app)
 
 
 @app.command()

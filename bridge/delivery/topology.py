@@ -6,12 +6,22 @@ to be declared again.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bridge.model.errors import ConfigInvalid
 
 EXCHANGE_DEFAULT = "lb.events"
 NAME_BYTES_MAX = 255
 """AMQP 0-9-1 short string: names and routing keys are at most this long."""
+
+
+class DirectDelivery(NamedTuple):
+    """Events for one queue alone, past the exchange that all groups listen to."""
+
+    queue: str
+    """Its name; it has to exist."""
+    replay: str
+    """What is replayed: consumers find it in the header `x-lb-replay`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
