@@ -56,7 +56,7 @@ const sha256 = crypto.hash
   : (data) => crypto.createHash("sha256").update(data).digest("hex");
 
 /** RFC 8032 section 5.1.7. */
-function ed25519Verify(publicKey, signature, message) {
+export function ed25519Verify(publicKey, signature, message) {
   if (publicKey.length !== 32 || signature.length !== 64) return false;
   const jwk = { kty: "OKP", crv: "Ed25519", x: publicKey.toString("base64url") };
   const key = crypto.createPublicKey({ key: jwk, format: "jwk" });
@@ -370,6 +370,13 @@ function isSafe(name) {
   return !bad && !name.split("/").some((part) => ["", ".", ".."].includes(part));
 }
 
+const OPENED = new Set(); // Files that stay open while entries are read.
+
+function closeFile(file) {
+  OPENED.delete(file);
+  fs.closeSync(file);
+}
+
 /** Open a regular file of the bundle; links are not followed, pipes not waited for. */
 function openFile(folder, name) {
   let [at, state] = [folder, null];
@@ -384,7 +391,9 @@ function openFile(folder, name) {
   }
   if (!state.isFile()) throw new Incomplete(name, "not a regular file");
   try {
-    return fs.openSync(at, "r");
+    const file = fs.openSync(at, "r");
+    OPENED.add(file);
+    return file;
   } catch {
     throw new Incomplete(name, "cannot be opened");
   }
@@ -407,7 +416,7 @@ function readSmall(folder, name, bytesMax = NOTE_BYTES_MAX) {
   const file = openFile(folder, name);
   const wanted = Math.min(fs.fstatSync(file).size, bytesMax) + 1;
   const data = readBytes(file, wanted);
-  fs.closeSync(file);
+  closeFile(file);
   if (data.length > bytesMax) throw new Tampered(name, `longer than ${bytesMax} bytes`);
   return data;
 }
@@ -1042,7 +1051,7 @@ function compareFiles(folder, entries) {
       if (block.length === 0) break;
       digest.update(block);
     }
-    fs.closeSync(file);
+    closeFile(file);
     // The tree vouches for every whole line of the files of entries.
     const same = isEntries || digest.digest("hex") === said.sha256;
     if ((size !== said.bytes || !same) && !report.has(name)) {
@@ -1238,6 +1247,8 @@ export function verify(chosen) {
   } catch (error) {
     // A verifier that breaks down has verified nothing.
     report.incomplete("", `this verifier broke down: ${error.name}`);
+  } finally {
+    [...OPENED].forEach(closeFile);
   }
   const mark = (finding) => (finding instanceof Tampered ? "tampered" : "incomplete");
   const found = report.found.map(({ file, index, text }, at) => {

@@ -26,6 +26,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from hashlib import sha256, sha512
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeGuard
@@ -505,6 +506,7 @@ class Report:
         self.found: list[Finding] = []
         self.facts: list[str] = []
         self.unchecked: list[str] = []
+        self.files = ExitStack()  # That stay open while entries are read.
 
     def attempt(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """Return what `call` returns, or None after taking down why it cannot."""
@@ -708,14 +710,16 @@ class Entries:
         self.sealed = self.opened = self.selected = 0
         self.named: set[str] = set()  # Of what can go wrong, what did: only its first is named.
         self.filter = None if manifest.filter is None else Filter(manifest.filter)
-        self.leaves = Lines(open_file(folder, LEAVES), LEAF_BYTES_MAX)
-        self.hashes = Records(open_file(folder, HASHES), 32)
-        self.payloads = Lines(open_file(folder, PAYLOADS), LINE_BYTES_MAX)
+        enter = report.files.enter_context
+        self.leaves = Lines(enter(open_file(folder, LEAVES)), LEAF_BYTES_MAX)
+        self.hashes = Records(enter(open_file(folder, HASHES)), 32)
+        self.payloads = Lines(enter(open_file(folder, PAYLOADS)), LINE_BYTES_MAX)
         filtered = self.filter is not None
-        self.selection = Records(open_file(folder, SELECTION), 8) if filtered else None
+        self.selection = Records(enter(open_file(folder, SELECTION)), 8) if filtered else None
         self.next_index: int | None = self.start - 1
         listed = DISCLOSED in manifest.files
-        self.disclosed = Lines(open_file(folder, DISCLOSED), LINE_BYTES_MAX) if listed else None
+        opened = enter(open_file(folder, DISCLOSED)) if listed else None
+        self.disclosed = Lines(opened, LINE_BYTES_MAX) if opened else None
         self.next_item: tuple[int, int, bytes] | None = (-1, -1, b"")
         self.advance_item()
 
@@ -1286,7 +1290,8 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.witnesses_min is not None and chosen.witnesses_min < 1:
         parser.error("--witnesses-min is at least 1")
     try:
-        report.attempt(run, chosen, report)
+        with report.files:
+            report.attempt(run, chosen, report)
     except Exception as exc:  # A verifier that breaks down has verified nothing.
         report.incomplete("", f"this verifier broke down: {type(exc).__name__}")
     if hasattr(sys.stdout, "reconfigure"):
