@@ -18,6 +18,7 @@ from bridge.control.bodies import (
 )
 from bridge.control.decisions import WriteDecisions
 from bridge.control.log_pages import LogPages, proof_routes, tile_routes
+from bridge.control.log_routes import search_routes
 from bridge.control.names import (
     stage_named,
     write_named,
@@ -25,6 +26,7 @@ from bridge.control.names import (
 )
 from bridge.control.problems import install_problem_handler
 from bridge.control.shown import shown_report, shown_write
+from bridge.eventlog.history.desk import SearchDesk
 from bridge.eventlog.records.access_book import AccessBook
 from bridge.gateway.ports import WriteDesk
 from bridge.model.warrant import Warrant
@@ -49,6 +51,8 @@ class ControlParts:
     tokens: Mapping[str, NamedToken] = field(default_factory=dict)
     log: LogPages | None = None
     """What is shown of the event log; None: nothing."""
+    search: SearchDesk | None = None
+    """What searches the event log and tells histories."""
 
 
 def create_app(parts: ControlParts) -> FastAPI:
@@ -83,6 +87,8 @@ def create_app(parts: ControlParts) -> FastAPI:
             (app if parts.log.tiles == "open" else guarded).include_router(
                 tile_routes(parts.log, parts.book)
             )
+    if parts.search is not None:
+        guarded.include_router(search_routes(parts.search, parts.book))
     app.include_router(guarded)
     return app
 

@@ -16,6 +16,7 @@ from bridge.runtime.canaries import ACCESS
 from bridge.runtime.control_settings import ControlSettings
 from bridge.runtime.metrics import render_metrics
 from bridge.runtime.preflight import check_port
+from bridge.runtime.search_wiring import search_desk
 from bridge.runtime.status import collect_status
 from bridge.runtime.telemetry import RunFileObserver
 from bridge.runtime.threads import run_all
@@ -52,6 +53,7 @@ def run_control(stores: Stores, observer: RunFileObserver, stop: threading.Event
         token=control.token,
         tokens=named_tokens(control),
         book=book,
+        search=search_desk(stores),
         log=LogPages(open_log=stores.event_log, tiles=settings.event_log.publish_http),
     )
     server = uvicorn.Server(

@@ -134,6 +134,15 @@ class FieldCondition:
         if self.low is None and self.high is None:
             raise ConfigInvalid(f"cannot search {self.field!r}: give a value or a range")
 
+    @property
+    def comparison(self) -> str:
+        """How it compares, without the values: for records that are kept for ever."""
+        if self.low is not None and self.high is not None:
+            return "=" if self.low == self.high else ".."
+        if self.low is not None:
+            return ">" if self.low_open else ">="
+        return "<" if self.high_open else "<="
+
     def text(self) -> str:
         """Return the condition as `parse_condition` takes it apart."""
         if self.low is not None and self.low == self.high:

@@ -133,9 +133,9 @@ def _changed(
             f"the source's own old row differs from what the log told of {', '.join(contradicted)}"
         )
     base = _with_image(base, told)
-    left_out = _left_out(told)
-    fields, untold = dict(after), set()
-    for name in left_out:
+    # What is sealed may have changed or not: nobody who lacks the key can tell.
+    fields, untold = dict(after), set(told.sealed_fields)
+    for name in _left_out(told):
         if base.is_certain and name in base.fields:
             fields[name] = base.fields[name]
         else:

@@ -138,6 +138,27 @@ class IndexFollower:
         """Forget the index, so that the next steps make it from the beginning."""
         self._make_again("a person asked for it")
 
+    def verify(self, *, progress: Progress = no_progress) -> str | None:
+        """Compare each row with the log; return what is wrong first, or None.
+
+        Postings are made of rows by the store itself, in the commit that completes a segment.
+        """
+        with self._index.view() as view:
+            maker = RowMaker(FormBook(view.forms(), self._declare))
+            at = max(view.state.first_index, self._log.first_index())
+            stop = view.state.next_index
+            while at < stop:
+                count = min(self._batch_entries, stop - at)
+                rows = view.rows(at, count)
+                made = [maker.row(entry) for entry in self._log.read(at, count)]
+                if rows != made:
+                    pairs = zip(rows, made, strict=False)
+                    bad = next((was.leaf_index for was, now in pairs if was != now), at)
+                    return f"entry {bad} is indexed wrongly; make the index again with --rebuild"
+                at += count
+                progress(at, stop)
+        return None
+
     def _known(self) -> IndexState:
         """Return the state as of our last batch, or as it is stored."""
         if self._state is not None:

@@ -4,10 +4,12 @@ The index only says where to look: everything that is shown, and everything that
 end, is read here.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -87,6 +89,19 @@ class Told:
     def former_key(self) -> str | None:
         """The key that the entity had before this update."""
         return former_key(self.data) if self.is_about_row else None
+
+    @cached_property
+    def sealed_fields(self) -> frozenset[str]:
+        """Fields of the row after the change that are sealed for a person."""
+        if b'"sealedpaths":' not in self.entry.payload:
+            return frozenset()
+        text = orjson.loads(self.entry.payload).get("sealedpaths")
+        paths = re.split("[ ,]", text) if isinstance(text, str) else []
+        return frozenset(
+            unquote(path).removeprefix("/after/").replace("~1", "/").replace("~0", "~")
+            for path in paths
+            if unquote(path).startswith("/after/")
+        )
 
     @property
     def correlation(self) -> str | None:
