@@ -6,10 +6,10 @@ from typing import Protocol
 
 from bridge.eventlog.merkle import check_consistency, prove_consistency, prove_inclusion
 from bridge.eventlog.ports import CheckpointStore, EventLogReader
-from bridge.eventlog.proofs.tile_hashes import TileHashes
 from bridge.eventlog.proofs.tlog_proof import TlogProof
 from bridge.eventlog.signing.checkpoint import parse_checkpoint
 from bridge.eventlog.signing.note import VerifierKey, open_note
+from bridge.eventlog.stored_hashes import StoredHashes
 from bridge.eventlog.witness.submission import format_submission
 from bridge.model.entry import StoredEntry, TreeHead
 from bridge.model.errors import LogCorrupt, NotKnown
@@ -70,7 +70,7 @@ def prove_entry(log: ProvableLog, entry: StoredEntry) -> TlogProof:
             f"{0 if latest is None else latest[0]} entries; try again in a few seconds"
         )
     size, note = latest
-    hashes = prove_inclusion(TileHashes(log), index, size)
+    hashes = prove_inclusion(StoredHashes(log), index, size)
     return TlogProof(index=index, hashes=tuple(hashes), checkpoint=note, extra=entry.leaf)
 
 
@@ -102,7 +102,7 @@ def prove_continuation(
         )
     hashes: list[bytes] = []
     if old.size > 0:
-        hashes = prove_consistency(TileHashes(log), old.size, head.size)
+        hashes = prove_consistency(StoredHashes(log), old.size, head.size)
         if not check_consistency(old.size, old.root, head.size, head.root, hashes):
             raise LogCorrupt(
                 f"event log is not what was signed: its first {old.size} entries of {head.size} "

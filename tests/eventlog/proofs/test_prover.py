@@ -5,13 +5,10 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bridge.eventlog.merkle import (
     TILE_LEVELS,
     Frontier,
-    Node,
     check_consistency,
     check_inclusion,
     leaf_hash,
@@ -21,7 +18,6 @@ from bridge.eventlog.merkle import (
 )
 from bridge.eventlog.ports import EventLogStore
 from bridge.eventlog.proofs.prover import entry_named, prove_continuation, prove_entry
-from bridge.eventlog.proofs.tile_hashes import TileHashes
 from bridge.eventlog.proofs.tlog_proof import TlogProof, check_proof
 from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.eventlog.signing.rotation import rotate_key, settle_keys
@@ -32,7 +28,6 @@ from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.errors import DecodeError, LogCorrupt, LogPruned, NotKnown
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.eventlog.drafts import drafts
-from tests.eventlog.examples import EXAMPLES
 from tests.eventlog.signing.killed_rotations import NOW, ORIGIN, WARRANT
 
 
@@ -182,7 +177,7 @@ class EqualLeaves:
 def test_a_proof_takes_less_than_five_milliseconds(size: int) -> None:
     """Measured as the work of this thread: what else the machine does now is no finding."""
     leaves = EqualLeaves()
-    stored = TileHashes(leaves)  # type: ignore[arg-type]  # It needs these two readings only.
+    stored = StoredHashes(leaves)  # type: ignore[arg-type]  # It needs these two readings only.
     root, took_s = leaves.root(size), []
     for index in [0, 1, 255, 256, 65_535, size // 3, size // 2, size - 257, size - 1] * 3:
         leaves.reads = 0
@@ -199,29 +194,3 @@ def test_a_proof_takes_less_than_five_milliseconds(size: int) -> None:
     took_s.append(time.thread_time() - started)
     assert check_consistency(old, leaves.root(old), size, root, growth)
     assert median(took_s) < 0.005
-
-
-@EXAMPLES
-@given(data=st.data())
-def test_reading_by_tiles_is_reading_by_nodes(many: MemoryEventLog, data: st.DataObject) -> None:
-    size = data.draw(st.integers(1, many.head().size))
-    index = data.draw(st.integers(0, size - 1))
-    tiled, stored = TileHashes(many), StoredHashes(many)
-    assert prove_inclusion(tiled, index, size) == prove_inclusion(stored, index, size)
-    old = data.draw(st.integers(1, size))
-    assert prove_consistency(tiled, old, size) == prove_consistency(stored, old, size)
-
-
-@pytest.fixture(scope="module")
-def many() -> MemoryEventLog:
-    """A log with tiles of three levels."""
-    log = MemoryEventLog()
-    log.append(drafts(0, 66_000))
-    return log
-
-
-def test_a_store_that_lacks_hashes_is_named() -> None:
-    log = MemoryEventLog()
-    log.append(drafts(0, 3))
-    with pytest.raises(LogCorrupt, match="1 are stored"):
-        TileHashes(log).read_hashes([Node(1, 1)])
