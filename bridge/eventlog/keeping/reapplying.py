@@ -30,8 +30,9 @@ def reapply(store: SubjectKeyStore, log: EventLogReader) -> int:
             if told.get("outcome") != Outcome.DONE.value:
                 continue
             alive = [key_id for key_id in told.get("keys", ()) if _is_alive(store, key_id)]
-            if alive:
-                revived += store.destroy(alive, entry.entry_id)
+            # Also when none is alive: who destroyed them may have died before their last trace
+            # was gone.
+            revived += store.destroy(alive, entry.entry_id)
         index = entries[-1].leaf_index + 1
     if index > store.applied_through():
         store.set_applied(index)
