@@ -27,6 +27,7 @@ def export_means(stores: Stores) -> ExportMeans:
         head_signer=HeadSigner(stores.signer(), log),
         contracts=contract_files(stores.settings.contracts.dir),
         zone=zone(stores.settings.event_log.local_zone),
+        opener=stores.keeping().unsealer,
     )
 
 
