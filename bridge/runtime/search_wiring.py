@@ -10,8 +10,10 @@ from bridge.eventlog.history.index_rows import SearchFields
 from bridge.eventlog.history.ports import LogIndexWriter
 from bridge.model.errors import ConfigInvalid
 from bridge.model.observer import Observer
+from bridge.runtime.log_opening import made
 from bridge.runtime.settings import Settings
 from bridge.runtime.wiring import Stores
+from bridge.storage.postgres_log_index import PostgresLogIndex
 from bridge.storage.sqlite_log_index import SqliteLogIndex
 
 INDEX_FILE = "index.db"
@@ -19,7 +21,10 @@ INDEX_FILE = "index.db"
 
 def open_log_index(settings: Settings) -> LogIndexWriter:
     """Return the index, beside the log: in a file of `data_dir`, or in the log's database."""
-    return SqliteLogIndex(settings.data_dir / INDEX_FILE)
+    url = settings.event_log.url
+    if url == "sqlite":
+        return SqliteLogIndex(made(settings.data_dir) / INDEX_FILE)
+    return PostgresLogIndex(url)
 
 
 def search_fields(settings: Settings) -> SearchFields:

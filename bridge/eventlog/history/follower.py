@@ -76,11 +76,11 @@ class IndexFollower:
     def catch_up(self, *, progress: Progress = no_progress) -> IndexState:
         """Take in everything that is in the log now, and return how far the index is."""
         target = self._log.head().size
+        self.step()  # Also where nothing is new: a log that is another one is noticed.
         while (state := self._known()).next_index < target:
             self.step()
             progress(min(self._known().next_index, target), target)
-        self.step()  # Also where nothing is new: a log that is another one is noticed.
-        return state if self._state is None else self._state
+        return state
 
     def step(self) -> int:
         """Take in one batch; return how many entries it had.
