@@ -6,12 +6,9 @@ from hypothesis import strategies as st
 
 from tests.eventlog.examples import EXAMPLES
 from tests.eventlog.verifier.both import Verifiers
-from tests.eventlog.verifier.bundle_maker import Wish, make_bundle, make_log
+from tests.eventlog.verifier.bundle_maker import make_bundle
 from tests.eventlog.verifier.tampering import (
-    KEY,
-    SECOND_WITNESS,
     TAMPERINGS,
-    WITNESS,
     Honest,
     Tamper,
     Tampering,
@@ -91,13 +88,3 @@ def test_a_rewritten_log_is_not_found_without_witness_or_checkpoint(
     # It says itself that it cannot know.
     assert any("did not rewrite the log" in each for each in said.json["not_checked"])
     assert any("no --since was given" in each for each in said.json["not_checked"])
-
-
-def test_one_witness_of_two_is_enough_when_one_is_asked_for(
-    verifiers: Verifiers,
-) -> None:
-    log = make_log(9)
-    files = make_bundle(log, Wish(stop=9, size=9, witnesses=(WITNESS,)), [KEY])
-    keys = [WITNESS.vkey, SECOND_WITNESS.vkey]
-    assert verifiers.judge(files, [KEY.vkey], witnesses=keys, witnesses_min=1).code == 0
-    assert verifiers.judge(files, [KEY.vkey], witnesses=keys).code == 2
