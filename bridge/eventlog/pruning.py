@@ -8,6 +8,7 @@ The minimum index and the entry that says who pruned and why are one commit; wha
 removed afterwards, piece by piece. After a crash the next sweep removes the rest.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,13 +22,17 @@ from bridge.eventlog.records.action_record import action_draft
 from bridge.eventlog.stored_hashes import stored_frontier
 from bridge.eventlog.tree import TILE_HASHES
 from bridge.model.entry import EntryKind, StoredEntry
-from bridge.model.errors import LimitExceeded, LogCorrupt, LogPruned
+from bridge.model.errors import LimitExceeded, LogCorrupt, LogPruned, Unavailable
+from bridge.model.observer import Observer, SilentObserver
 from bridge.model.warrant import Warrant
 
 ACTION = "prune"
 
 # A few hundred milliseconds of a store's time; appends go on between two of these.
 SWEEP_COUNT = 20_000
+
+# A look at a log with nothing to remove is two short reads.
+SWEEP_INTERVAL_S = 600.0
 
 
 class PrunedLog(EventLogReader, PrunableLog, LogPruner, CheckpointStore, Protocol):
@@ -134,6 +139,27 @@ def sweep_all(
         removed += count
         progress(removed, max(total, removed))
     return removed
+
+
+class Sweeper:
+    """Removes what a pruning that was killed has left."""
+
+    def __init__(self, log: LogPruner, *, observer: Observer | None = None) -> None:
+        self._log = log
+        self._observer = observer or SilentObserver()
+
+    def run(self, stop: threading.Event) -> None:
+        """Look now and then until `stop`; a store that cannot be used is waited out."""
+        wait_s = 0.0
+        while not stop.wait(wait_s):
+            wait_s = SWEEP_INTERVAL_S
+            try:
+                removed = sweep_all(self._log, go_on=lambda: not stop.is_set())
+            except Unavailable as exc:
+                self._observer.note("sweep_delayed", error=str(exc))
+                continue
+            if removed:
+                self._observer.note("swept", entries=removed)
 
 
 def _recorded(log: EventLogReader, first_index: int) -> datetime | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from bridge.eventlog.pruning import Sweeper
 from bridge.eventlog.sequencer import Sequencer
 from bridge.eventlog.signing.checkpoint import CheckpointService, HeadSigner
 from bridge.eventlog.signing.rotation import KeyService
@@ -52,6 +53,7 @@ def _services(stores: Stores, observer: RunFileObserver) -> list[tuple[str, Serv
     services: list[tuple[str, Service]] = [
         ("keys", KeyService(stores.signer(), log, observer=observer).run),
         ("checkpoints", checkpoints.run),
+        ("sweeper", Sweeper(log, observer=observer).run),
     ]
     if settings.publish_dir is not None:
         publisher = TilePublisher(log, settings.publish_dir, observer=observer)

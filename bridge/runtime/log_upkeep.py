@@ -25,13 +25,20 @@ from bridge.runtime.wiring import SINK, Stores
 from bridge.storage.sink_cursors import SqliteSinkCursors
 
 
-def prune_rules(settings: Settings) -> PruneRules:
+def prune_rules(stores: Stores) -> PruneRules:
     """Return what forbids pruning now."""
+    settings, keeping = stores.settings, stores.keeping()
     cursors = sink_cursors(settings)
     if settings.delivery is not None:
         # A broker that nothing was ever published to still needs everything.
         cursors.setdefault(SINK, 0)
-    return PruneRules(floor_days=settings.event_log.prune_floor_days, holds=(), cursors=cursors)
+    holds: list[str] = []
+    if keeping.exists:
+        keys = keeping.store()
+        holds = [hold.hold_id for hold in keys.holds()]
+        # Destroyed keys that came back with a backup of it are destroyed again by what is there.
+        cursors["keys.db"] = keys.applied_through()
+    return PruneRules(floor_days=settings.event_log.prune_floor_days, holds=holds, cursors=cursors)
 
 
 def prune_log(
@@ -51,12 +58,12 @@ def prune_log(
     """
     log, now = stores.event_log(), datetime.now(UTC)
     if dry_run:
-        return plan_pruning(log, below, prune_rules(stores.settings), now=now)
+        return plan_pruning(log, below, prune_rules(stores), now=now)
     asked = {"below": below}
     with refusals_told(
         lambda draft: log.append([draft]), EntryKind.PRUNE, "prune", warrant, fields=asked
     ):
-        plan = plan_pruning(log, below, prune_rules(stores.settings), now=now)
+        plan = plan_pruning(log, below, prune_rules(stores), now=now)
         prune(log, plan, warrant, at=now, progress=progress)
     return plan
 

@@ -7,10 +7,12 @@ from typing import Any
 from bridge.capture.cursor import parse_cursor
 from bridge.capture.guard.wal_guard import GuardLevel
 from bridge.capture.polling.position import parse_poll_cursor
+from bridge.eventlog.restoration import find_loss
 from bridge.model.entry import SourceCursor
 from bridge.model.lsn import format_lsn
 from bridge.runtime.canaries import canary_states
 from bridge.runtime.evidence_status import evidence_status
+from bridge.runtime.log_opening import known_of_log
 from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.reading import reading_status
 from bridge.runtime.run_files import read_roles
@@ -23,10 +25,12 @@ LANE_AGE_S_MAX = 60.0
 
 def collect_status(settings: Settings) -> dict[str, Any]:
     """Return the status as JSON values; `healthy` is false when something needs a person."""
+    known = known_of_log(settings)
     with Stores(settings) as stores:
         log = stores.event_log()
         head = log.head()
-        checkpoint = log.latest_checkpoint()
+        checkpoint, first_index = log.latest_checkpoint(), log.first_index()
+        loss = find_loss(log, known)
         roles = [
             {
                 "role": role.role,
@@ -63,6 +67,7 @@ def collect_status(settings: Settings) -> dict[str, Any]:
         and all(role["alive"] for role in roles)
         and to_decide == 0
         and not stuck
+        and loss is None
         and not alarmed
         and not any(canary["missing"] for canary in canaries)
         and all(each["level"] == 0 for each in (*witnesses, *authorities))
@@ -74,6 +79,8 @@ def collect_status(settings: Settings) -> dict[str, Any]:
             "size": head.size,
             "root": head.root.hex(),
             "checkpoint_size": checkpoint[0] if checkpoint else None,
+            "first_index": first_index,
+            "lost": None if loss is None else {"start": loss.start, "stop": loss.stop},
         },
         "witnesses": witnesses,
         "timestamps": authorities,

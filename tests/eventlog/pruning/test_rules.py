@@ -1,18 +1,20 @@
 """What forbids pruning, and what pruning tells."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
 
 from bridge.eventlog.merkle import EMPTY_FRONTIER, leaf_hash
-from bridge.eventlog.pruning import PruneRules, plan_pruning, prune
+from bridge.eventlog.pruning import PruneRules, Sweeper, plan_pruning, prune
 from bridge.eventlog.records.action_record import log_time
 from bridge.model.entry import EntryKind
 from bridge.model.errors import LimitExceeded, LogPruned
 from bridge.model.warrant import Actor, ActorType, Known, Warrant
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.eventlog.drafts import draft
+from tests.waiting import RecordingObserver
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 BY = Warrant(
@@ -108,3 +110,14 @@ def test_pruning_what_is_pruned_is_told() -> None:
     prune(log, plan_pruning(log, 256, FREE, now=NOW), BY, at=NOW)
     with pytest.raises(LogPruned, match="its minimum index is 256 already"):
         plan_pruning(log, 511, FREE, now=NOW)
+
+
+def test_what_a_killed_pruning_left_is_swept() -> None:
+    log, notes, stop = log_of([9, 8]), RecordingObserver(), threading.Event()
+    log.prune(256, draft(999)._replace(fields={}))
+    thread = threading.Thread(target=Sweeper(log, observer=notes).run, args=(stop,))
+    thread.start()
+    assert notes.await_note("swept")["entries"] == 256
+    stop.set()
+    thread.join()
+    assert log.sweep(1_000) == 0

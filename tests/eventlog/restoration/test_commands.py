@@ -12,6 +12,7 @@ import pytest
 
 from bridge.demo.servers import PrivatePostgres
 from bridge.eventlog.inspection import inspect_log
+from bridge.eventlog.keeping.ports import Hold
 from bridge.eventlog.merkle import check_consistency, prove_consistency
 from bridge.eventlog.signing.checkpoint import HeadSigner, parse_checkpoint
 from bridge.eventlog.signing.note import split_note
@@ -95,7 +96,7 @@ def test_a_backup_is_whole_private_and_recorded(shop: Deployment) -> None:
 def test_a_backup_of_a_log_that_grows_is_one_moment_of_it(
     shop: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_backup, "STEP_PAGES", 64)
+    monkeypatch.setattr(sqlite_backup, "STEP_PAGES", 16)
     fill(shop, 0, 3_000)
     with shop.stores() as stores:
         log = stores.event_log()
@@ -143,6 +144,9 @@ def test_a_log_restored_too_old_takes_no_appends_until_it_is_accepted(shop: Depl
             HeadSigner(stores.signer(), log).sign()
         assert len(log.read(0, 999)) == 501, "reading goes on"
     assert "accept-restore" in shop.refused("log", "backup", str(shop.folder / "b2"), *WHY)
+
+    status = shop.call("status", "--json").json()
+    assert (status["event_log"]["lost"], status["healthy"]) == ({"start": 501, "stop": 901}, False)
 
     # A name that was signed under is not used again.
     same = ("--origin", "legacy-bridge.local/log")
@@ -215,6 +219,14 @@ def test_pruning_by_a_person(shop: Deployment) -> None:
         log = stores.event_log()
         assert log.first_index() == 512
         assert inspect_log(log).size == 1_001
+        keys = stores.keeping().store()
+        keys.place_hold(Hold("case-7", None, None, "2026-11-21T00:00:00.000000Z"))
+        keys.set_applied(900)
+    assert "legal holds are in force (case-7)" in shop.refused(
+        "log", "prune", "--below", "900", *WHY
+    )
+    with shop.stores() as stores:
+        stores.keeping().store().lift_hold("case-7")
     shop.settings["delivery"] = {"url": "amqp://localhost"}
     shop.write()
     assert "'rabbitmq' needs entries from 0 on" in shop.refused(
