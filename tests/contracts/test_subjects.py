@@ -1,6 +1,7 @@
 """What a mapping may say about persons, and what becomes of their fields."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ RULE = SubjectRule(kind="customer", id="who", fields=("name", "a/b~c"), record_c
 
 
 def test_each_side_belongs_to_whom_it_names() -> None:
-    data = {
+    data: dict[str, Any] = {
         "key": {"order": 5},
         "after": {"order": 5, "who": 2, "name": "B"},
         "before": {"order": 5, "who": "1", "name": "A", "a/b~c": 3},

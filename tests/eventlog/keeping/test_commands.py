@@ -108,6 +108,7 @@ def test_the_master_key_is_rotated_and_recorded(shell: Shell) -> None:
 def test_floors_are_shown_and_an_empty_folder_is_told(shell: Shell, tmp_path: Path) -> None:
     assert "jp-electronic-books" in shell.run("retention")
     assert json.loads(shell.run("retention", "--json"))["rules"] == []
-    other = Shell(tmp_path / "other") if (tmp_path / "other").mkdir() is None else shell
+    (tmp_path / "other").mkdir()
+    other = Shell(tmp_path / "other")
     with pytest.raises(ConfigInvalid, match="nothing was ever sealed"):
         other.run("erase", "customer", "2", "--legal-basis", "x", *WHY)
