@@ -1,7 +1,7 @@
 """`log search` and `log index`: find entries, and see to the index by which they are found."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -25,7 +25,6 @@ from bridge.runtime.search_wiring import (
     index_follower,
     open_log_index,
     search_desk,
-    search_fields,
 )
 from bridge.runtime.settings_file import load_settings
 from bridge.runtime.wiring import Stores
@@ -119,7 +118,7 @@ def search(
         found = sum(len(each.hits) for each in pages)
         asked = {**desk.recorded(query), "limit": limit}
         record_access(stores.event_log(), reader(actor), "search", found=found, query=asked)
-        names = [name for fields in search_fields(stores.settings).values() for name, _ in fields]
+        names = desk.field_names()
     last = pages[-1]
     if as_csv is not None:
         _write_csv(as_csv, [each.hits for each in pages], names)
@@ -136,10 +135,8 @@ def search(
 def _check_limit(limit: int, *, to_file: bool) -> None:
     most = _CSV_ROWS_MAX if to_file else LIMIT_MAX
     if limit > most:
-        raise ConfigInvalid(
-            f"cannot show {limit} entries at once: at most {most}"
-            f"{'; take an export' if to_file else ', or up to 100000 with --csv'}"
-        )
+        instead = "take an export" if to_file else f"--csv writes up to {_CSV_ROWS_MAX}"
+        raise ConfigInvalid(f"cannot show {limit} entries at once: at most {most}; {instead}")
 
 
 def _pages(desk: SearchDesk, query: LogQuery, limit: int) -> Iterator[SearchPage]:
@@ -196,7 +193,7 @@ def _print(hits: list[Hit]) -> None:
     )
 
 
-def _write_csv(path: Path, pages: list[tuple[Hit, ...]], names: list[str]) -> None:
+def _write_csv(path: Path, pages: list[tuple[Hit, ...]], names: Iterable[str]) -> None:
     lines = hits_csv(pages, names)
     if str(path) == "-":
         for line in lines:

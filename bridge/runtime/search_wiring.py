@@ -1,5 +1,7 @@
 """Wire the log's index: its store, its follower, and what answers questions by it."""
 
+import threading
+
 from bridge.contracts.contract_set import ContractSet
 from bridge.contracts.field_types import FieldType
 from bridge.contracts.loading import Contract
@@ -27,69 +29,84 @@ def open_log_index(settings: Settings) -> LogIndexWriter:
     return PostgresLogIndex(url)
 
 
-def search_fields(settings: Settings) -> SearchFields:
-    """Return the fields that the contracts declare for search.
+class Declared:
+    """What the contracts declare for search, read again when their files change."""
 
-    Raises:
-        ConfigInvalid: the contracts cannot be loaded.
-    """
-    return {
-        data_schema_urn(contract.subject, contract.version): tuple(contract.mapping.search.items())
-        for contract in _contracts(settings)
-        if contract.mapping is not None
-    }
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._seen: object = None
+        self._contracts: list[Contract] = []
 
+    def fields(self) -> SearchFields:
+        """Return the declared fields by `dataschema`.
 
-def key_fields(settings: Settings) -> KeyFields:
-    """Return how the contracts spell keys, by subject; a newer version goes before an older."""
-    found = {}
-    for contract in _contracts(settings):
-        if contract.mapping is not None:
-            shapes = {rule.name: rule.shape for rule in contract.mapping.fields}
-            found[contract.subject] = tuple(
-                (name, _json_type(shapes[name])) for name in contract.mapping.key
-            )
-    return found
+        Raises:
+            ConfigInvalid: the contracts cannot be loaded.
+        """
+        return {
+            data_schema_urn(found.subject, found.version): tuple(found.mapping.search.items())
+            for found in self._current()
+            if found.mapping is not None
+        }
+
+    def keys(self) -> KeyFields:
+        """Return how keys are spelled, by subject; a newer version goes before an older."""
+        found = {}
+        for contract in self._current():
+            if contract.mapping is not None:
+                shapes = {rule.name: rule.shape for rule in contract.mapping.fields}
+                found[contract.subject] = tuple(
+                    (name, _json_type(shapes[name])) for name in contract.mapping.key
+                )
+        return found
+
+    def _current(self) -> list[Contract]:
+        contracts = self._settings.contracts
+        with self._lock:
+            # A deployment without sources needs no contracts.
+            if not self._settings.sources and not contracts.dir.is_dir():
+                return []
+            seen = [
+                (path, path.stat().st_mtime_ns, path.stat().st_size)
+                for path in sorted(contracts.dir.glob("*/*/*"))
+            ]
+            if seen != self._seen:
+                loaded = ContractSet.load(contracts.dir, type_prefix=contracts.type_prefix)
+                self._contracts, self._seen = loaded.contracts(), seen
+            return self._contracts
 
 
 def index_follower(
     stores: Stores, index: LogIndexWriter, observer: Observer | None = None
 ) -> IndexFollower:
     """Return the follower that keeps `index`."""
-    settings = stores.settings
-    known = search_fields(settings)
+    declared = Declared(stores.settings)
+    known = declared.fields()
 
-    def declared() -> SearchFields:
+    def fields() -> SearchFields:
         nonlocal known
         try:
-            known = search_fields(settings)
+            known = declared.fields()
         except ConfigInvalid as exc:
             # As for capture: contracts with problems change nothing, and are noted.
             if observer is not None:
                 observer.note("contracts_not_read", error=str(exc))
         return known
 
-    return IndexFollower(stores.event_log(), index, declared, observer=observer)
+    return IndexFollower(stores.event_log(), index, fields, observer=observer)
 
 
 def search_desk(stores: Stores) -> SearchDesk:
     """Return what answers questions."""
-    settings = stores.settings
+    declared = Declared(stores.settings)
     return SearchDesk(
         stores.event_log,
-        lambda: open_log_index(settings),
-        lambda: search_fields(settings),
-        lambda: key_fields(settings),
+        lambda: open_log_index(stores.settings),
+        declared.fields,
+        declared.keys,
         stores.pseudonyms,
     )
-
-
-def _contracts(settings: Settings) -> list[Contract]:
-    """Return the contracts; a deployment without sources needs none."""
-    folder = settings.contracts.dir
-    if not settings.sources and not folder.is_dir():
-        return []
-    return ContractSet.load(folder, type_prefix=settings.contracts.type_prefix).contracts()
 
 
 def _json_type(shape: FieldType) -> str:

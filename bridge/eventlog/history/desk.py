@@ -98,6 +98,10 @@ class SearchDesk:
                 bytes=index.size_bytes(),
             )
 
+    def field_names(self) -> frozenset[str]:
+        """Return the names of all declared fields."""
+        return frozenset(name for fields in self._declare().values() for name, _ in fields)
+
     def wait(self, *, wait_s: float = WAIT_S_MAX) -> None:
         """Return when the index has all that is in the log now.
 

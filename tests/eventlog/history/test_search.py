@@ -156,7 +156,7 @@ def _value_holds(value: str, role: Role, condition: FieldCondition) -> bool:
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(drafts(), QUERIES, st.sampled_from([0.0, 1e9]))
 def test_all_pages_together_are_what_a_look_at_every_entry_finds(
     made: list[EntryDraft], query: LogQuery, effort_max: float
