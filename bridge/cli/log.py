@@ -1,7 +1,6 @@
 """`log` and `parked`: read, export and verify the event log."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,11 +14,11 @@ from bridge.cli import (
     log_search,
     log_storage,
     log_timestamp,
+    log_verify,
 )
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, reader
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.eventlog.records.access import record_access
-from bridge.eventlog.verify_bundle import verify_bundle
 from bridge.model.entry import EntryKind, StoredEntry
 from bridge.runtime.settings_file import load_settings
 from bridge.runtime.wiring import Stores
@@ -39,6 +38,7 @@ log_search.add_to(app)
 log_history.add_to(app)
 log_storage.add_to(app)
 log_timestamp.add_to(app)
+log_verify.add_to(app)
 log_replay.add_to(app)
 
 
@@ -93,19 +93,6 @@ def list_entries(
             for entry, said in ((entry, _fields(entry)) for entry in entries)
         ],
     )
-
-
-@app.command()
-def verify(
-    bundle: Annotated[Path, typer.Argument(help="Folder of an exported bundle.")],
-    key: Annotated[
-        str | None, typer.Option(help="Verifier key, obtained by another way than the bundle.")
-    ] = None,
-) -> None:
-    """Run the single-file verifier on a bundle: 0 verified, 1 tampered, 2 not provable."""
-    verdict = verify_bundle(bundle, key)
-    typer.echo(verdict.text)
-    raise typer.Exit(verdict.exit_code)
 
 
 @parked_app.command("list")

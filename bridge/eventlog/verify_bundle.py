@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +26,14 @@ def verify_bundle(bundle: Path, vkey: str | None) -> Verdict:
     Without `vkey` the verdict is `INCOMPLETE` at best: the bundle then vouches for itself.
     """
     key = [] if vkey is None else [f"--key={vkey}"]
+    return run_verifier([*key, "--", str(bundle)])
+
+
+def run_verifier(arguments: Sequence[str]) -> Verdict:
+    """Run the verifier with the arguments of its command line."""
     # -I: nothing of the caller's environment or folder is imported.
-    command = [sys.executable, "-I", str(VERIFIER), *key, "--", str(bundle)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-I", str(VERIFIER), *arguments]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     # A verifier that itself breaks down has verified nothing.
     code = done.returncode if done.returncode in (VERIFIED, TAMPERED) else INCOMPLETE
     if "Traceback (most recent call last)" in done.stderr:
