@@ -19,7 +19,10 @@ from bridge.capture.snapshot.ports import RequestAction
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, reader, warrant
 from bridge.cli.output import AsJson, console, errors, print_json, print_rows
 from bridge.cli.source_snapshot import RateColumn, Source, Tables, await_answer
+from bridge.contracts.names import source_urn
 from bridge.eventlog.records.access import record_access
+from bridge.eventlog.records.attempt import log_tell, refusals_told
+from bridge.model.entry import EntryKind
 from bridge.model.warrant import Actor as WarrantActor
 from bridge.model.warrant import Warrant
 from bridge.runtime.comparing import compare_source
@@ -84,8 +87,14 @@ def repair(
     are told as `deleted`; each entry is marked as a repair in its leaf.
     """
     word = warrant(actor, reason, ticket)
-    reports = _compare(config, source, table or [], word)
-    asked = _ask(config, source, reports, word) if apply else {}
+    settings = load_settings(config)
+    settings.replicated(source)
+    fields = {"source": source_urn(source)}
+    with Stores(settings) as stores:
+        tell = log_tell(stores.event_log())
+        with refusals_told(tell, EntryKind.CONTROL, "repair", word, fields=fields):
+            reports = _compare(config, source, table or [], word)
+            asked = _ask(config, source, reports, word) if apply else {}
     _show(reports, show_keys, as_json, asked)
     if not as_json and not apply and any(report.differs for report in reports):
         console.print("nothing was changed; give --apply to repair")

@@ -5,13 +5,14 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, warrant
+from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, reader, warrant
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.eventlog.keeping.holds import scope_of
 from bridge.eventlog.keeping.ports import Hold
 from bridge.eventlog.keeping.reapplying import reapply
 from bridge.eventlog.keeping.rewrapping import rewrap
 from bridge.eventlog.keeping.touched import touched
+from bridge.eventlog.records.access import record_access
 from bridge.eventlog.records.attempt import log_tell, recorded, refusals_told
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid
@@ -30,7 +31,11 @@ Value = Annotated[str, typer.Argument(help="What names the person: the value of 
 
 @app.command()
 def show(
-    kind: Kind, value: Value, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False
+    kind: Kind,
+    value: Value,
+    actor: Actor = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
 ) -> None:
     """Show what is held of a person: keys, events and holds by number, never a value."""
     with Stores(load_settings(config)) as stores:
@@ -49,6 +54,8 @@ def show(
             if hold.subject in (None, subject) and hold.record_class in (None, *classes)
         ]
         waiting = [one.erasure_id for one in store.open_erasures() if one.subject == subject]
+        query = {"kind": kind, "subject": subject}
+        record_access(stores.event_log(), reader(actor), "subject", found=events, query=query)
     told = {
         "kind": kind,
         "subject": subject,
