@@ -42,7 +42,9 @@ def verify(
     proof: Annotated[
         Path | None, typer.Option(help="A .tlog-proof of one entry, instead of a bundle.")
     ] = None,
-    leaf: Annotated[Path | None, typer.Option(help="The exact leaf of that entry.")] = None,
+    leaf: Annotated[
+        Path | None, typer.Option(help="Its exact leaf, if the proof carries none.")
+    ] = None,
     actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,

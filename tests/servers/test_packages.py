@@ -54,11 +54,14 @@ def test_nothing_is_done_when_both_are_there(monkeypatch: pytest.MonkeyPatch) ->
     assert packages.main() == 0
 
 
-def test_tests_need_an_authority_for_time_stamps(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "openssl" not in packages.missing(for_tests=True)
+@pytest.mark.parametrize("package", ["openssl", "nodejs"])
+def test_tests_need_more_programs_than_the_demo(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    assert package not in packages.missing(for_tests=True)
     monkeypatch.setattr("shutil.which", lambda _name: None)
-    assert "openssl" in packages.missing(for_tests=True)
-    assert "openssl" not in packages.missing()
+    assert package in packages.missing(for_tests=True)
+    assert package not in packages.missing()
 
 
 @pytest.mark.usefixtures("absent")

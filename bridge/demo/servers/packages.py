@@ -2,9 +2,9 @@
 
 `python -m bridge.demo.servers.packages`. Installed programs are only run privately: the system
 services that the packages bring are not started, and existing ones are not touched.
-With `--for-tests` also MariaDB, which polling is tested on, and openssl, the tests' time-stamp
-authority; with `--all-versions` also every PostgreSQL that capture is tested on, into a temporary
-folder.
+With `--for-tests` also MariaDB, which polling is tested on, openssl, the tests' time-stamp
+authority, and Node.js, which runs the second verifier; with `--all-versions` also every PostgreSQL
+that capture is tested on, into a temporary folder.
 """
 
 import contextlib
@@ -41,7 +41,11 @@ def missing(*, for_tests: bool = False) -> list[str]:
         ("rabbitmq-server", scripts_dir),
     ]
     if for_tests:
-        looks += [("mariadb-server", server_program), ("openssl", _openssl)]
+        looks += [
+            ("mariadb-server", server_program),
+            ("openssl", _openssl),
+            ("nodejs", _node),
+        ]
     for package, look in looks:
         try:
             look()
@@ -55,6 +59,14 @@ def _openssl() -> str:
     found = shutil.which("openssl")
     if found is None:
         raise ServerNotStarted("cannot find openssl")
+    return found
+
+
+def _node() -> str:
+    """Return the program that runs the second verifier."""
+    found = shutil.which("node")
+    if found is None:
+        raise ServerNotStarted("cannot find node")
     return found
 
 

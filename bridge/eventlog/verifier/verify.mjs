@@ -2,7 +2,7 @@
 // Verify an export of a Legacy Bridge event log, offline and without Legacy Bridge.
 //
 //     node verify.mjs BUNDLE --key VKEY [--witness VKEY …] [--since CHECKPOINT]
-//     node verify.mjs --proof FILE.tlog-proof --leaf FILE --key VKEY
+//     node verify.mjs --proof FILE.tlog-proof [--leaf FILE] --key VKEY
 //
 // The second implementation beside verify.py, for whoever wants two opinions: Node.js 18 or later,
 // no package, written from docs/bundle-format.md and the specifications that verify.py names. It
@@ -1178,20 +1178,23 @@ function verifyBundle(folder, trust, report) {
 
 // A single entry's proof: C2SP tlog-proof.
 
-/** Check that the leaf is in the log as the proof says. */
+/** Check that the leaf, given or carried along, is in the log as the proof says. */
 function verifyProof(file, leafFile, trust, report) {
-  const [name, leafName] = [path.basename(file), path.basename(leafFile)];
-  const read = readOutside(leafFile);
-  const leaf = read.at(-1) === 10 ? read.subarray(0, -1) : read;
+  const name = path.basename(file);
+  const place = leafFile === undefined ? name : path.basename(leafFile);
   const data = readOutside(file);
   const blank = data.indexOf("\n\n");
-  let lines = LENIENT.decode(blank < 0 ? data : data.subarray(0, blank)).split("\n");
+  const lines = LENIENT.decode(blank < 0 ? data : data.subarray(0, blank)).split("\n");
   if (lines[0] !== "c2sp.org/tlog-proof@v1" || blank < 0)
     throw new Incomplete(name, "cut, or not a c2sp.org/tlog-proof@v1");
-  lines = lines.slice(lines[1]?.startsWith("extra ") ? 2 : 1);
-  const [word, number] = splitMax(lines[0] ?? "", " ", 2);
+  const extra = lines[1]?.startsWith("extra ") ? lines.splice(1, 1)[0].slice(6) : null;
+  const given = leafFile === undefined ? decodeBase64(extra) : readOutside(leafFile);
+  if (given === null) throw new Incomplete(name, "it carries no leaf: give --leaf");
+  const isLine = leafFile !== undefined && given.at(-1) === 10;
+  const leaf = Buffer.concat([Buffer.alloc(1), given]).subarray(1, isLine ? -1 : undefined);
+  const [word, number] = splitMax(lines[1] ?? "", " ", 2);
   const index = parseDecimal(number);
-  const hashes = lines.slice(1).map(decodeBase64);
+  const hashes = lines.slice(2).map(decodeBase64);
   if (word !== "index" || index === null || hashes.some((each) => each?.length !== 32))
     throw new Tampered(name, "not a c2sp.org/tlog-proof@v1: its index or a hash is malformed");
   const note = openNote(name, data.subarray(blank + 2), trust.keys, trust.witnesses);
@@ -1203,14 +1206,14 @@ function verifyProof(file, leafFile, trust, report) {
   const hex = hashes.map((each) => each.toString("hex"));
   if (inclusionRoot(index, head.size, leafHash(leaf), hex) !== head.root) {
     const text = `the leaf is not entry ${index} of the log that was signed`;
-    throw new Tampered(leafName, text, index);
+    throw new Tampered(place, text, index);
   }
   if (!saysIndex(leaf, index))
-    throw new Tampered(leafName, `signed, but does not say that it is entry ${index}`, index);
+    throw new Tampered(place, `signed, but does not say that it is entry ${index}`, index);
   report.facts.push(
     `entry ${index} is in it; its payload's SHA-256 is ${show(leaf.latin1Slice(16, 80))}`,
   );
-  report.unchecked.push("the payload, every other entry, and what the 'extra' line says");
+  report.unchecked.push("the payload, and every other entry");
 }
 
 // The command.
@@ -1265,7 +1268,7 @@ export function verify(chosen) {
 
 const USAGE = `usage: verify.mjs BUNDLE --key VKEY [--key VKEY …] [--witness VKEY … [--witnesses-min K]]
                   [--since CHECKPOINT] [--json]
-       verify.mjs --proof FILE.tlog-proof --leaf FILE --key VKEY [--witness VKEY …] [--json]`;
+       verify.mjs --proof FILE.tlog-proof [--leaf FILE] --key VKEY [--witness VKEY …] [--json]`;
 
 function readArguments() {
   const many = { type: "string", multiple: true, default: [] };
@@ -1277,8 +1280,8 @@ function readArguments() {
     throw new Error("--witnesses-min is at least 1");
   if (most !== undefined) values["witnesses-min"] = Number(most);
   const right = positionals.length === (values.proof === undefined ? 1 : 0);
-  if (!right || (values.proof === undefined) !== (values.leaf === undefined))
-    throw new Error("give BUNDLE, or --proof and --leaf");
+  if (!right || (values.proof === undefined && values.leaf !== undefined))
+    throw new Error("give BUNDLE, or --proof");
   return { ...values, bundle: positionals[0] };
 }
 

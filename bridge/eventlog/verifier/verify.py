@@ -2,7 +2,7 @@
 """Verify an export of a Legacy Bridge event log, offline and without Legacy Bridge.
 
     python3 verify.py BUNDLE --key VKEY [--witness VKEY …] [--since CHECKPOINT]
-    python3 verify.py --proof FILE.tlog-proof --leaf FILE --key VKEY
+    python3 verify.py --proof FILE.tlog-proof [--leaf FILE] --key VKEY
 
 This one file needs Python 3.10 or later and nothing else. It is written from docs/bundle-format.md
 and the published specifications: RFC 6962 section 2.1 and RFC 9162 section 2.1 (Merkle tree), RFC
@@ -1186,16 +1186,19 @@ def verify(folder: Path, trust: Trust, report: Report) -> None:
 # A single entry's proof: C2SP tlog-proof.
 
 
-def verify_proof(file: Path, leaf_file: Path, trust: Trust, report: Report) -> None:
-    """Check that the leaf is in the log as the proof says."""
-    name, leaf = file.name, read_outside(leaf_file).removesuffix(b"\n")
+def verify_proof(file: Path, leaf_file: Path | None, trust: Trust, report: Report) -> None:
+    """Check that the leaf, given or carried along, is in the log as the proof says."""
+    name, place = file.name, leaf_file.name if leaf_file else file.name
     head_lines, blank, checkpoint = read_outside(file).partition(b"\n\n")
     lines = head_lines.decode("utf-8", "replace").split("\n")
     if lines[0] != "c2sp.org/tlog-proof@v1" or not blank:
         raise Incomplete(name, "cut, or not a c2sp.org/tlog-proof@v1")
-    del lines[: 2 if lines[1:] and lines[1].startswith("extra ") else 1]
-    word, _, number = (lines or [""])[0].partition(" ")
-    index, path = parse_decimal(number), [decode_base64(line) for line in lines[1:]]
+    extra = lines.pop(1)[6:] if lines[1:] and lines[1].startswith("extra ") else None
+    leaf = read_outside(leaf_file).removesuffix(b"\n") if leaf_file else decode_base64(extra)
+    if leaf is None:
+        raise Incomplete(name, "it carries no leaf: give --leaf")
+    word, _, number = (lines[1:] or [""])[0].partition(" ")
+    index, path = parse_decimal(number), [decode_base64(line) for line in lines[2:]]
     if word != "index" or index is None or any(at is None or len(at) != 32 for at in path):
         raise Tampered(name, "not a c2sp.org/tlog-proof@v1: its index or a hash is malformed")
     note = open_note(name, checkpoint, trust.keys, trust.witnesses)
@@ -1208,13 +1211,13 @@ def verify_proof(file: Path, leaf_file: Path, trust: Trust, report: Report) -> N
         raise Tampered(name, f"proves entry {index} in a log of {head.size} entries", index)
     if inclusion_root(index, head.size, digest, hashes) != head.root:
         text = f"the leaf is not entry {index} of the log that was signed"
-        raise Tampered(leaf_file.name, text, index)
+        raise Tampered(place, text, index)
     if leaf.rfind(b',"index":%d,' % index, -80) < 0:
-        raise Tampered(leaf_file.name, f"signed, but does not say that it is entry {index}", index)
+        raise Tampered(place, f"signed, but does not say that it is entry {index}", index)
     report.facts.append(
         f"entry {index} is in it; its payload's SHA-256 is {show(leaf[16:80].decode('latin-1'))}"
     )
-    report.unchecked.append("the payload, every other entry, and what the 'extra' line says")
+    report.unchecked.append("the payload, and every other entry")
 
 
 # The command.
@@ -1279,14 +1282,12 @@ def main(arguments: list[str] | None = None) -> int:
     add("--witness", action="append", default=[], metavar="VKEY", help="of a witness; repeatable")
     add("--witnesses-min", type=int, metavar="K", help="cosignatures needed; default: all given")
     add("--since", type=Path, metavar="FILE", help="a checkpoint of this log that you kept")
-    add("--proof", type=Path, metavar="FILE", help="a .tlog-proof of one entry, with --leaf")
-    add("--leaf", type=Path, metavar="FILE", help="the exact leaf of that entry")
+    add("--proof", type=Path, metavar="FILE", help="a .tlog-proof of one entry")
+    add("--leaf", type=Path, metavar="FILE", help="its exact leaf, if the proof carries none")
     add("--json", action="store_true", help="print the verdict for machines")
     chosen, report = parser.parse_args(arguments), Report()
-    if (chosen.bundle is None) == (chosen.proof is None) or (
-        (chosen.proof is None) != (chosen.leaf is None)
-    ):
-        parser.error("give BUNDLE, or --proof and --leaf")
+    if (chosen.bundle is None) == (chosen.proof is None) or (chosen.leaf and not chosen.proof):
+        parser.error("give BUNDLE, or --proof")
     if chosen.witnesses_min is not None and chosen.witnesses_min < 1:
         parser.error("--witnesses-min is at least 1")
     try:

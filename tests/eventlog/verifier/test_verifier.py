@@ -1,6 +1,7 @@
 """What the verifiers promise, one thing at a time; tampering in all ways is in test_tampering."""
 
 import ast
+import base64
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.eventlog.proofs.prover import prove_entry
+from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.eventlog.verifier import verify
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.eventlog.drafts import drafts
@@ -103,7 +106,7 @@ def test_both_print_the_same_text(tmp_path: Path, verifiers: Verifiers) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["a", "b"], ["--proof", "x"], ["a", "--leaf", "x"], ["a", "--witnesses-min", "0"],
+    [[], ["a", "b"], ["a", "--proof", "x"], ["a", "--leaf", "x"], ["a", "--witnesses-min", "0"],
      ["a", "--unknown"], ["a", "--witnesses-min", "x"], ["a", "--key"]],
 )  # fmt: skip
 def test_wrong_usage_is_never_green(arguments: list[str]) -> None:
@@ -249,6 +252,33 @@ def test_a_single_proof(
     extra = content.split(b"\n")[1].startswith(b"extra ")
     loose = extra and content.index(b"\n") <= at <= content.index(b"\nindex ")
     assert ask_both(verifiers, proof, leaf, **keys)["exit_code"] in ((0, 1, 2) if loose else (1, 2))
+
+
+def test_a_proof_that_carries_its_leaf(verifiers: Verifiers, tmp_path: Path) -> None:
+    proof = tmp_path / "7.tlog-proof"
+    plain = make_proof(LOG, 7, 20, [KEY])
+
+    def carrying(leaf: bytes) -> bytes:
+        return plain.replace(b"\n", b"\nextra " + base64.b64encode(leaf) + b"\n", 1)
+
+    codes = {0: carrying(LOG.leaves[7]), 1: carrying(LOG.leaves[8]), 2: plain}
+    for code, content in codes.items():
+        proof.write_bytes(content)
+        said = ask_python(["--json", "--proof", str(proof), "--key", KEY.vkey])
+        assert verifiers.ask_node(proof=str(proof), key=[KEY.vkey]) == said
+        assert said["exit_code"] == code
+
+
+def test_a_proof_of_the_log_s_own_by_both(verifiers: Verifiers, tmp_path: Path) -> None:
+    log = MemoryEventLog()
+    log.append(drafts(0, 700))
+    signer = make_signer(tmp_path)
+    HeadSigner(signer, log).sign()
+    proof = tmp_path / "300.tlog-proof"
+    proof.write_bytes(prove_entry(log, log.read(300, 1)[0]).format())
+    said = ask_python(["--json", "--proof", str(proof), "--key", signer.vkey])
+    assert said["exit_code"] == 0, said
+    assert verifiers.ask_node(proof=str(proof), key=[signer.vkey]) == said
 
 
 def test_an_exporter_s_bundle_by_both(verifiers: Verifiers, tmp_path: Path) -> None:
