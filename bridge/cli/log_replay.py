@@ -86,6 +86,8 @@ def replay(
                     ),
                     rate=rate,
                 )
+                # Said before anything is sent, for whoever has to go on after a kill.
+                errors.print(f"replay {job.replay_id}", highlight=False)
             elif any((to_queue, to_file, first, stop, types, keys, since, until)):
                 raise ConfigInvalid(
                     "cannot go on with a replay and change it: --resume takes no other choice"
@@ -135,8 +137,6 @@ def _target(stores: Stores, to_queue: str | None, to_file: Path | None) -> Any:
 
 def _run(stores: Stores, job: ReplayJob, who: Warrant) -> ReplayJob:
     stop = threading.Event()
-    # Said before anything is sent, for whoever has to go on after a kill.
-    errors.print(f"replay {job.replay_id}", highlight=False)
     with (
         stop_on_signals(stop),
         Progress(

@@ -12,5 +12,6 @@ modules (`sqlite_inbox`, `postgres_inbox`, `memory_inbox`), so that no driver is
 from bridge.consumer.consumer import Consumer
 from bridge.consumer.event import ReceivedEvent
 from bridge.consumer.ports import Inbox, Refused
+from bridge.consumer.replays import OnReplay
 
-__all__ = ["Consumer", "Inbox", "ReceivedEvent", "Refused"]
+__all__ = ["Consumer", "Inbox", "OnReplay", "ReceivedEvent", "Refused"]

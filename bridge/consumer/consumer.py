@@ -19,8 +19,15 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from bridge.consumer.broker_link import BrokerLink, Delivery, QueuePlan
-from bridge.consumer.event import EventReader, OwnEvent, ReceivedEvent, Unreadable
+from bridge.consumer.event import (
+    HEADER_REPLAY,
+    EventReader,
+    OwnEvent,
+    ReceivedEvent,
+    Unreadable,
+)
 from bridge.consumer.ports import Inbox, Refused
+from bridge.consumer.replays import OnReplay, inbox_group, spans
 from bridge.contracts import ContractSet
 from bridge.model.errors import SinkUnavailable, StorageUnavailable
 from bridge.model.group_queue import park_queue_name
@@ -63,6 +70,7 @@ class Consumer(Generic[Tx]):
         retry_delay_s: float = _DELAY_FIRST_S,
         exchange: str = "lb.events",
         observer: Observer | None = None,
+        on_replay: OnReplay = OnReplay.DEDUPLICATE,
     ) -> None:
         """Consume `queue`, bound to `exchange` by the topic patterns `bindings`.
 
@@ -85,6 +93,7 @@ class Consumer(Generic[Tx]):
         self._attempts_max = attempts_max
         self._retry_delay_s = retry_delay_s
         self._observer = observer or SilentObserver()
+        self._on_replay = on_replay
 
     def run(self, stop: threading.Event) -> None:
         """Consume until `stop` is set; finish the batch in hand, then return.
@@ -134,7 +143,8 @@ class Consumer(Generic[Tx]):
                 tally.parked += 1
             elif isinstance(event, ReceivedEvent):
                 readable.append((delivery, event))
-        if self._apply(link, readable, tally, stop):
+        parts = spans(readable, self._on_replay)
+        if all(self._apply(link, span, tally, stop) for span in parts):
             link.acknowledge(deliveries[-1].tag)
         self._observer.note(
             "consumed",
@@ -163,7 +173,12 @@ class Consumer(Generic[Tx]):
             message_id=delivery.message_id,
             redelivered=delivery.redelivered,
         )
-        if isinstance(event, ReceivedEvent) and event.leaf_index < oldest:
+        if (
+            isinstance(event, ReceivedEvent)
+            and event.leaf_index < oldest
+            # What is applied again on purpose is remembered for its replay alone.
+            and (event.replay is None or self._on_replay is OnReplay.DEDUPLICATE)
+        ):
             return Unreadable(
                 f"entry {event.leaf_index} is older than {oldest}, the oldest that the inbox "
                 "remembers: it may have been applied already"
@@ -184,9 +199,7 @@ class Consumer(Generic[Tx]):
         attempts = 0
         while True:
             try:
-                tally.applied += self._inbox.apply(
-                    self._group, [event for _, event in span], self._handler
-                )
+                tally.applied += self._take_in([event for _, event in span])
             except StorageUnavailable as exc:
                 # No event's fault: wait for the database as long as it takes.
                 self._observer.note("storage_lost", group=self._group, error=str(exc))
@@ -205,6 +218,19 @@ class Consumer(Generic[Tx]):
                 return True
             if stop.wait(delays.next()):
                 return False
+
+    def _take_in(self, events: Sequence[ReceivedEvent]) -> int:
+        """Apply what is new of one span in one commit, and return how many were."""
+        replay = events[0].replay
+        if replay is None or self._on_replay is OnReplay.DEDUPLICATE:
+            return self._inbox.apply(self._group, events, self._handler)
+        applied = self._inbox.apply(inbox_group(self._group, replay), events, self._handler)
+        # The same events may still come by the exchange: they were applied by then. A crash between
+        # the two commits repeats both, and the first finds nothing new.
+        oldest = self._inbox.oldest(self._group)
+        known = [event for event in events if event.leaf_index >= oldest]
+        self._inbox.apply(self._group, known, lambda _event, _tx: None)
+        return applied
 
     def _give_up(
         self,
@@ -235,7 +261,7 @@ class Consumer(Generic[Tx]):
         kept = {
             name: value
             for name, value in (delivery.headers or {}).items()
-            if not name.startswith("x-")
+            if not name.startswith("x-") or name == HEADER_REPLAY
         }
         link.park(
             delivery,

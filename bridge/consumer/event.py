@@ -11,6 +11,10 @@ from bridge.contracts.names import parse_data_schema_urn, routing_key
 from bridge.model.change import ChangeKind
 
 HEADER_LEAF: Final = "lb-leaf"
+HEADER_REPLAY: Final = "x-lb-replay"
+
+# Ours have 25; it becomes part of a name in the inbox.
+_REPLAY_CHARACTERS_MAX: Final = 100
 
 # A deployment has tens of contracts with five kinds each.
 _KNOWN_TYPES_MAX: Final = 10_000
@@ -41,6 +45,8 @@ class ReceivedEvent(NamedTuple):
     erased: tuple[str, ...] = ()
     """JSON Pointers into `data` of a person's fields that nobody can read any more: they are
     missing, and what a read model has of them is to be removed."""
+    replay: str | None = None
+    """Which replay sent it again (`log replay`); None for what the relay published."""
 
 
 class Unreadable(NamedTuple):
@@ -118,6 +124,7 @@ class EventReader:
             leaf_index,
             redelivered,
             erased,
+            _replay(headers),
         )
 
     def _known_type(self, event_type: Any, data_schema: Any) -> _KnownType | None:
@@ -130,6 +137,11 @@ class EventReader:
                 self._types.clear()
             known = self._types[names] = _parse_type(event_type, data_schema)
             return known
+
+
+def _replay(headers: Mapping[str, Any] | None) -> str | None:
+    found = (headers or {}).get(HEADER_REPLAY)
+    return found if isinstance(found, str) and 0 < len(found) <= _REPLAY_CHARACTERS_MAX else None
 
 
 def _erased(envelope: Mapping[str, Any]) -> tuple[str, ...]:
