@@ -28,6 +28,50 @@ from bridge.runtime.wiring import Stores
 # A checkpoint is three lines and a signature or two.
 _CHECKPOINT_BYTES_MAX = 100_000
 
+Folder = Annotated[Path, typer.Argument(help="New folder for the bundle.")]
+Views = Annotated[
+    list[View] | None, typer.Option(help="A view for people: csv, jsonl, parquet; repeat it.")
+]
+Kinds = Annotated[
+    list[EntryKind] | None,
+    typer.Option(help="Only entries of this kind; repeat for more.", metavar="KIND"),
+]
+Types = Annotated[list[str] | None, typer.Option("--type", help="Only events of this type.")]
+Entities = Annotated[
+    list[str] | None,
+    typer.Option(help="""Only this entity: SUBJECT=KEY, as shop.order='{"order_id":1}'."""),
+]
+Actors = Annotated[
+    list[str] | None, typer.Option("--by", help="Only what this actor did; repeat for more.")
+]
+Correlations = Annotated[list[str] | None, typer.Option(help="Only this correlation id.")]
+TimeFrom = Annotated[
+    str | None, typer.Option("--from", help="Only from this moment on (UTC, ends with Z).")
+]
+TimeTo = Annotated[
+    str | None, typer.Option("--to", help="Only before this moment (UTC, ends with Z).")
+]
+FromIndex = Annotated[int | None, typer.Option(min=0, help="First entry of the range.")]
+ToIndex = Annotated[int | None, typer.Option(min=1, help="First entry after the range.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(help="Only with this business value, by the index; not provable by leaves."),
+]
+EntriesMax = Annotated[
+    int | None, typer.Option(min=1, help="At most so many entries; the range then ends early.")
+]
+Since = Annotated[
+    Path | None,
+    typer.Option(help="Checkpoint that the receiver has: prove that nothing changed since."),
+]
+Disclose = Annotated[
+    bool, typer.Option("--disclose", help="Open sealed fields of persons for the receiver.")
+]
+Tar = Annotated[Path | None, typer.Option(help="Pack the bundle into this file, too.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with an interrupted export to this folder.")
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
@@ -35,55 +79,26 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export_bundle(
-    folder: Annotated[Path, typer.Argument(help="New folder for the bundle.")],
+    folder: Folder,
     reason: Reason,
     ticket: Ticket,
     actor: Actor = None,
-    view: Annotated[
-        list[View] | None, typer.Option(help="A view for people: csv, jsonl, parquet; repeat it.")
-    ] = None,
-    kind: Annotated[
-        list[EntryKind] | None, typer.Option(help="Only entries of this kind; repeat for more.")
-    ] = None,
-    type_: Annotated[
-        list[str] | None, typer.Option("--type", help="Only events of this type.")
-    ] = None,
-    entity: Annotated[
-        list[str] | None,
-        typer.Option(help="""Only this entity: SUBJECT=KEY, as shop.order='{"order_id":1}'."""),
-    ] = None,
-    by: Annotated[
-        list[str] | None, typer.Option("--by", help="Only what this actor did; repeat for more.")
-    ] = None,
-    correlation: Annotated[list[str] | None, typer.Option(help="Only this correlation id.")] = None,
-    time_from: Annotated[
-        str | None, typer.Option("--from", help="Only from this moment on (UTC, ends with Z).")
-    ] = None,
-    time_to: Annotated[
-        str | None, typer.Option("--to", help="Only before this moment (UTC, ends with Z).")
-    ] = None,
-    from_index: Annotated[int | None, typer.Option(min=0, help="First entry of the range.")] = None,
-    to_index: Annotated[
-        int | None, typer.Option(min=1, help="First entry after the range.")
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Only with this business value, by the index; not provable by leaves."),
-    ] = None,
-    entries_max: Annotated[
-        int | None, typer.Option(min=1, help="At most so many entries; the range then ends early.")
-    ] = None,
-    since: Annotated[
-        Path | None,
-        typer.Option(help="Checkpoint that the receiver has: prove that nothing changed since."),
-    ] = None,
-    disclose: Annotated[
-        bool, typer.Option(help="Open sealed fields of persons for the receiver.")
-    ] = False,
-    tar: Annotated[Path | None, typer.Option(help="Pack the bundle into this file, too.")] = None,
-    resume: Annotated[
-        bool, typer.Option(help="Go on with an interrupted export to this folder.")
-    ] = False,
+    view: Views = None,
+    kind: Kinds = None,
+    type_: Types = None,
+    entity: Entities = None,
+    by: Actors = None,
+    correlation: Correlations = None,
+    time_from: TimeFrom = None,
+    time_to: TimeTo = None,
+    from_index: FromIndex = None,
+    to_index: ToIndex = None,
+    where: Where = None,
+    entries_max: EntriesMax = None,
+    since: Since = None,
+    disclose: Disclose = False,
+    tar: Tar = None,
+    resume: Resume = False,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:

@@ -197,8 +197,8 @@ def test_an_export_is_recorded_with_who_and_why(logged: Deployment) -> None:
         log = stores.event_log()
         (last,) = log.read(log.head().size - 1, 1)
     assert last.kind is EntryKind.EXPORT
-    said_why = json.loads(last.payload)
-    assert (said_why["actor"], said_why["reason"]) == ("ana", "yearly")
+    assert json.loads(last.leaf)["fields"]["actor"]["id"] == "ana"
+    assert json.loads(last.payload)["reason"] == "yearly"
 
 
 def test_an_export_overwrites_nothing(deployment: Deployment) -> None:

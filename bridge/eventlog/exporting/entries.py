@@ -5,6 +5,7 @@ head, so that a log that is not what was signed is refused here and not by the a
 """
 
 import struct
+from binascii import hexlify
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -17,11 +18,11 @@ from bridge.eventlog.exporting.order import ExportOrder
 from bridge.eventlog.exporting.ports import Selector
 from bridge.eventlog.exporting.range_proof import folded_root, left_nodes, right_nodes
 from bridge.eventlog.inspection import check_entries
-from bridge.eventlog.leaf import LEAF_VERSION, payload_hash
+from bridge.eventlog.leaf import LEAF_VERSION, PAYLOAD_HASH_SPAN
 from bridge.eventlog.merkle import Frontier
 from bridge.eventlog.ports import EventLogReader
 from bridge.eventlog.stored_hashes import StoredHashes
-from bridge.model.entry import StoredEntry, TreeHead
+from bridge.model.entry import EntryKind, StoredEntry, TreeHead
 from bridge.model.errors import ConfigInvalid, LogCorrupt
 
 # About 2 MB of entries at a time, whatever the size of the log.
@@ -37,6 +38,10 @@ SELECTION: Final = "selection.bin"
 # Sorted keys of a leaf put its fields' contract there; JSON text never holds a bare quote.
 _CONTRACT: Final = b'"dataschema":"'
 _LINE_FEED: Final = ord("\n")
+
+_ENDS: Final = {
+    kind: b',"kind":"%b","v":%d}' % (kind.value.encode(), LEAF_VERSION) for kind in EntryKind
+}
 
 
 class EntryFiles:
@@ -158,7 +163,7 @@ class EntryFiles:
                 entry
                 for entry in entries
                 if (asked is None or asked.holds(entry.leaf_index))
-                and selects(entry.kind.value, entry.leaf)
+                and selects(entry.kind._value_, entry.leaf)
             ]
         most = self._order.entries_max
         if most is not None and self.selected + len(entries) > most:
@@ -169,17 +174,16 @@ class EntryFiles:
         return entries
 
     def _check_payloads(self, entries: Sequence[StoredEntry]) -> None:
-        for entry in entries:
-            if sha256(entry.payload).hexdigest().encode() != payload_hash(entry.leaf):
+        for index, _, _, _, _, leaf, payload in entries:
+            if hexlify(sha256(payload).digest()) != leaf[PAYLOAD_HASH_SPAN]:
                 raise LogCorrupt(
-                    f"event log is not what was appended: entry {entry.leaf_index} has another "
-                    "payload than its leaf commits to; nothing is exported, compare the store with "
-                    "its last export"
+                    f"event log is not what was appended: entry {index} has another payload than "
+                    "its leaf commits to; nothing is exported, compare the store with its last "
+                    "export"
                 )
-            if _LINE_FEED in entry.payload or _LINE_FEED in entry.leaf:
+            if _LINE_FEED in payload or _LINE_FEED in leaf:
                 raise LogCorrupt(
-                    f"cannot export entry {entry.leaf_index}: it holds a line feed, which our JSON "
-                    "never does"
+                    f"cannot export entry {index}: it holds a line feed, which our JSON never does"
                 )
 
     def _grow(self, hashes: Sequence[bytes]) -> None:
@@ -236,17 +240,13 @@ def _checked(
     start: int, entries: Sequence[StoredEntry], stored: list[bytes], count: int
 ) -> list[bytes]:
     """Return the leaf hashes of `count` entries, which are as they were appended."""
-    hashes = [sha256(b"\x00" + entry.leaf).digest() for entry in entries]
+    hashes = [sha256(b"\x00" + leaf).digest() for _, _, _, _, _, leaf, _ in entries]
     good = len(entries) == count and hashes == stored
-    for index, entry in enumerate(entries, start):
+    for index, (leaf_index, kind, entry_id, _, _, leaf, _) in enumerate(entries, start):
         # Leaves end with what the columns must say; comparing needs no parsing.
-        tail = b',"id":%b,"index":%d,"kind":"%b","v":%d}' % (
-            dumps(entry.entry_id),
-            index,
-            entry.kind._value_.encode(),
-            LEAF_VERSION,
-        )
-        good = good and entry.leaf_index == index and entry.leaf.endswith(tail)
+        tail = b',"id":%b,"index":%d%b' % (dumps(entry_id), index, _ENDS[kind])
+        if leaf_index != index or not leaf.endswith(tail):
+            good = False
     if not good:
         check_entries(start, entries, stored, count)  # It names what is wrong.
         raise LogCorrupt(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from bridge.eventlog.exporting.leaf_filter import six_digits
@@ -53,6 +54,9 @@ _FORMATS: Final = {
 }
 
 
+@lru_cache(
+    maxsize=4_096
+)  # Contracts have some dozens of paths each; a row asks for all of its own.
 def data_name(path: str) -> str:
     """Return the name of the column for `path` in an event's data."""
     member, _, _ = path.partition(".")

@@ -16,6 +16,8 @@ GUARD: Final = "'"
 # OWASP, "CSV Injection"; the full-width forms are formulas to a Japanese Excel.
 _FORMULA_STARTS: Final = frozenset("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - Full width is meant.
 _PLAIN_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+# Most texts: nothing to guard and nothing to quote.
+_HARMLESS: Final = re.compile(f'[^",\r\n{re.escape("".join(sorted(_FORMULA_STARTS)))}][^",\r\n]*')
 _TO_QUOTE: Final = re.compile(r'[",\r\n]')
 
 CELL_CHARACTERS_MAX: Final = 32_767
@@ -36,6 +38,8 @@ def cell(value: Any) -> str:
     """Return the text of one cell: nothing for null, JSON for what has parts."""
     if value is None:
         return ""
+    if type(value) is str and len(value) < CELL_CHARACTERS_MAX and _HARMLESS.fullmatch(value):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | Number):

@@ -32,8 +32,10 @@ class CsvView:
                 self._finished[part.path] = part.finish()
                 part = self._open[table.name] = _Part(self._bundle, table, part.number + 1)
             values = table.values(row)
-            self.cut_cells += sum(map(csv_text.is_cut, values))
-            part.add(csv_text.line(values))
+            line = csv_text.line(values)
+            if len(line) >= csv_text.CELL_CHARACTERS_MAX:
+                self.cut_cells += sum(map(csv_text.is_cut, values))
+            part.add(line)
 
     def finish(self) -> Iterator[tuple[str, FileFacts]]:
         """Make the files durable."""

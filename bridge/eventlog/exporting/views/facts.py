@@ -1,6 +1,7 @@
 """What views say of an entry beside its data: the facts of its leaf. Pure."""
 
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from bridge.eventlog.exporting.views.columns import Column, ColumnType, utc_moment
@@ -92,6 +93,11 @@ def _part(fields: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _local(time: Any, zone: Zone) -> datetime | None:
+    return _local_of(time, zone) if isinstance(time, str) else None
+
+
+@lru_cache(maxsize=64)  # All entries of a transaction have one time.
+def _local_of(time: str, zone: Zone) -> datetime | None:
     moment = utc_moment(time)
     if moment is None:
         return None

@@ -12,7 +12,7 @@ from typing import Any, Final
 from bridge.eventlog.exporting.bundle_file import FileFacts, read_facts
 from bridge.eventlog.exporting.views.columns import ColumnType, converted
 from bridge.eventlog.exporting.views.numbers import json_text
-from bridge.eventlog.exporting.views.rows import OTHER, Row, Table
+from bridge.eventlog.exporting.views.rows import Row, Table
 from bridge.model.errors import ConfigInvalid
 
 FOLDER: Final = "views/parquet"
@@ -86,19 +86,22 @@ class _TableFile:
         self._sink = place.open("wb")
         self._writer = arrow.parquet.ParquetWriter(self._sink, schema, compression="zstd")
         self._columns: list[list[Any]] = [[] for _ in table.columns]
+        self._plain = table.columns[:-1] if table.has_other else table.columns
 
     def add(self, row: Row) -> None:
         misfits: dict[str, Any] = {}
         values = self._table.values(row)
-        for (name, kind), value, gathered in zip(
-            self._table.columns, values, self._columns, strict=True
-        ):
-            if name == OTHER.name and kind is OTHER.type:
-                break
+        for (name, kind), value, gathered in zip(self._plain, values, self._columns, strict=False):
+            # Times of our own making are times already.
+            if (
+                value is None
+                or (kind is ColumnType.TEXT and type(value) is str)
+                or isinstance(value, datetime)
+            ):
+                gathered.append(value)
+                continue
             try:
-                # Times of our own making are times already.
-                known = isinstance(value, datetime)
-                gathered.append(value if known else converted(kind, value))
+                gathered.append(converted(kind, value))
             except (ValueError, OverflowError):
                 gathered.append(None)
                 misfits[name] = value
