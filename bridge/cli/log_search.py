@@ -38,6 +38,34 @@ _CSV_ROWS_MAX = 100_000
 Wait = Annotated[
     bool, typer.Option("--wait", help="First wait until the index has all that is in the log.")
 ]
+Date = Annotated[
+    str | None, typer.Option(help="Business date: 2026-01-31, or FROM..TO, either may miss.")
+]
+Amount = Annotated[str | None, typer.Option(help="Amount: 1250.50, or MIN..MAX.")]
+Counterparty = Annotated[str | None, typer.Option(help="With whom: the whole name or number.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(help="A declared field: 'total>=1000', 'paid_at=2026-01-01..2026-01-31'."),
+]
+TimeFrom = Annotated[
+    str | None, typer.Option("--from", help="Happened at or after (UTC unless it says).")
+]
+TimeTo = Annotated[str | None, typer.Option("--to", help="Happened before.")]
+RecordedFrom = Annotated[str | None, typer.Option(help="Taken in at or after.")]
+RecordedTo = Annotated[str | None, typer.Option(help="Taken in before.")]
+Kinds = Annotated[list[str] | None, typer.Option(help="Kind of entry: event, route, …")]
+Subjects = Annotated[list[str] | None, typer.Option(help="Contract, as shop.order.")]
+Types = Annotated[
+    list[str] | None, typer.Option("--type", help="Event type; * stands for anything.")
+]
+Key = Annotated[str | None, typer.Option(help="Key of an entity of --subject.")]
+By = Annotated[str | None, typer.Option("--by", help="Who did it: the actor's id.")]
+Correlation = Annotated[str | None, typer.Option(help="Correlation id.")]
+OfTicket = Annotated[str | None, typer.Option(help="Ticket that an action was done for.")]
+Page = Annotated[str | None, typer.Option(help="Token of the next page.")]
+AsCsv = Annotated[
+    Path | None, typer.Option("--csv", help="Write a file for a spreadsheet; - for a pipe.")
+]
 
 
 class Order(StrEnum):
@@ -54,39 +82,26 @@ def add_to(app: typer.Typer) -> None:
 
 
 def search(
-    date: Annotated[
-        str | None, typer.Option(help="Business date: 2026-01-31, or FROM..TO, either may miss.")
-    ] = None,
-    amount: Annotated[str | None, typer.Option(help="Amount: 1250.50, or MIN..MAX.")] = None,
-    counterparty: Annotated[str | None, typer.Option(help="With whom, whole name or number.")] = (
-        None
-    ),
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="A declared field: 'total>=1000', 'paid_at=2026-01-01..2026-01-31'."),
-    ] = None,
-    time_from: Annotated[
-        str | None, typer.Option("--from", help="Happened at or after (UTC unless it says).")
-    ] = None,
-    time_to: Annotated[str | None, typer.Option("--to", help="Happened before.")] = None,
-    recorded_from: Annotated[str | None, typer.Option(help="Taken in at or after.")] = None,
-    recorded_to: Annotated[str | None, typer.Option(help="Taken in before.")] = None,
-    kind: Annotated[list[str] | None, typer.Option(help="Kind of entry: event, route, …")] = None,
-    subject: Annotated[list[str] | None, typer.Option(help="Contract, as shop.order.")] = None,
-    event_type: Annotated[
-        list[str] | None, typer.Option("--type", help="Event type; * stands for anything.")
-    ] = None,
-    key: Annotated[str | None, typer.Option(help="Key of an entity of --subject.")] = None,
-    by: Annotated[str | None, typer.Option("--by", help="Who did it: the actor's id.")] = None,
-    correlation: Annotated[str | None, typer.Option(help="Correlation id.")] = None,
-    ticket: Annotated[str | None, typer.Option(help="Ticket that an action was done for.")] = None,
+    date: Date = None,
+    amount: Amount = None,
+    counterparty: Counterparty = None,
+    where: Where = None,
+    time_from: TimeFrom = None,
+    time_to: TimeTo = None,
+    recorded_from: RecordedFrom = None,
+    recorded_to: RecordedTo = None,
+    kind: Kinds = None,
+    subject: Subjects = None,
+    event_type: Types = None,
+    key: Key = None,
+    by: By = None,
+    correlation: Correlation = None,
+    ticket: OfTicket = None,
     order: Annotated[Order, typer.Option(help="Which come first.")] = Order.NEWEST,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = LIMIT_DEFAULT,
-    page: Annotated[str | None, typer.Option(help="Token of the next page.")] = None,
+    page: Page = None,
     wait: Wait = False,
-    as_csv: Annotated[
-        Path | None, typer.Option("--csv", help="Write a file for a spreadsheet; - for a pipe.")
-    ] = None,
+    as_csv: AsCsv = None,
     actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,

@@ -1,5 +1,7 @@
 """Search and history of the log over HTTP; each read is recorded before it is answered."""
 
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -20,51 +22,54 @@ Who = Annotated[Principal, Depends(principal_of)]
 Words = Annotated[list[str], Query(max_length=20)]
 
 
+def asked_query(
+    time_from: datetime | None = None,
+    time_to: datetime | None = None,
+    recorded_from: datetime | None = None,
+    recorded_to: datetime | None = None,
+    kind: Words = [],  # noqa: B006 - FastAPI copies it.
+    subject: Words = [],  # noqa: B006 - As above.
+    type: Words = [],  # noqa: A002, B006 - The parameter's name in the URL.
+    actor: str | None = None,
+    correlation: str | None = None,
+    ticket: str | None = None,
+    where: Words = [],  # noqa: B006 - As above.
+    date: str | None = None,
+    amount: str | None = None,
+    counterparty: str | None = None,
+    order: str = "newest",
+    limit: int = LIMIT_DEFAULT,
+    page: str | None = None,
+) -> LogQuery:
+    """Return what a URL asks for, but for one entity."""
+    return LogQuery(
+        time_from=time_from,
+        time_to=time_to,
+        recorded_from=recorded_from,
+        recorded_to=recorded_to,
+        kinds=kinds_named(kind),
+        subjects=frozenset(subject),
+        types=frozenset(type),
+        actor=actor,
+        correlation=correlation,
+        ticket=ticket,
+        fields=conditions(where, date=date, amount=amount, counterparty=counterparty),
+        newest_first=is_newest_first(order),
+        limit=limit,
+        page=page,
+    )
+
+
 def search_routes(desk: SearchDesk, book: AccessBook) -> APIRouter:
     """Return the routes that search the log and tell histories."""
     router = APIRouter(prefix="/api/log")
 
-    def asked_query(
-        time_from: datetime | None = None,
-        time_to: datetime | None = None,
-        recorded_from: datetime | None = None,
-        recorded_to: datetime | None = None,
-        kind: Words = [],  # noqa: B006 - FastAPI copies it.
-        subject: Words = [],  # noqa: B006
-        type: Words = [],  # noqa: A002, B006 - the parameter's name in the URL
-        key: str | None = None,
-        actor: str | None = None,
-        correlation: str | None = None,
-        ticket: str | None = None,
-        where: Words = [],  # noqa: B006
-        date: str | None = None,
-        amount: str | None = None,
-        counterparty: str | None = None,
-        order: str = "newest",
-        limit: int = LIMIT_DEFAULT,
-        page: str | None = None,
-    ) -> LogQuery:
-        return LogQuery(
-            time_from=time_from,
-            time_to=time_to,
-            recorded_from=recorded_from,
-            recorded_to=recorded_to,
-            kinds=kinds_named(kind),
-            subjects=frozenset(subject),
-            types=frozenset(type),
-            entity=entity_asked(desk, subject, key),
-            actor=actor,
-            correlation=correlation,
-            ticket=ticket,
-            fields=conditions(where, date=date, amount=amount, counterparty=counterparty),
-            newest_first=is_newest_first(order),
-            limit=limit,
-            page=page,
-        )
-
     @router.get("/search")
-    def search(who: Who, query: Annotated[LogQuery, Depends(asked_query)]) -> dict[str, Any]:
+    def search(
+        who: Who, query: Annotated[LogQuery, Depends(asked_query)], key: str | None = None
+    ) -> dict[str, Any]:
         """Return a page of entries, newest first unless `order=oldest`."""
+        query = replace(query, entity=entity_asked(desk, query.subjects, key))
         found = desk.search(query)
         book.read(who.actor, "search", found=len(found.hits), query=desk.recorded(query))
         return page_json(found)
@@ -138,13 +143,14 @@ def conditions(
     return tuple(found)
 
 
-def entity_asked(desk: SearchDesk, subjects: list[str], key: str | None) -> EntityKey | None:
+def entity_asked(desk: SearchDesk, subjects: Collection[str], key: str | None) -> EntityKey | None:
     """Return the entity that a search names; raises `ConfigInvalid` without its one subject."""
     if key is None:
         return None
     if len(subjects) != 1:
         raise ConfigInvalid("cannot search by a key: name the one subject whose key it is")
-    return desk.entity(subjects[0], key)
+    (subject,) = subjects
+    return desk.entity(subject, key)
 
 
 def is_newest_first(order: str) -> bool:
