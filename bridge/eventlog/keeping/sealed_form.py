@@ -6,12 +6,13 @@ random bytes in front of the values keep that hash from being guessed.
 
 import base64
 import binascii
-import json
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
+import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -25,6 +26,8 @@ RANDOM_BYTES: Final = SALT_BYTES + NONCE_BYTES
 """What `seal` needs of chance for each portion."""
 
 _MARKED: Final = b'"sealed":['
+_SEALED: Final = ',"sealed":"'
+_BETWEEN: Final = '","sealedpaths":"'
 
 
 class Item(NamedTuple):
@@ -57,8 +60,36 @@ def seal(
 
 def attributes(items: Sequence[str], paths: Sequence[Sequence[str]]) -> bytes:
     """Return the CloudEvents attributes of sealed portions, as JSON text behind a comma."""
-    hidden = " ".join(",".join(quote(path, safe="/~") for path in some) for some in paths)
+    hidden = " ".join(_hidden(tuple(some)) for some in paths)
     return b',"sealed":"%b","sealedpaths":"%b"' % (" ".join(items).encode(), hidden.encode())
+
+
+# A contract has few shapes of rows; parked tables come and go.
+@lru_cache(maxsize=1_000)
+def _hidden(paths: tuple[str, ...]) -> str:
+    """Return pointers as one word, percent-encoded as in RFC 6901 section 6."""
+    return ",".join(quote(path, safe="/~") for path in paths)
+
+
+@lru_cache(maxsize=1_000)
+def _paths(hidden: str) -> tuple[str, ...]:
+    return tuple(map(unquote, hidden.split(",")))
+
+
+def without_sealed(payload: str) -> tuple[str, str, str] | None:
+    """Return a payload without its two attributes, and these; None when it has none.
+
+    They stand behind the data, and within a JSON text a quotation mark is escaped: so the last
+    place where they seem to begin is the one.
+    """
+    start = payload.rfind(_SEALED)
+    sealed_end = payload.find('"', start + len(_SEALED))
+    if start < 0 or not payload.startswith(_BETWEEN, sealed_end):
+        return None
+    paths_start = sealed_end + len(_BETWEEN)
+    paths_end = payload.find('"', paths_start)
+    sealed = payload[start + len(_SEALED) : sealed_end]
+    return payload[:start] + payload[paths_end + 1 :], sealed, payload[paths_start:paths_end]
 
 
 def bound_to(event_id: str, key_id: str) -> bytes:
@@ -77,7 +108,7 @@ def items(leaf_index: int, leaf: bytes, sealed: str, sealed_paths: str) -> list[
     Raises:
         LogCorrupt: leaf and payload do not agree.
     """
-    told = json.loads(leaf)
+    told = orjson.loads(leaf)
     marks = told["fields"].get("sealed", [])
     texts, hidden = sealed.split(" "), sealed_paths.split(" ")
     if not len(marks) == len(texts) == len(hidden):
@@ -97,7 +128,7 @@ def items(leaf_index: int, leaf: bytes, sealed: str, sealed_paths: str) -> list[
                 f"cannot read the sealed fields of entry {leaf_index}: leaf and payload do not "
                 "name the same keys"
             )
-        paths = tuple(map(unquote, some.split(",")))
+        paths = _paths(some)
         found.append(
             Item(leaf_index, told["id"], key_id, box, paths, mark["commit"], mark["subject"])
         )
