@@ -97,14 +97,8 @@ def replay(
         job = _run(stores, job, who)
     if as_json:
         print_json(_shown(job))
-    elif job.state is JobState.DONE:
-        console.print(f"replay {job.replay_id}: {job.sent:,} events", highlight=False)
     else:
-        console.print(
-            f"replay {job.replay_id} was interrupted at entry {job.next_index:,}; go on with "
-            f"--resume {job.replay_id}",
-            highlight=False,
-        )
+        _print_end(job)
     if job.state is not JobState.DONE:
         raise typer.Exit(1)
 
@@ -127,6 +121,17 @@ def replays(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> Non
             for job in found
         ],
     )  # fmt: skip
+
+
+def _print_end(job: ReplayJob) -> None:
+    if job.state is JobState.DONE:
+        text = f"replay {job.replay_id}: {job.sent:,} events"
+    else:
+        text = (
+            f"replay {job.replay_id} was interrupted at entry {job.next_index:,}; go on with "
+            f"--resume {job.replay_id}"
+        )
+    console.print(text, highlight=False)
 
 
 def _target(stores: Stores, to_queue: str | None, to_file: Path | None) -> Any:
