@@ -7,7 +7,6 @@ from pathlib import Path
 
 from bridge.eventlog.signing.note import VerifierKey, has_signature
 from bridge.model.entry import EntryKind
-from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.cli.deployment import Deployment
 from tests.eventlog.drafts import drafts
 from tests.eventlog.tiles.folder_reader import FolderReader
@@ -48,24 +47,3 @@ def test_a_running_log_is_published_through_a_rotation_and_a_kill(tmp_path: Path
     kinds = [json.loads(leaf)["kind"] for leaf in leaves]
     assert kinds.count(EntryKind.EVENT.value) == 600
     assert kinds.count(EntryKind.KEY.value) == 2
-
-
-def test_a_role_that_finds_another_history_says_so_and_signs_nothing(tmp_path: Path) -> None:
-    deployment = Deployment(tmp_path, event_log={"publish_dir": "public"})
-    with deployment.stores() as stores:
-        stores.event_log().append(drafts(0, 30))
-    assert deployment.call("log", "prove", "0").code == 0
-    data = tmp_path / "data"
-    for path in data.glob("log.db*"):
-        path.unlink()
-    forged = SqliteEventLog(data / "log.db")
-    forged.append(drafts(7, 90))
-    forged.close()
-    with running(deployment, "run", "log") as role:
-        code = role.process.wait(WITHIN_S)
-    assert code != 0
-    text = role.log.read_text()
-    assert "its first 30 entries are not those" in text, text[-2_000:]
-    assert not (tmp_path / "public" / "checkpoint").exists()
-    with deployment.stores() as stores:
-        assert stores.event_log().latest_checkpoint() is None
