@@ -77,6 +77,10 @@ class MemorySubjectKeys:
         """Return up to which log index its destructions were applied here."""
         return self._applied
 
+    def first_since(self) -> int | None:
+        """Return the least `since` of all keys."""
+        return min((key.since for key in self._keys.values()), default=None)
+
     def set_applied(self, index: int) -> None:
         """Note up to which log index they are."""
         self._applied = max(self._applied, index)

@@ -50,6 +50,7 @@ CREATE TABLE keys (
     ended_by TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX keys_of_subject ON keys (subject, record_class, period);
+CREATE INDEX keys_by_since ON keys (since);
 CREATE INDEX keys_by_age ON keys (record_class, period) WHERE alive;
 CREATE VIEW data_keys AS
 SELECT key_id, subject, kind, record_class, period,
@@ -211,6 +212,11 @@ class SqliteSubjectKeys:
     def applied_through(self) -> int:
         """Return up to which log index its destructions were applied here."""
         return int(self._read("SELECT applied_through FROM state")[0][0])
+
+    def first_since(self) -> int | None:
+        """Return the least `since` of all keys."""
+        found: int | None = self._read("SELECT min(since) FROM keys")[0][0]
+        return found
 
     def set_applied(self, index: int) -> None:
         """Note up to which log index they are."""

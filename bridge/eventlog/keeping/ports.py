@@ -102,6 +102,9 @@ class SubjectKeyStore(Protocol):
     def applied_through(self) -> int:
         """Return up to which log index its destructions were applied here (0 for a new store)."""
 
+    def first_since(self) -> int | None:
+        """Return the least `since` of all keys: before it the log destroys none of them."""
+
     def set_applied(self, index: int) -> None:
         """Note that the destructions that the log records below `index` were applied here."""
 

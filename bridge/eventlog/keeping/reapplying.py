@@ -17,7 +17,8 @@ _DESTROYING: Final = frozenset((EntryKind.ERASURE, EntryKind.RETENTION))
 
 def reapply(store: SubjectKeyStore, log: EventLogReader) -> int:
     """Bring the store up to the log; return how many keys had come back and are destroyed again."""
-    index, stop = store.applied_through(), log.head().size
+    first, stop = store.first_since(), log.head().size
+    index = stop if first is None else max(first, store.applied_through())
     revived = 0
     while index < stop:
         entries = log.read(index, min(_PAGE_ENTRIES, stop - index))

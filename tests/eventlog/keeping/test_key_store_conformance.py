@@ -80,6 +80,9 @@ def test_open_erasures_are_kept_until_closed(key_store: SubjectKeyStore) -> None
 
 def test_the_applied_place_moves_forward_only(key_store: SubjectKeyStore) -> None:
     assert key_store.applied_through() == 0
+    assert key_store.first_since() is None
+    key_store.add([key(9), key(4)])
+    assert key_store.first_since() == 4
     key_store.set_applied(5)
     key_store.set_applied(3)
     assert key_store.applied_through() == 5
