@@ -66,6 +66,8 @@ class IndexSelector:
             newest_first=False,
             limit=LIMIT_MAX,
         )
+        # A condition that cannot be is refused now, and not after waiting.
+        self._desk.search(replace(query, limit=1))
         if self._desk.status().indexed < stop:
             self._desk.wait()
         if start:
