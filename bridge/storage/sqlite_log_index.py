@@ -29,6 +29,9 @@ from bridge.storage.sqlite_event_log_file import connect, create_schema, explain
 
 # The segment that is being filled, and what is sorted when it is complete, fit in.
 _CACHE_KIB: Final = 32_768
+# Each copy of the write-ahead log into the file waits for the disk twice; 32 MB of it is a segment
+# or two.
+_WAL_PAGES: Final = 8_192
 # A reader jumps over the whole file; the kernel keeps what is asked for often.
 _MAP_BYTES: Final = 1 << 31
 
@@ -130,6 +133,7 @@ class SqliteLogIndex:
             connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB:d}").close()
             connection.execute(f"PRAGMA mmap_size={_MAP_BYTES:d}").close()
             connection.execute("PRAGMA temp_store=MEMORY").close()
+            connection.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES:d}").close()
             try:
                 self._prepare(connection)
             except BaseException:

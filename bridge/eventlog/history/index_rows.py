@@ -19,6 +19,7 @@ SLOTS: Final = FIELDS_MAX
 
 _URN: Final = "urn:legacy-bridge:contract:"
 _KEPT: Final = 1_024
+_MADE: Final = tuple.__new__
 _ABOUT_ROWS: Final = frozenset((EntryKind.EVENT.value, EntryKind.PARKED.value))
 
 
@@ -193,17 +194,21 @@ class RowMaker:
                 old = former_key(data) if has_before else None
                 if old is not None:
                     former = hashed(reader.prefix + old)
-        return IndexRow(
-            entry.leaf_index,
-            reader.form_id,
-            time,
-            None if time is None or recorded is None else recorded - time,
-            entity,
-            former,
-            self._name(actor_id(told)),
-            self._name(get("correlation")),
-            self._name(get("ticket")),
-            *values,
+        # Half the time of calling `IndexRow`; this runs for every entry.
+        return _MADE(
+            IndexRow,
+            (
+                entry.leaf_index,
+                reader.form_id,
+                time,
+                None if time is None or recorded is None else recorded - time,
+                entity,
+                former,
+                self._name(actor_id(told)),
+                self._name(get("correlation")),
+                self._name(get("ticket")),
+                *values,
+            ),
         )
 
     def _reader(self, parts: tuple[Any, ...]) -> _Reader:

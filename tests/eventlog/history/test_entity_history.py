@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,9 +122,21 @@ def _do(draw: st.DrawFn, table: Table, key: int) -> None:
         table.tell("updated", key, after=dict(after), **more)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(tables())
 def test_as_of_every_time_tells_what_the_table_held(table: Table) -> None:
+    check_as_of(table)
+
+
+@pytest.mark.soak
+@settings(max_examples=1_500, deadline=None)
+@given(tables())
+def test_the_same_of_many_more_tables(table: Table) -> None:
+    check_as_of(table)
+    check_steps(table)
+
+
+def check_as_of(table: Table) -> None:
     with reading(table.told) as reader:
         for key in KEYS:
             for behind in range(-1, len(table.told)):
@@ -145,9 +158,13 @@ def test_as_of_every_time_tells_what_the_table_held(table: Table) -> None:
                     assert state.index is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(tables())
 def test_each_step_tells_the_fields_that_really_changed(table: Table) -> None:
+    check_steps(table)
+
+
+def check_steps(table: Table) -> None:
     with reading(table.told) as reader:
         for key in KEYS:
             history = reader.history(entity(key))
@@ -299,3 +316,21 @@ def test_a_long_history_shows_its_newest_steps_and_counts_the_others() -> None:
         assert [step.index for step in history.steps] == [6, 7, 8]
         assert history.omitted == 6
         assert [change.before for change in history.steps[0].changes] == ["5"]
+
+
+def test_sealed_fields_are_named_and_never_taken_for_unchanged() -> None:
+    def sealed(number: int, op: str) -> EntryDraft:
+        plain = row_event(
+            number, op, {"order_id": 1}, {"order_id": 1, "status": op}, sealed=[{"commit": "0"}]
+        )
+        hidden = b',"sealed":"k.x","sealedpaths":"/after/name,/after/e%2Dmail /before/name"}'
+        return plain._replace(payload=plain.payload[:-1] + hidden)
+
+    with reading([sealed(0, "created"), sealed(1, "updated")]) as reader:
+        history = reader.history(entity(1))
+        assert [step.sealed for step in history.steps] == [1, 1]
+        assert history.state.untold == {"name", "e-mail"}
+        created = [change.as_json() for change in history.steps[0].changes]
+        assert {"field": "name", "after_known": False} in created
+        # Nobody without the key knows whether they changed: only what can be seen is told.
+        assert [change.name for change in history.steps[1].changes] == ["status"]

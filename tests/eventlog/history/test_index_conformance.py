@@ -9,6 +9,7 @@ from bridge.eventlog.history.index_rows import Form, FormBook, IndexRow, RowMake
 from bridge.eventlog.history.ports import Column, IndexState, LogIndexWriter, Posted, Selection
 from bridge.eventlog.history.query import EntityKey, LogQuery
 from bridge.eventlog.history.search import LogSearch
+from bridge.model.errors import StorageUnavailable
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.eventlog.history.conftest import SEGMENT
 from tests.eventlog.history.logs import FIELDS, ORDER, key_text, row_event
@@ -192,3 +193,17 @@ def test_searching_works_on_it(index: LogIndexWriter) -> None:
     found = search.search(LogQuery(entity=one, limit=3))
     assert [hit.index for hit in found.hits] == [46, 40, 34]
     assert index.size_bytes() > 0
+
+
+def test_the_place_moves_in_the_commit_of_the_rows_or_not_at_all(open_index: Open) -> None:
+    index = open_index()
+    rows = taken(index, 10)
+    more, book = rows_of(20)
+    # The second half fails: a row that is there already.
+    broken = [*more[10:14], rows[3]]
+    with pytest.raises(StorageUnavailable):
+        index.take(broken, book.fresh[:0], _state(15))
+    with open_index().view() as view:
+        assert view.state == _state(10)
+        assert view.rows(0, 100) == rows
+    assert open_index().take(more[10:], [], _state(20))

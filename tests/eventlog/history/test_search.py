@@ -156,11 +156,27 @@ def _value_holds(value: str, role: Role, condition: FieldCondition) -> bool:
     )
 
 
-@settings(max_examples=50, deadline=None)
-@given(drafts(), QUERIES, st.sampled_from([0.0, 1e9]))
+ASKED = given(drafts(), QUERIES, st.sampled_from([0.0, 1e9]))
+
+
+@settings(max_examples=30, deadline=None)
+@ASKED
 def test_all_pages_together_are_what_a_look_at_every_entry_finds(
     made: list[EntryDraft], query: LogQuery, effort_max: float
 ) -> None:
+    check_pages(made, query, effort_max)
+
+
+@pytest.mark.soak
+@settings(max_examples=3_000, deadline=None)
+@ASKED
+def test_the_same_of_many_more_logs_and_queries(
+    made: list[EntryDraft], query: LogQuery, effort_max: float
+) -> None:
+    check_pages(made, query, effort_max)
+
+
+def check_pages(made: list[EntryDraft], query: LogQuery, effort_max: float) -> None:
     with searching(made, effort_max=effort_max) as search:
         naive = [entry.leaf_index for entry in search._log.read(0, 100) if fits(entry, query)]
         if query.newest_first:
