@@ -15,7 +15,8 @@ from bridge.eventlog.keeping.ports import DataKey, SubjectKeyStore
 from bridge.eventlog.ports import EventLogWriter
 from bridge.eventlog.records.action_record import action_draft
 from bridge.model.entry import EntryKind
-from bridge.model.errors import ConfigInvalid
+from bridge.model.errors import ConfigInvalid, HeldBack
+from bridge.model.warrant import Outcome
 
 KEYS_PER_ENTRY: Final = 1_000
 """A leaf names them all, and has room for three times as many."""
@@ -108,12 +109,33 @@ class Retention:
         for name, rule in sorted(self._rules.items()):
             before = due_before(now.astimezone(UTC).date(), rule.keep_days)
             held = self._store.held(name, before)
+            if held:
+                self._record_held(name, rule, before, held, now)
             count = 0
             while due := self._store.due(name, before, KEYS_PER_ENTRY):
                 entry_id = self._record(name, rule, due, held, now)
                 count += self._store.destroy([key.key_id for key in due], entry_id)
             destroyed[name] = count
         return destroyed
+
+    def _record_held(
+        self, name: str, rule: ClassRule, before: int, held: int, now: datetime
+    ) -> None:
+        """Record, once for each number of keys and year, that holds go before this rule."""
+        self._log.append(
+            [
+                action_draft(
+                    EntryKind.RETENTION,
+                    "retain",
+                    None,
+                    at=now,
+                    outcome=Outcome.REFUSED,
+                    error=HeldBack.__name__,
+                    fields={"class": name, "keep_days": rule.keep_days, "held": held},
+                    entry_id=f"retention-held:{name}:{before}:{held}",
+                )
+            ]
+        )
 
     def _record(
         self, name: str, rule: ClassRule, due: Sequence[DataKey], held: int, now: datetime

@@ -1,11 +1,15 @@
 """Persons' fields are sealed in the log, clear to consumers, and every digit as it was."""
 
 import json
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from bridge.capture.polling.drafts import PollDrafts
+from bridge.capture.polling.plan import Strategy, TablePlan
+from bridge.capture.polling.ports import PolledTable
 from bridge.contracts.means import Means
 from bridge.eventlog.exporting.ports import SealedEntry
 from bridge.eventlog.keeping.sealed_form import items, open_item
@@ -152,3 +156,31 @@ def test_an_export_opens_what_a_verifier_checks(stores: Stores) -> None:
     for one, entry in zip(opened, entries, strict=True):
         (mark,) = json.loads(entry.leaf)["fields"]["sealed"]
         assert sha256(one.plaintext).hexdigest() == mark["commit"]
+
+
+def test_a_polled_change_is_sealed_alike(stores: Stores) -> None:
+    keeping = stores.keeping()
+    contracts = contract_set(stores.settings, None, None, keeping.sealer)
+    table = PolledTable(
+        plan=TablePlan(table="public.cust", strategy=Strategy.FULL),
+        relation=RELATION,
+        key=("cust_no",),
+        ordering=None,
+        key_cells=(0,),
+        deleted_cell=None,
+    )
+    (draft,) = PollDrafts("shop", "mariadb", contracts).drafts(
+        table,
+        [change(4)],
+        version=1,
+        after=None,
+        before=datetime(2026, 11, 21, tzinfo=UTC),
+        recorded_time="2026-11-21T00:00:00Z",
+    )
+    assert name_of(4).encode() not in draft.payload
+    Capture(stores).log.append([draft])
+    (entry,) = stores.event_log().read(0, 1)
+    (clear,) = keeping.unsealer.unsealed([entry])
+    told = json.loads(clear.payload)
+    assert told["data"]["after"]["name"] == name_of(4)
+    assert (told["capture"], "sealed" in told) == ("poll", False)
