@@ -173,3 +173,29 @@ def test_keys_are_shown_to_people(deployment: Deployment) -> None:
     out = deployment.call("log", "key", "list").out
     assert "retired" in out
     assert "signing" in out
+
+
+def test_an_export_during_an_overlap_is_verified_with_either_key(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    old = deployment.call("log", "key").out.strip()
+    assert deployment.call("log", "key", "rotate", *WHY, "--overlap-days", "30").code == 0
+    new = deployment.call("log", "key").out.split()[0]
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    said = deployment.call("log", "export", first, *WHY)
+    assert said.code == 0, said.err
+    for key in (old, new):
+        verdict = AUDITOR.call("log", "verify", first, "--key", key)
+        assert verdict.code == 0, verdict.out
+    # The end of the first overlap, brought forward by a second rotation that ends both at once.
+    assert deployment.call("log", "key", "rotate", *WHY, "--overlap-days", "0").code == 0
+    newest = deployment.call("log", "key").out.strip()
+    assert deployment.call("log", "export", second, *WHY).code == 0
+    # Its range has a checkpoint of the time of the other two, so all three are needed.
+    every = [argument for key in (newest, new, old) for argument in ("--key", key)]
+    verdict = AUDITOR.call("log", "verify", second, *every)
+    assert verdict.code == 0, verdict.out
+    for retired in (old, new):
+        assert AUDITOR.call("log", "verify", second, "--key", retired).code != 0
+        # What it signed while it was good stays good.
+        assert AUDITOR.call("log", "verify", first, "--key", retired).code == 0

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -87,6 +89,33 @@ def test_a_mirror_over_http_is_the_published_folder(served: Served, tmp_path: Pa
     TilePublisher(served.log, published).step()
     for name in names:
         assert (mirror / name).read_bytes() == (published / name).read_bytes()
+
+
+def test_a_static_file_server_publishes_the_folder(served: Served, tmp_path: Path) -> None:
+    published, mirror = tmp_path / "published", tmp_path / "mirror"
+    TilePublisher(served.log, published).step()
+    handler = partial(QuietHandler, directory=str(published))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_address[1]}"
+            paths = [name.path() for name in [*full_tiles(0, 600), *partial_tiles(600)]]
+            for path in ["checkpoint", *paths]:
+                target = mirror / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(httpx.get(f"{url}/{path}").raise_for_status().content)
+        finally:
+            server.shutdown()
+            thread.join()
+    FolderReader(mirror).check()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Python's own static file server, without its lines on standard error."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 def test_tiles_may_be_kept_and_the_checkpoint_may_not(served: Served) -> None:
