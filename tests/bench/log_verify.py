@@ -8,6 +8,7 @@ SHA-256 goes over the same bundle in the same run is told beside it.
 
 import resource
 import statistics
+import subprocess
 import tempfile
 import time
 from hashlib import file_digest
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.eventlog.signing.signer import Signer
-from bridge.eventlog.verify_bundle import VERIFIED, verify_bundle
+from bridge.eventlog.verify_bundle import VERIFIED, VERIFIER, verify_bundle
 from bridge.storage.memory_event_log import MemoryEventLog
 from tests.bench.log_append import make_drafts
 from tests.eventlog.exporting.orders import make_bundle
@@ -23,6 +24,8 @@ from tests.eventlog.exporting.orders import make_bundle
 NAME = "log_verify"
 RUNS = 5
 LEAVES_PER_S_WANTED = 200_000
+# The independent implementation for Node.js; its compiler's threads count as its time.
+SECOND = VERIFIER.with_name("verify.mjs")
 
 
 def _children_s() -> float:
@@ -41,12 +44,16 @@ def run() -> dict[str, Any]:
             log.append([draft._replace(entry_id=f"{copy}:{draft.entry_id}") for draft in drafts])
         signer = Signer.load_or_create(folder / "log.key", origin="bench.example/log")
         report = make_bundle(log, signer, folder / "bundle")
-        rates, limits = [], []
+        rates, others, limits = [], [], []
         for _ in range(RUNS):
             before_s = _children_s()
             verdict = verify_bundle(report.folder, report.keys[0])
             rates.append(report.head.size / (_children_s() - before_s))
             assert verdict.exit_code == VERIFIED, verdict.text
+            before_s = _children_s()
+            command = ["node", str(SECOND), str(report.folder), "--key", report.keys[0]]
+            subprocess.run(command, capture_output=True, check=True)
+            others.append(report.head.size / (_children_s() - before_s))
             started_s = time.process_time()
             for path in report.folder.iterdir():
                 with path.open("rb") as file:
@@ -65,6 +72,7 @@ def run() -> dict[str, Any]:
         "moonshot": 2.0,
         "runs": RUNS,
         "spread": f"{min(ratios):.3f}-{max(ratios):.3f}",
+        "leaves_per_s_of_the_second_verifier": round(statistics.median(others)),
         "leaves_per_s_of_bare_sha256": round(statistics.median(limits)),
     }
 
