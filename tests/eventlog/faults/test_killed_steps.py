@@ -122,6 +122,9 @@ def test_checkpoint(place: Place) -> None:
         latest = log.latest_checkpoint()
         assert latest is not None
         notes.append(latest[1])
+        # The key's own memory comes first: nothing is in the store that it does not know.
+        sizes = [parse_checkpoint(open_note(note, signer.key))[1].size for note in notes[-2:]]
+        assert sizes[0] >= sizes[1]
         # Whatever got out, to us or into a file, is a head of this one log.
         head, hashes = log.head(), StoredHashes(log)
         for note in notes:
