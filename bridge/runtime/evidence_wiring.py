@@ -26,7 +26,7 @@ def evidence_bell(settings: Settings, observer: Observer) -> WebhookBell | None:
 
 
 def witness_askers(
-    stores: Stores, observer: Observer, bell: WebhookBell | None
+    stores: Stores, observer: Observer | None = None, bell: WebhookBell | None = None
 ) -> list[WitnessAsker]:
     """Return one asker for each configured witness."""
     shelf = CosignatureShelf(stores.event_log())

@@ -11,6 +11,7 @@ from bridge.model.errors import BridgeError, ConfigInvalid
 from bridge.model.observer import SilentObserver
 from bridge.runtime.contract_wiring import contract_set
 from bridge.runtime.control_settings import ControlSettings
+from bridge.runtime.evidence_wiring import stampers, witness_askers
 from bridge.runtime.polling_settings import PollingSettings
 from bridge.runtime.settings import Settings
 from bridge.runtime.wiring import Stores, capture_service, rabbitmq_sink
@@ -47,6 +48,8 @@ def _foundations(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "contracts", lambda: f"{len(contract_set(settings).contracts())} contracts"
     if settings.delivery is not None:
         yield "broker", lambda: _broker(settings)
+    if settings.event_log.witnesses or settings.event_log.timestamps:
+        yield "witnesses", lambda: _evidence(settings)
 
 
 def _looks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -68,6 +71,14 @@ def _found(what: str, look: Callable[[], str]) -> Finding:
         return Finding(what=what, ok=True, message=look())
     except BridgeError as exc:
         return Finding(what=what, ok=False, message=str(exc))
+
+
+def _evidence(settings: Settings) -> str:
+    """Read keys and certificates; nobody is asked: strangers may be away while we start."""
+    with Stores(settings) as stores:
+        witnesses = len(witness_askers(stores))
+        authorities = len(stampers(stores))
+    return f"{witnesses} witnesses, {authorities} time-stamp authorities"
 
 
 def _data_dir(settings: Settings) -> str:

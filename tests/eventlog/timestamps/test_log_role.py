@@ -12,6 +12,7 @@ import pytest
 from bridge.demo.servers.ports import free_port
 from bridge.eventlog.signing.cosignature import CosignerKey, has_cosignature
 from bridge.model.entry import EntryKind
+from bridge.runtime.exit_codes import CONFIG
 from bridge.runtime.metrics import render_metrics
 from tests.cli.deployment import Deployment, run
 from tests.eventlog.drafts import drafts
@@ -67,6 +68,24 @@ def test_what_is_not_configured_is_refused(deployment: Deployment) -> None:
     deployment.settings["event_log"] = {}
     deployment.write()
     assert "names no authority" in deployment.refused("log", "timestamp", *WHY)
+
+
+def test_check_finds_keys_and_certificates_that_are_none(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    assert "0 witnesses, 1 time-stamp authorities" in deployment.call("check").out
+    (tmp_path / "ca.pem").write_text("nothing")
+    said = deployment.call("check")
+    assert said.code == CONFIG
+    assert "holds no PEM certificate" in said.out
+    log_key = deployment.call("log", "key").out.strip()
+    deployment.settings["event_log"] = {
+        "witnesses": {"partner": {"url": "http://127.0.0.1:1", "vkey": log_key}}
+    }
+    deployment.write()
+    assert "event_log.witnesses.partner.vkey" in deployment.call("check").out
+    # `run log` does not begin without what it was asked for.
+    assert deployment.run("run", "log").code == CONFIG
 
 
 @pytest.fixture

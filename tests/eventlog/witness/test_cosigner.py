@@ -104,6 +104,23 @@ def test_strangers_are_told_apart(tmp_path: Path) -> None:
     assert witness.kept(ORIGIN) is None
 
 
+def test_either_key_is_enough_while_the_log_changes_its_key(tmp_path: Path) -> None:
+    old = signer_in(tmp_path)
+    (tmp_path / "new").mkdir()
+    new = signer_in(tmp_path / "new")
+    log = log_of(40)
+    for number, trusted in enumerate(([old.key], [new.key], [old.key, new.key])):
+        witness = witness_in(tmp_path, old)
+        witness.logs = {ORIGIN: trusted}
+        size = 10 * (number + 1)
+        signed = submission(old, log, size - 10, size)
+        both = signed + submission(new, log, size - 10, size).rpartition(b"\n\n")[2]
+        assert witness.add_checkpoint(both).status == 200
+    # A wrong signature by a trusted key is not outweighed by a right one.
+    wrong = submission(new, log, 30, 39).rpartition(b"\n\n")[2]
+    assert witness.add_checkpoint(submission(old, log, 30, 40) + wrong).status == 403
+
+
 def test_malformed_requests_are_400(tmp_path: Path) -> None:
     signer = signer_in(tmp_path)
     witness = witness_in(tmp_path, signer)
