@@ -95,6 +95,8 @@ class PostgresEventLog:
         self._reader: psycopg.Connection[Any] | None = None
         # The tree as of our last append; valid while the stored frontier is the same.
         self._tree: LogTree = EMPTY_TREE
+        # The same as of our last read of its open tile, on the connection that reads.
+        self._seen: LogTree = EMPTY_TREE
         try:
             with self._writing("open event log") as writer:
                 create_schema(writer)
@@ -204,7 +206,7 @@ class PostgresEventLog:
                 raise pruned_hashes(start, stop)
             hashes = [leaf for (tile,) in tiles for leaf in split_hashes(tile)]
             if len(tiles) <= last - first:
-                tree = read_tree(reader, LOAD_HEAD)
+                tree = self._seen = read_tree(reader, LOAD_HEAD, self._seen)
                 if tree.frontier.size // TILE_HASHES == first + len(tiles):
                     hashes += tree.tail
         skipped = start - first * TILE_HASHES

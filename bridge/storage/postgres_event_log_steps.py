@@ -12,7 +12,6 @@ from psycopg import sql
 from bridge.eventlog.merkle import EMPTY_FRONTIER, EMPTY_ROOT, Frontier
 from bridge.eventlog.refusals import repeated_entry, stale_cursor
 from bridge.eventlog.tree import (
-    EMPTY_TREE,
     TILE_HASHES,
     Growth,
     LogTree,
@@ -95,9 +94,9 @@ def begin(writer: Writer, known: LogTree, cursor: CursorMove | None) -> LogTree:
     return tree_of(writer, head.fetchone(), known)
 
 
-def read_tree(connection: Writer, load_head: LiteralString) -> LogTree:
-    """Return the tree as the current transaction sees it."""
-    return tree_of(connection, connection.execute(load_head, binary=True).fetchone(), EMPTY_TREE)
+def read_tree(connection: Writer, load_head: LiteralString, known: LogTree) -> LogTree:
+    """Return the tree as the current transaction sees it: `known` when that is still it."""
+    return tree_of(connection, connection.execute(load_head, binary=True).fetchone(), known)
 
 
 def tree_of(connection: Writer, head: tuple[bytes, bytes] | None, known: LogTree) -> LogTree:

@@ -85,6 +85,8 @@ class SqliteEventLog:
         self._wal: WalKeeper | None = None
         # The tree as of our last append; valid while the stored frontier is the same.
         self._tree: LogTree = EMPTY_TREE
+        # The same as of our last read of its open tile, on the connection that reads.
+        self._seen: LogTree = EMPTY_TREE
         self._refusal: BridgeError | None = None
         with explained("open event log", path):
             self._reader = connect(
@@ -185,7 +187,7 @@ class SqliteEventLog:
                     raise pruned_hashes(start, stop)
                 hashes = [leaf for (tile,) in tiles for leaf in split_hashes(tile)]
                 if len(tiles) <= last - first:
-                    tree = _read_tree(self._reader)
+                    tree = self._seen = _read_tree(self._reader, known=self._seen)
                     if tree.frontier.size // TILE_HASHES == first + len(tiles):
                         hashes += tree.tail
             finally:
