@@ -17,7 +17,7 @@ from bridge.eventlog.tiles.publisher import TilePublisher
 from bridge.runtime.canaries import canary_services
 from bridge.runtime.erasing import KeepingService
 from bridge.runtime.evidence_wiring import evidence_services
-from bridge.runtime.search_wiring import index_follower, open_log_index
+from bridge.runtime.search_wiring import index_service
 from bridge.runtime.telemetry import RunFileObserver
 from bridge.runtime.threads import run_all
 from bridge.runtime.wiring import Stores
@@ -61,8 +61,7 @@ def _services(stores: Stores, observer: RunFileObserver) -> list[tuple[str, Serv
     if stores.settings.gateway is not None:
         services.append(("sequencer", Sequencer(stores.desk(), log, observer=observer).run))
     services += canary_services(stores, observer)
-    index = open_log_index(stores.settings)
-    services.append(("index", index_follower(stores, index, observer).run))
+    services.append(("index", index_service(stores, observer)))
     services.append(("keeping", KeepingService(stores, observer=observer).run))
     return services + evidence_services(stores, observer)
 

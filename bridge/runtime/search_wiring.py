@@ -1,6 +1,7 @@
 """Wire the log's index: its store, its follower, and what answers questions by it."""
 
 import threading
+from collections.abc import Callable
 
 from bridge.contracts.contract_set import ContractSet
 from bridge.contracts.field_types import FieldType
@@ -19,6 +20,9 @@ from bridge.storage.postgres_log_index import PostgresLogIndex
 from bridge.storage.sqlite_log_index import SqliteLogIndex
 
 INDEX_FILE = "index.db"
+
+# A person has to change a file first.
+_CONTRACTS_RETRY_S = 5.0
 
 
 def open_log_index(settings: Settings) -> LogIndexWriter:
@@ -95,6 +99,28 @@ def index_follower(
         return known
 
     return IndexFollower(stores.event_log(), index, fields, observer=observer)
+
+
+def index_service(stores: Stores, observer: Observer) -> Callable[[threading.Event], None]:
+    """Return the loop that keeps the index in the log role.
+
+    Contracts with problems keep it waiting, and nothing else in the role: the log is signed all the
+    same.
+    """
+
+    def run(stop: threading.Event) -> None:
+        index = open_log_index(stores.settings)
+        try:
+            while not stop.is_set():
+                try:
+                    index_follower(stores, index, observer).run(stop)
+                except ConfigInvalid as exc:
+                    observer.note("index_delayed", error=str(exc))
+                    stop.wait(_CONTRACTS_RETRY_S)
+        finally:
+            index.close()
+
+    return run
 
 
 def search_desk(stores: Stores) -> SearchDesk:

@@ -188,3 +188,23 @@ def test_the_index_can_be_made_again_and_compared(deployment: Deployment) -> Non
     assert (said["behind"], said["wrong"]) == (0, None)
     assert said["indexed"] == 5
     assert deployment.call("log", "index").out.startswith("5 of 5 entries indexed, 0 behind")
+
+
+def test_contracts_with_problems_keep_the_index_waiting_and_nothing_else(
+    deployment: Deployment,
+) -> None:
+    contracts = deployment.folder / "contracts"
+    deployment.settings["contracts"] = {"dir": str(contracts)}
+    deployment.write()
+    (contracts / "Wrong").mkdir(parents=True)
+    observer, stop = RecordingObserver(), threading.Event()
+    with deployment.stores() as stores:
+        thread = threading.Thread(target=run_log, args=(stores, observer, stop))
+        thread.start()
+        try:
+            told = observer.await_note("index_delayed")
+            wait_until(stores.event_log().latest_checkpoint, what="a checkpoint")
+        finally:
+            stop.set()
+            thread.join(30)
+    assert "a subject has the form" in str(told["error"])
