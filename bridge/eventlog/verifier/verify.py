@@ -444,8 +444,9 @@ def read_outside(path: Path) -> bytes:
 class Lines:
     """Reads lines in blocks, so that no line can fill the memory."""
 
-    def __init__(self, file: BinaryIO, bytes_max: int) -> None:
-        self.file, self.bytes_max = file, bytes_max
+    def __init__(self, file: BinaryIO, bytes_max: int, mark: bytes = b"\n") -> None:
+        self.file, self.bytes_max, self.mark = file, bytes_max, mark
+        self.marked = False  # `mark` was read anywhere: most logs need no search line by line.
         self.count = 0  # Whole lines that were taken.
         self.part = False  # It ends without a line feed.
         self.too_long = False  # It was left at a line that is longer than allowed.
@@ -456,7 +457,9 @@ class Lines:
     def fill(self, count: int) -> None:
         while len(self.ready) < count and not self.ended:
             block = self.file.read(max(BLOCK_BYTES, len(self.rest)))
-            lines = (self.rest + block).split(b"\n")
+            data = self.rest + block
+            self.marked = self.marked or self.mark in data
+            lines = data.split(b"\n")
             if len(max(lines, key=len)) > self.bytes_max:
                 self.too_long = self.ended = True
                 del lines[next(i for i, at in enumerate(lines) if len(at) > self.bytes_max) :]
@@ -697,6 +700,9 @@ class Filter:
         return self.stop is None or moment < self.stop
 
 
+SEALED = b'"sealed":'
+
+
 class Entries:
     """Reads the files of entries side by side; remembers where each first goes wrong."""
 
@@ -711,7 +717,7 @@ class Entries:
         self.named: set[str] = set()  # Of what can go wrong, what did: only its first is named.
         self.filter = None if manifest.filter is None else Filter(manifest.filter)
         enter = report.files.enter_context
-        self.leaves = Lines(enter(open_file(folder, LEAVES)), LEAF_BYTES_MAX)
+        self.leaves = Lines(enter(open_file(folder, LEAVES)), LEAF_BYTES_MAX, SEALED)
         self.hashes = Records(enter(open_file(folder, HASHES)), 32)
         self.payloads = Lines(enter(open_file(folder, PAYLOADS)), LINE_BYTES_MAX)
         filtered = self.filter is not None
@@ -819,9 +825,9 @@ class Entries:
     def check_sealed(self, leaves: list[bytes], start: int, chosen: range | list[int]) -> None:
         """Count the sealed items of selected entries; compare those that are disclosed."""
         ahead = self.next_item if leaves else None
-        sealed = [
-            i for i in chosen if i - start < len(leaves) and b'"sealed":' in leaves[i - start]
-        ]
+        looked_at = chosen if self.leaves.marked else []
+        here = [i for i in looked_at if i - start < len(leaves)]
+        sealed = [i for i in here if SEALED in leaves[i - start]]
         for index in sealed:
             commits = commitments(leaves[index - start])
             self.sealed += len(commits)
