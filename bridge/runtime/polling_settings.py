@@ -4,9 +4,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from bridge.capture.polling.limits import (
+    DUTY_DEFAULT,
+    LOOK_INTERVAL_S_DEFAULT,
+    ROWS_MAX_DEFAULT,
+    WORKERS_DEFAULT,
+    PollLimits,
+)
 from bridge.capture.polling.plan import Deletes, Strategy, TablePlan
-from bridge.capture.polling.service import LOOK_INTERVAL_S_DEFAULT, WORKERS_DEFAULT, PollLimits
-from bridge.capture.polling.table_run import DUTY_DEFAULT, ROWS_MAX_DEFAULT
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.section import Section
 

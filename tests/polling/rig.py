@@ -14,9 +14,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from adapters.polling.source import SqlPollSource
+from bridge.capture.polling.limits import PollLimits
 from bridge.capture.polling.plan import TablePlan
 from bridge.capture.polling.ports import PollMemory
-from bridge.capture.polling.service import PollingService, PollLimits
+from bridge.capture.polling.service import PollingService
 from bridge.capture.ports import CaptureLog
 from bridge.storage.sqlite_event_log import SqliteEventLog
 from bridge.storage.sqlite_poll_memory import SqlitePollMemory

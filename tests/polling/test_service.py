@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import create_engine, event, text
 
 from adapters.polling.source import SqlPollSource
+from bridge.capture.polling.limits import PollLimits
 from bridge.capture.polling.plan import Deletes, Strategy, TablePlan
-from bridge.capture.polling.service import PollLimits
 from bridge.capture.polling.table_run import PollBench
 from bridge.model.errors import BridgeError, ConfigInvalid, SourceUnavailable, SourceUnfit
 from bridge.storage.sqlite_event_log import SqliteEventLog

@@ -10,7 +10,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,38 +22,18 @@ from bridge.capture.appender import utc_now
 from bridge.capture.polling.drafts import PollDrafts
 from bridge.capture.polling.keyset_run import KeysetRun
 from bridge.capture.polling.ledger import PollLedger
+from bridge.capture.polling.limits import PollLimits
 from bridge.capture.polling.plan import Strategy
 from bridge.capture.polling.ports import PolledTable, PollMemory, PollSource
 from bridge.capture.polling.scan_run import ScanRun
-from bridge.capture.polling.table_run import (
-    DUTY_DEFAULT,
-    ROWS_MAX_DEFAULT,
-    PollBench,
-    TableUnderPoll,
-)
+from bridge.capture.polling.table_run import PollBench, TableUnderPoll
 from bridge.capture.ports import CaptureLog, TableContracts
 from bridge.capture.service import backoff_s
 from bridge.model.errors import BridgeError, ConfigInvalid, Remedy
 from bridge.model.observer import Observer, SilentObserver
 
-WORKERS_DEFAULT: Final = 2
-"""Tables that are read at the same time: as many connections does the source see."""
-
 JITTER_SHARE: Final = 0.1
 """Of the interval: tables with equal intervals do not keep in step."""
-
-LOOK_INTERVAL_S_DEFAULT: Final = 60.0
-"""How often the shapes of the tables are looked at; a column that is new is then found unmapped."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PollLimits:
-    """How much polling may ask of its source."""
-
-    workers: int = WORKERS_DEFAULT
-    rows_max: int = ROWS_MAX_DEFAULT
-    duty: float = DUTY_DEFAULT
-    look_interval_s: float = LOOK_INTERVAL_S_DEFAULT
 
 
 class PollingService:

@@ -13,16 +13,11 @@ from typing import Final
 from bridge.capture.polling.diff import Found, compare, row_key
 from bridge.capture.polling.horizon import lateness_s
 from bridge.capture.polling.ledger import PollLedger
+from bridge.capture.polling.limits import DUTY_DEFAULT, ROWS_MAX_DEFAULT
 from bridge.capture.polling.plan import Deletes, Strategy
 from bridge.capture.polling.ports import PolledRow, PolledTable, PollMemory, PollSource
 from bridge.capture.polling.position import TablePosition
 from bridge.model.observer import Observer
-
-ROWS_MAX_DEFAULT: Final = 1_000
-"""Rows of one query, of one transaction of the source and of one append: tens of milliseconds."""
-
-DUTY_DEFAULT: Final = 0.5
-"""Share of the time that a run may keep the source busy: after a query of 50 ms, 50 ms of rest."""
 
 TIDY_INTERVAL_S: Final = 60.0
 """Forgetting costs an append of its own; a minute of an outbox is not much to remember."""
