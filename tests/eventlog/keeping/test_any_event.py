@@ -60,7 +60,7 @@ DATA = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(DATA, TEXT)
 def test_what_is_taken_out_comes_back(data: dict[str, Any], said: str) -> None:
     keyring = Keyring(MemorySubjectKeys(), NoMaster())

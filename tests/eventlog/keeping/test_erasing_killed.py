@@ -21,12 +21,10 @@ from tests.waiting import RecordingObserver
 
 # Each differs from the others in what is durable; the rest of them say the same again.
 USUAL = {
-    "decision-after",
     "last-trace-before",
     "entry-before",
     "entry-after",
     "certificate-after",
-    "end-before",
 }
 POINTS = [
     pytest.param(point, marks=() if point in USUAL else pytest.mark.soak)

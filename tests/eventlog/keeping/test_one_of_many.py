@@ -68,7 +68,7 @@ def exported(stores: Stores, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("count", [2_000, pytest.param(100_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [1_000, pytest.param(100_000, marks=pytest.mark.soak)])
 @pytest.mark.timeout(900)
 def test_one_of_many(tmp_path: Path, count: int) -> None:
     with Stores(settings(tmp_path)) as stores:
