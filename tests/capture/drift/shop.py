@@ -131,9 +131,9 @@ def story(log: CaptureLog) -> list[str]:
     """Return the log in short: `created 1`, `parked 2`, `drift parked`, …"""
     lines = []
     for entry in entries_of(log):
-        fields, data = told(entry), data_of(entry) if entry.payload != b"{}" else {}
+        fields, data = told(entry), json.loads(entry.payload).get("data", {})
         if entry.entry_id.endswith("-drift"):
-            lines.append(f"drift {fields['outcome']}")
+            lines.append(f"drift {fields['state']}")
         elif entry.kind is EntryKind.CONTROL:
             lines.append(f"control {fields['action']}")
         elif "after" in data or "before" in data:
