@@ -36,7 +36,7 @@ def signed_head(folder: Path) -> SignedHead | None:
     path = folder / (KEY_NAME + LAST)
     try:
         note = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
         raise StorageUnavailable(
