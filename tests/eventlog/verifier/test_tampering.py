@@ -17,7 +17,7 @@ from tests.eventlog.verifier.tampering import (
 )
 
 HONEST_DEFAULT, TAMPERED_DEFAULT = 25, 20
-# A tenth or two of the draws have nothing to tamper with in the drawn way: still above 10,000.
+# A quarter of the draws have nothing to tamper with in the drawn way: still above 10,000.
 HONEST_SOAK, TAMPERED_SOAK = 1_000, 1_200
 
 
