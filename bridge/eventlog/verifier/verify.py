@@ -265,8 +265,10 @@ def split_note(file: str, data: bytes) -> tuple[str, list[tuple[str, bytes]]]:
     return text + "\n", signatures
 
 
-def open_note(file: str, data: bytes, keys: list[Key], witnesses: list[Key]) -> Note:
-    """Return what one of `keys` signed; no signature by a given key may be wrong."""
+def open_note(
+    file: str, data: bytes, keys: list[Key], witnesses: list[Key], strangers: bool = False
+) -> Note:
+    """Return what one of `keys`, or if so allowed a stranger, signed; none of ours may be wrong."""
     text, signatures = split_note(file, data)
     message, note = text.encode(), Note(text, set(), {}, [])
     logs, cosigners = {key[:2]: key for key in keys}, {key[:2]: key for key in witnesses}
@@ -285,7 +287,7 @@ def open_note(file: str, data: bytes, keys: list[Key], witnesses: list[Key]) -> 
             continue
         if not right:
             raise Tampered(file, f"the signature by {key.label()} does not fit the text")
-    if not note.names:
+    if not note.names and not (strangers and note.others):
         wanted, found = " or ".join(key.label() for key in keys), ", ".join(note.others[:10])
         raise Tampered(file, f"not signed by {wanted}, but by {found or 'witnesses'}: key swapped")
     return note
@@ -652,8 +654,19 @@ def check_trailer(folder: Path, trust: Trust, manifest: Manifest) -> None:
         raise Tampered(TRAILER, "signed, but not for this manifest and its numbers")
 
 
-def read_head(folder: Path, name: str, trust: Trust, origin: str) -> tuple[Note, Head]:
-    note = open_note(name, read_small(folder, name), trust.keys, trust.witnesses)
+def read_head(
+    folder: Path, name: str, trust: Trust, origin: str, report: Report
+) -> tuple[Note, Head]:
+    """Return a checkpoint's note and head.
+
+    An earlier one may be signed by a key from before a rotation only, which nobody gave us: then
+    the manifest vouches for it and the tree must fit it, and that is all.
+    """
+    note = open_note(name, read_small(folder, name), trust.keys, trust.witnesses, name != CHECKPOINT)
+    if not note.names:
+        note.names.add(origin)
+        signers = ", ".join(note.others[:10])
+        report.unchecked.append(f"{name}: signed by {signers}, a key that was not given")
     found, head = parse_checkpoint(name, note)
     if found != origin:
         raise Tampered(name, f"a checkpoint of log {show(found)}, the manifest is of another")
@@ -1151,7 +1164,7 @@ def verify(folder: Path, trust: Trust, report: Report) -> None:
         place = re.fullmatch(r"checkpoints/(0|[1-9][0-9]{0,15})\.txt", name)
         opened = None
         if place or name == CHECKPOINT:
-            opened = report.attempt(read_head, folder, name, trust, manifest.origin)
+            opened = report.attempt(read_head, folder, name, trust, manifest.origin, report)
         if opened is None:
             continue
         note, head = opened

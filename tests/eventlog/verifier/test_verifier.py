@@ -2,9 +2,11 @@
 
 import ast
 import base64
+import json
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from tests.eventlog.verifier.bundle_maker import (
     make_bundle,
     make_log,
     make_proof,
+    seal_bundle,
     sign,
 )
 from tests.eventlog.verifier.tampering import (
@@ -154,6 +157,24 @@ def test_after_a_rotation_one_key_is_enough_and_no_given_key_may_be_wrong(
     assert verifiers.judge(files, [KEY.vkey]).code == 0
     said = verifiers.judge(files, [KEY.vkey, LATER_KEY.vkey])
     assert (said.code, said.files) == (1, {"trailer.note"})
+
+
+@pytest.mark.parametrize(("history", "code"), [("the same", 0), ("another", 1)])
+def test_an_earlier_checkpoint_may_be_signed_by_a_key_of_before_a_rotation(
+    verifiers: Verifiers, history: str, code: int
+) -> None:
+    made = make_bundle(LOG, Wish(stop=30, size=30, checkpoints=(8,)), [LATER_KEY])
+    name = "checkpoints/8.txt"
+    log = LOG if history == "the same" else rewritten(LOG, 3)
+    old = sign(log.checkpoint_text(8), [KEY])
+    manifest = json.loads(made["manifest.json"])
+    manifest["files"][name] |= {"bytes": len(old), "sha256": sha256(old).hexdigest()}
+    files = seal_bundle({**made, name: old}, manifest, [LATER_KEY])
+    said = verifiers.judge(files, [LATER_KEY.vkey])
+    assert said.code == code
+    assert f"{name}: signed by {KEY.name}" in said.text
+    assert "a key that was not given" in said.text
+    assert verifiers.judge(files, [KEY.vkey, LATER_KEY.vkey]).code == code
 
 
 def test_cosignatures_are_counted_by_key_and_not_by_line(verifiers: Verifiers) -> None:
