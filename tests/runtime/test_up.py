@@ -21,31 +21,57 @@ def deployment(tmp_path: Path) -> Deployment:
     return Deployment(tmp_path)
 
 
-def test_a_stop_leaves_nothing_and_the_folder_can_be_used_again(deployment: Deployment) -> None:
-    for _ in range(2):
-        with running(deployment, "up") as up:
-            up.await_roles(*ROLES)
-            up.await_answers()
-            assert answer_of(deployment.gateway_port) == 502  # Nobody is behind it.
-            assert answer_of(deployment.control_port, "/health") == 200
-            assert deployment.run("status").code == 0
-            assert up.stop() == 0
-            assert up.left_over() == []
-        assert held_locks(deployment.run_dir) == []
-        assert not list(deployment.run_dir.glob("*.owner"))
-        for port in (deployment.gateway_port, deployment.control_port):
-            assert answer_of(port) is None
-        for name in ("log.db", "journal.db"):
-            with closing(sqlite3.connect(deployment.folder / "data" / name)) as store:
-                assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert deployment.run("status").code == 1  # All roles are down, and said to be.
-
-
-def test_every_line_of_a_run_is_json_with_role_and_event(deployment: Deployment) -> None:
+def test_from_start_to_stop_and_again(deployment: Deployment) -> None:
+    """One start of everything costs seconds, so much is looked at in each."""
+    deployment.settings["gateway"]["workers"] = 2
+    deployment.write()
+    with running(deployment, "up") as up:
+        up.await_roles(*ROLES, "gateway:1")
+        up.await_answers()
+        assert answer_of(deployment.gateway_port) == 502  # Nobody is behind it.
+        assert answer_of(deployment.control_port, "/health") == 200
+        assert deployment.call("status").code == 0
+        _is_refused_a_second_time(deployment)
+        assert up.process.poll() is None
+        assert answer_of(deployment.gateway_port) == 502
+        assert up.stop() == 0
+        assert up.left_over() == []
+    _left_in_order(deployment)
+    _every_line_is_json(up.log.read_text())
+    # Fewer workers than before are no outage.
+    deployment.settings["gateway"]["workers"] = 1
+    deployment.write()
     with running(deployment, "up") as up:
         up.await_roles(*ROLES)
-        assert up.stop() == 0
-    lines = [json.loads(line) for line in up.log.read_text().splitlines()]
+        assert set(up.roles()) == set(ROLES)
+        assert deployment.call("status").code == 0
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(STOP_WITHIN_S) == 0
+        assert up.left_over() == []
+    _left_in_order(deployment)
+    assert deployment.call("status").code == 1  # All roles are down, and said to be.
+
+
+def _is_refused_a_second_time(deployment: Deployment) -> None:
+    for command in (("up",), ("up", "--skip-preflight"), ("run", "gateway")):
+        said = deployment.call(*command)
+        assert said.code == CONFIG
+        assert "another supervisor runs on" in said.err
+        assert "choose another data_dir" in said.err
+
+
+def _left_in_order(deployment: Deployment) -> None:
+    assert held_locks(deployment.run_dir) == []
+    assert not list(deployment.run_dir.glob("*.owner"))
+    for port in (deployment.gateway_port, deployment.control_port):
+        assert answer_of(port) is None
+    for name in ("log.db", "journal.db"):
+        with closing(sqlite3.connect(deployment.folder / "data" / name)) as store:
+            assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def _every_line_is_json(log: str) -> None:
+    lines = [json.loads(line) for line in log.splitlines()]
     assert {line["role"] for line in lines} >= {"supervisor", *ROLES}
     assert all(line["event"] and line["time"] and line["level"] for line in lines)
     events = {(line["role"], line["event"]) for line in lines}
@@ -53,15 +79,9 @@ def test_every_line_of_a_run_is_json_with_role_and_event(deployment: Deployment)
         assert {(role, "started"), (role, "stopped")} <= events
 
 
-def test_interrupt_stops_as_well(deployment: Deployment) -> None:
-    with running(deployment, "up") as up:
-        up.await_roles(*ROLES)
-        up.process.send_signal(signal.SIGINT)
-        assert up.process.wait(STOP_WITHIN_S) == 0
-        assert up.left_over() == []
-
-
-def test_a_killed_role_comes_back(deployment: Deployment) -> None:
+def test_a_killed_role_comes_back_and_none_outlives_the_supervisor(
+    deployment: Deployment,
+) -> None:
     with running(deployment, "up") as up:
         up.await_roles(*ROLES)
         for role in ROLES:
@@ -72,33 +92,12 @@ def test_a_killed_role_comes_back(deployment: Deployment) -> None:
             assert (seen.restarts, seen.last_exit) == (1, -signal.SIGKILL)
         # The killed worker's lock is free; the new one has its own.
         assert deployment.run("switch", "orders", "dual", "-r", "x", "--ticket", "T-1").code == 0
-        assert up.stop() == 0
-        assert up.left_over() == []
-
-
-def test_all_roles_end_when_the_supervisor_is_killed(deployment: Deployment) -> None:
-    with running(deployment, "up") as up:
-        up.await_roles(*ROLES)
         up.process.kill()
         wait_until(lambda: not up.left_over(), STOP_WITHIN_S, "the end of all roles")
         assert held_locks(deployment.run_dir) == []
     with running(deployment, "up") as again:
         again.await_roles(*ROLES)
         assert again.stop() == 0
-
-
-def test_a_second_up_on_the_same_folder_is_refused(deployment: Deployment) -> None:
-    with running(deployment, "up") as up:
-        up.await_roles(*ROLES)
-        up.await_answers()
-        for command in (("up",), ("up", "--skip-preflight"), ("run", "gateway")):
-            said = deployment.call(*command)
-            assert said.code == CONFIG
-            assert "another supervisor runs on" in said.err
-            assert "choose another data_dir" in said.err
-        assert up.process.poll() is None
-        assert answer_of(deployment.gateway_port) == 502
-        assert up.stop() == 0
 
 
 def test_the_gateway_runs_alone(deployment: Deployment) -> None:
@@ -111,26 +110,11 @@ def test_the_gateway_runs_alone(deployment: Deployment) -> None:
         assert gateway.left_over() == []
 
 
-@pytest.mark.parametrize("role", ["log", "control", "replay", "gateway:0"])
+@pytest.mark.parametrize("role", ["log", "control"])
 def test_each_role_runs_alone_and_stops(deployment: Deployment, role: str) -> None:
     with running(deployment, "run", role) as alone:
         alone.await_roles(role)
         assert alone.stop() == 0
-
-
-def test_fewer_workers_than_before_is_not_an_outage(deployment: Deployment) -> None:
-    deployment.settings["gateway"]["workers"] = 2
-    deployment.write()
-    with running(deployment, "up") as up:
-        up.await_roles(*ROLES, "gateway:1")
-        assert up.stop() == 0
-    deployment.settings["gateway"]["workers"] = 1
-    deployment.write()
-    with running(deployment, "up") as up:
-        up.await_roles(*ROLES)
-        assert set(up.roles()) == set(ROLES)
-        assert deployment.call("status").code == 0
-        assert up.stop() == 0
 
 
 def test_a_second_replayer_stands_in(deployment: Deployment) -> None:
