@@ -199,7 +199,9 @@ def test_modules_are_named_after_a_thing() -> None:
 def test_every_module_is_used() -> None:
     used = {name for path in _python_files() for node in _nodes(path) for name in _imported(node)}
     started = "\n".join(
-        (PROJECT / name).read_text(encoding="utf-8") for name in ("Makefile", "pyproject.toml")
+        (PROJECT / name).read_text(encoding="utf-8")
+        # The command line names its modules by text, and loads the one that is called.
+        for name in ("Makefile", "pyproject.toml", "bridge/cli/main.py")
     )
     faults = []
     for path in _files("bridge/**/*.py", "adapters/**/*.py"):

@@ -5,9 +5,9 @@ from rich.text import Text
 
 from bridge.cli.options import DEFAULT_CONFIG, ConfigPath
 from bridge.cli.output import AsJson, print_json, print_rows
+from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.exit_codes import CONFIG
 from bridge.runtime.preflight import preflight
-from bridge.runtime.settings_file import load_settings
 
 
 def add_to(app: typer.Typer) -> None:

@@ -12,12 +12,12 @@ from bridge.cli.options import DEFAULT_CONFIG, ConfigPath
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.contracts.contract_set import ContractSet
 from bridge.model.errors import BridgeError
-from bridge.runtime.contract_wiring import contract_set
+from bridge.runtime.configuration.settings import Settings
+from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.exit_codes import CONFIG
 from bridge.runtime.preflight import preflight
-from bridge.runtime.settings import Settings
-from bridge.runtime.settings_file import load_settings
-from bridge.runtime.source_wiring import source_inspection
+from bridge.runtime.wiring.contracts import contract_set
+from bridge.runtime.wiring.sources import source_inspection
 
 _STYLES = {
     Level.OK: "green",

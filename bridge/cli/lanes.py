@@ -11,8 +11,8 @@ from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.control.decisions import WriteDecisions
 from bridge.model.errors import ConfigInvalid
-from bridge.runtime.settings_file import load_settings
-from bridge.runtime.wiring import Stores
+from bridge.runtime.configuration.settings_file import load_settings
+from bridge.runtime.wiring.stores import Stores
 
 app = typer.Typer(help="Replay of journalled writes to the other side.", no_args_is_help=True)
 ids_app = typer.Typer(help="Which id on one side is which on the other.", no_args_is_help=True)
@@ -121,3 +121,9 @@ def _pair(line: bytes) -> tuple[str, str] | None:
     if not isinstance(legacy_id, str | int) or not isinstance(modern_id, str | int):
         return None
     return (str(legacy_id), str(modern_id)) if legacy_id != "" and modern_id != "" else None
+
+
+def add_to(main: typer.Typer) -> None:
+    """Add the group to the main application."""
+    main.add_typer(app, name="lanes")
+    main.add_typer(ids_app, name="ids")

@@ -1,49 +1,54 @@
 """The command `legacy-bridge`."""
 
 import sys
+from collections.abc import Mapping
+from typing import ClassVar
 
 import typer
 
 from bridge import __version__
-from bridge.cli import (
-    check,
-    demo,
-    doctor,
-    lanes,
-    log,
-    roles,
-    source,
-    status,
-    subject,
-    switch,
-    witness,
-    writes,
-)
+from bridge.cli.lazy_group import LazyGroup
 from bridge.cli.output import print_error
 from bridge.model.errors import BridgeError
 from bridge.runtime.exit_codes import exit_code
 
+
+class Commands(LazyGroup):
+    """Everything that `legacy-bridge` can do, by topic."""
+
+    modules: ClassVar[Mapping[str, str]] = {
+        "up": "bridge.cli.roles",
+        "run": "bridge.cli.roles",
+        "status": "bridge.cli.status",
+        "switch": "bridge.cli.switch",
+        "rollback": "bridge.cli.switch",
+        "check": "bridge.cli.check",
+        "doctor": "bridge.cli.doctor",
+        "demo": "bridge.cli.demo",
+        "source": "bridge.cli.source.group",
+        "lanes": "bridge.cli.lanes",
+        "ids": "bridge.cli.lanes",
+        "writes": "bridge.cli.writes",
+        "log": "bridge.cli.log.group",
+        "parked": "bridge.cli.log.group",
+        "subject": "bridge.cli.subject",
+        "witness": "bridge.cli.witness",
+    }
+
+
 app = typer.Typer(
     name="legacy-bridge",
+    cls=Commands,
     help="A gateway beside a legacy system: capture, event log, delivery, dual write, way back.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-roles.add_to(app)
-status.add_to(app)
-switch.add_to(app)
-check.add_to(app)
-doctor.add_to(app)
-demo.add_to(app)
-app.add_typer(source.app, name="source")
-app.add_typer(lanes.app, name="lanes")
-app.add_typer(lanes.ids_app, name="ids")
-app.add_typer(writes.app, name="writes")
-app.add_typer(log.app, name="log")
-app.add_typer(log.parked_app, name="parked")
-app.add_typer(subject.app, name="subject")
-app.add_typer(witness.app, name="witness")
+
+
+@app.callback()
+def legacy_bridge() -> None:
+    """A gateway beside a legacy system: capture, event log, delivery, dual write, way back."""
 
 
 @app.command()

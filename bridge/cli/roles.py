@@ -10,16 +10,15 @@ import typer
 from bridge.cli.options import DEFAULT_CONFIG, ConfigPath
 from bridge.cli.output import print_error
 from bridge.model.errors import ConfigInvalid
+from bridge.runtime.configuration.settings import Settings
+from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.exit_codes import CONFIG
-from bridge.runtime.preflight import preflight
-from bridge.runtime.roles import run_role
-from bridge.runtime.run_files import forget_ended
-from bridge.runtime.settings import Settings
-from bridge.runtime.settings_file import load_settings
-from bridge.runtime.signals import stop_on_signals
-from bridge.runtime.supervisor import RoleProcess, Supervisor, check_alone
-from bridge.runtime.telemetry import RunFileObserver, start_logging
-from bridge.runtime.wiring import Stores
+from bridge.runtime.roles.running import run_role
+from bridge.runtime.roles.signals import stop_on_signals
+from bridge.runtime.roles.supervisor import RoleProcess, Supervisor, check_alone
+from bridge.runtime.watching.run_files import forget_ended
+from bridge.runtime.watching.telemetry import RunFileObserver, start_logging
+from bridge.runtime.wiring.stores import Stores
 
 # `up` and `run gateway` start the same workers, so that each refuses to run beside the other.
 ALL_ROLES, WORKERS = "supervisor", "gateway"
@@ -43,6 +42,9 @@ def up(
     run_dir = _run_dir(settings)
     check_alone(run_dir, ALL_ROLES, WORKERS)
     if not skip_preflight:
+        # It looks at everything, so it loads everything; a role is started without it.
+        from bridge.runtime.preflight import preflight
+
         failed = [finding.message for finding in preflight(settings) if not finding.ok]
         if failed:
             for message in dict.fromkeys(failed):  # One broken folder may fail several looks.

@@ -7,8 +7,8 @@ from rich.text import Text
 
 from bridge.cli.options import DEFAULT_CONFIG, ConfigPath
 from bridge.cli.output import AsJson, console, print_json, print_rows
-from bridge.runtime.settings_file import load_settings
-from bridge.runtime.status import collect_status
+from bridge.runtime.configuration.settings_file import load_settings
+from bridge.runtime.watching.status import collect_status
 
 
 def add_to(app: typer.Typer) -> None:

@@ -16,10 +16,10 @@ from bridge.eventlog.records.access import record_access
 from bridge.eventlog.records.attempt import log_tell, recorded, refusals_told
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid
-from bridge.runtime.erasing import certificate_path, erasures, holds, keeping_lock
-from bridge.runtime.keeping_settings import all_floors
-from bridge.runtime.settings_file import load_settings
-from bridge.runtime.wiring import Stores
+from bridge.runtime.configuration.keeping_settings import all_floors
+from bridge.runtime.configuration.settings_file import load_settings
+from bridge.runtime.wiring.erasing import certificate_path, erasures, holds, keeping_lock
+from bridge.runtime.wiring.stores import Stores
 
 app = typer.Typer(help="Persons' data in the event log.", no_args_is_help=True)
 hold_app = typer.Typer(help="Legal holds.", no_args_is_help=True)
@@ -253,3 +253,8 @@ def _rows(found: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 
 def _shown(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def add_to(main: typer.Typer) -> None:
+    """Add the group to the main application."""
+    main.add_typer(app, name="subject")

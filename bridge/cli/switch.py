@@ -8,8 +8,8 @@ from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket
 from bridge.cli.output import AsJson, console, print_json
 from bridge.control.names import stage_named
 from bridge.control.shown import shown_report
-from bridge.runtime.settings_file import load_settings
-from bridge.runtime.wiring import Stores
+from bridge.runtime.configuration.settings_file import load_settings
+from bridge.runtime.wiring.stores import Stores
 from bridge.switching.switchboard import SwitchReport
 
 Group = Annotated[str, typer.Argument(help="Route group.")]

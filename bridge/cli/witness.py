@@ -15,11 +15,11 @@ from bridge.eventlog.witness.cosigner import CosigningKey, Witness
 from bridge.eventlog.witness.heads import KeptHeads
 from bridge.eventlog.witness.verdict import LogKeys
 from bridge.model.errors import ConfigInvalid, DecodeError
-from bridge.runtime.preflight import check_port
-from bridge.runtime.signals import stop_on_signals
-from bridge.runtime.telemetry import RunFileObserver, start_logging
-from bridge.runtime.threads import run_all
-from bridge.storage.journal_owner import FileLock
+from bridge.runtime.port_check import check_port
+from bridge.runtime.roles.signals import stop_on_signals
+from bridge.runtime.roles.threads import run_all
+from bridge.runtime.watching.telemetry import RunFileObserver, start_logging
+from bridge.storage.journal.owner import FileLock
 
 app = typer.Typer(
     help="A witness: cosigns the checkpoints of somebody else's log.",
@@ -142,3 +142,8 @@ def _address(listen: str) -> tuple[str, int]:
     if not colon or not host or not port.isdigit() or not 0 < int(port) < 65_536:
         raise ConfigInvalid(f"cannot listen on {listen!r}: expected HOST:PORT")
     return host.strip("[]"), int(port)
+
+
+def add_to(main: typer.Typer) -> None:
+    """Add the group to the main application."""
+    main.add_typer(app, name="witness")

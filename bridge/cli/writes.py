@@ -11,8 +11,8 @@ from bridge.control.names import write_named, write_state_named
 from bridge.control.shown import shown_write
 from bridge.eventlog.records.access import record_access
 from bridge.model.errors import ConfigInvalid
-from bridge.runtime.settings_file import load_settings
-from bridge.runtime.wiring import Stores
+from bridge.runtime.configuration.settings_file import load_settings
+from bridge.runtime.wiring.stores import Stores
 
 app = typer.Typer(help="Dual writes: in doubt, parked, pending.", no_args_is_help=True)
 
@@ -131,3 +131,8 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not entity or not made:
         raise ConfigInvalid(f"cannot read --id {text!r}: expected ENTITY=ID, e.g. order=4711")
     return entity, made
+
+
+def add_to(main: typer.Typer) -> None:
+    """Add the group to the main application."""
+    main.add_typer(app, name="writes")

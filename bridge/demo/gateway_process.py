@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.demo.process import DemoProcess
 from bridge.model.errors import BridgeError
-from bridge.runtime.run_files import RoleStatus, read_roles
+from bridge.runtime.watching.run_files import RoleStatus, read_roles
 
 # No command but an export takes longer than a few seconds.
 COMMAND_WITHIN_S = 120.0

@@ -1,8 +1,8 @@
 """What the event log asks of a store; small capabilities, so that audit code cannot append.
 
 All methods are blocking (SQLite, psycopg): a service on an event loop calls them from a thread.
-Implementations: `bridge.storage.sqlite_event_log`, `bridge.storage.postgres_event_log`,
-`bridge.storage.memory_event_log`; one conformance suite in `tests/eventlog/`.
+Implementations: `bridge.storage.event_log.sqlite`, `bridge.storage.event_log.postgres`,
+`bridge.storage.event_log.memory`; one conformance suite in `tests/eventlog/`.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 The journal's waiting methods (`async`) return once their effect is durable; its plain methods are
 indexed reads of a few microseconds, which an event loop may call directly. Implementations:
-`bridge.storage.sqlite_journal`, `bridge.storage.memory_journal`; one conformance suite in
+`bridge.storage.journal.sqlite`, `bridge.storage.journal.memory`; one conformance suite in
 `tests/storage/`.
 """
 

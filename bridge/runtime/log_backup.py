@@ -19,11 +19,11 @@ from bridge.eventlog.signing.signer import LAST, replace_file, sync_folder
 from bridge.model.entry import TreeHead
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
 from bridge.model.warrant import Warrant
-from bridge.runtime.log_identity import KEY_NAME
-from bridge.runtime.log_opening import LOG_FILE, STATE_FILE, keys_dir
-from bridge.runtime.wiring import Stores
-from bridge.storage.sqlite_backup import copy_sqlite
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.runtime.wiring.log_identity import KEY_NAME
+from bridge.runtime.wiring.log_opening import LOG_FILE, STATE_FILE, keys_dir
+from bridge.runtime.wiring.stores import Stores
+from bridge.storage.event_log.sqlite import SqliteEventLog
+from bridge.storage.event_log.sqlite_backup import copy_sqlite
 
 JOURNAL_FILE = "journal.db"
 MANIFEST = "backup.json"

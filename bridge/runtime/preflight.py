@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge.control.exposure import check_exposure
-from bridge.gateway.listener import refuse_taken_port
 from bridge.model.errors import BridgeError, ConfigInvalid
 from bridge.model.observer import SilentObserver
-from bridge.runtime.contract_wiring import contract_set
-from bridge.runtime.control_settings import ControlSettings
-from bridge.runtime.evidence_wiring import stampers, witness_askers
-from bridge.runtime.polling_settings import PollingSettings
-from bridge.runtime.settings import Settings
-from bridge.runtime.wiring import Stores, capture_service, rabbitmq_sink
+from bridge.runtime.configuration.control_settings import ControlSettings
+from bridge.runtime.configuration.polling_settings import PollingSettings
+from bridge.runtime.configuration.settings import Settings
+from bridge.runtime.port_check import check_port
+from bridge.runtime.wiring.capture import capture_service
+from bridge.runtime.wiring.contracts import contract_set
+from bridge.runtime.wiring.delivery import rabbitmq_sink
+from bridge.runtime.wiring.evidence import stampers, witness_askers
+from bridge.runtime.wiring.stores import Stores
 
 # A busy source fills a gigabyte of log in minutes: less is no room to notice it in.
 DISK_FREE_BYTES_MIN: Final = 1024**3
@@ -136,12 +138,3 @@ def _apart(gateway_port: int, control_port: int) -> str:
             f"cannot listen: gateway.port and control.port are both {gateway_port}; change one"
         )
     return "gateway and control have ports of their own"
-
-
-def check_port(host: str, port: int, key: str) -> str:
-    """Bind without SO_REUSEPORT: it fails when anybody listens there, also a worker of ours."""
-    try:
-        refuse_taken_port(host, port)
-    except ConfigInvalid as exc:
-        raise ConfigInvalid(f"{exc}; or change {key}") from exc
-    return f"{host}:{port} is free"

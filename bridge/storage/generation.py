@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.model.errors import LimitExceeded, StorageUnavailable
-from bridge.storage.journal_owner import is_locked, lock_byte, unlock_byte
+from bridge.storage.journal.owner import is_locked, lock_byte, unlock_byte
 from bridge.switching.ports import SlotView
 
 _MAGIC: Final = 0x4C42_4745_4E00_0001  # "LBGEN", layout 1

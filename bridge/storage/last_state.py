@@ -13,7 +13,7 @@ from typing import Final
 
 from bridge.capture.snapshot.comparison import LastRow
 from bridge.capture.snapshot.logged_rows import EntryTold
-from bridge.storage.sqlite_event_log_file import explained
+from bridge.storage.sqlite_file import explained
 
 SCHEMA: Final = """
 CREATE TABLE rows (

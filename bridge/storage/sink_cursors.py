@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from bridge.storage.sqlite_event_log_file import connect, create_schema, explained
+from bridge.storage.sqlite_file import connect, create_schema, explained
 
 APPLICATION_ID = 0x4C42_5354  # "LBST"
 SCHEMA_VERSION = 1

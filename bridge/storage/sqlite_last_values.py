@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bridge.capture.mapping.last_values import Place
 from bridge.capture.mapping.remembered import Effect, Remembered
-from bridge.storage.sqlite_event_log_file import connect, create_schema, explained, roll_back
+from bridge.storage.sqlite_file import connect, create_schema, explained, roll_back
 
 APPLICATION_ID = 0x4C42_4C56  # "LBLV"
 SCHEMA_VERSION = 1

@@ -16,7 +16,7 @@ from typing import Any
 from bridge.capture.polling.ports import KnownRow, RowMarks, ScanMark
 from bridge.capture.polling.scalars import format_scalar, parse_scalar
 from bridge.model.errors import LogCorrupt
-from bridge.storage.sqlite_event_log_file import connect, create_schema, explained, roll_back
+from bridge.storage.sqlite_file import connect, create_schema, explained, roll_back
 
 APPLICATION_ID = 0x4C42_504D  # "LBPM"
 SCHEMA_VERSION = 1

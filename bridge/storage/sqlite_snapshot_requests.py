@@ -18,7 +18,7 @@ from bridge.capture.snapshot.ports import RequestAction, SnapshotRequest
 from bridge.capture.snapshot.window import Key
 from bridge.model.errors import LimitExceeded
 from bridge.model.warrant import Actor, Warrant
-from bridge.storage.sqlite_event_log_file import connect, create_schema, explained
+from bridge.storage.sqlite_file import connect, create_schema, explained
 
 APPLICATION_ID: Final = 0x4C42_5251  # "LBRQ"
 SCHEMA_VERSION: Final = 2

@@ -16,8 +16,8 @@ import psycopg
 
 from bridge.demo.servers import PrivatePostgres, PrivateRabbitMQ
 from bridge.model.entry import EntryKind
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
-from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.bench.capture_role import PUBLICATION, QUEUE, SINK, TABLE
 from tests.waiting import wait_until
 

@@ -20,8 +20,8 @@ from bridge.capture.service import CaptureService
 from bridge.contracts.contract_set import ContractSet
 from bridge.delivery.relay import Relay
 from bridge.delivery.topology import QueueSpec, Topology
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
-from bridge.storage.sqlite_event_log import SqliteEventLog
 
 SOURCE = "shop"
 TABLE = "public.t_ord_hdr"

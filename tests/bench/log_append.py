@@ -15,8 +15,8 @@ from typing import Any
 
 from bridge.eventlog.tree import EMPTY_TREE, EntryRow, grow
 from bridge.model.entry import CursorMove, EntryDraft, EntryKind
-from bridge.storage.sqlite_event_log import SqliteEventLog
-from bridge.storage.sqlite_event_log_sql import INSERT_ENTRY
+from bridge.storage.event_log.sqlite import SqliteEventLog
+from bridge.storage.event_log.sqlite_sql import INSERT_ENTRY
 
 NAME = "log_append"
 RUNS = 5

@@ -34,9 +34,9 @@ from bridge.eventlog.ports import EventLogStore
 from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.eventlog.signing.signer import Signer
 from bridge.eventlog.stored_hashes import StoredHashes
-from bridge.storage.postgres_event_log import PostgresEventLog
-from bridge.storage.sqlite_event_log import SqliteEventLog
-from bridge.storage.sqlite_log_index import SqliteLogIndex
+from bridge.storage.event_log.postgres import PostgresEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
+from bridge.storage.log_index.sqlite import SqliteLogIndex
 from tests.bench.log_search import BATCH, make_index, order_drafts, search_ms
 from tests.eventlog.exporting.orders import make_bundle, make_signer
 
@@ -151,7 +151,7 @@ def search(log: EventLogStore, folder: Path, row: Row) -> None:
     with closing(SqliteLogIndex(folder / "index.db")) as index:
         with index.view() as view:
             count = log.head().size - view.state.next_index
-        row["index_per_s"] = round(count / make_index(log, index))
+        row["index_per_s"] = round(count / make_index(log, index)[0])
         row["index_bytes"] = round(index.size_bytes() / log.head().size, 1)
         found = search_ms(log, index, SEARCHES)
     row["search_p50_ms"] = {name: round(p50, 1) for name, (p50, *_) in found.items()}

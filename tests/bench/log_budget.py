@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from bridge.eventlog.merkle import prove_consistency, prove_inclusion
 from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.eventlog.stored_hashes import StoredHashes
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.bench.log_search import BATCH, order_drafts
 from tests.eventlog.exporting.orders import make_signer
 

@@ -27,8 +27,8 @@ from bridge.eventlog.history.search import LogSearch
 from bridge.eventlog.ports import EventLogStore
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.search_role import Role
-from bridge.storage.sqlite_event_log import SqliteEventLog
-from bridge.storage.sqlite_log_index import SqliteLogIndex
+from bridge.storage.event_log.sqlite import SqliteEventLog
+from bridge.storage.log_index.sqlite import SqliteLogIndex
 
 NAME = "log_search"
 ENTRIES = 100_000

@@ -17,7 +17,7 @@ from typing import Any
 
 from bridge.eventlog.signing.signer import Signer
 from bridge.eventlog.verify_bundle import VERIFIED, VERIFIER, verify_bundle
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.bench.log_append import make_drafts
 from tests.eventlog.exporting.orders import make_bundle
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from bridge.model.entry import EntryKind
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.running import (
     await_position,
     await_streaming,

@@ -9,7 +9,7 @@ import pytest
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.errors import SourceUnfit, StaleCursor, StorageUnavailable
 from bridge.model.lsn import parse_lsn
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.faults import CheckedSource, FaultyLog, Gate
 from tests.capture.oracle import Oracle
 from tests.capture.running import (

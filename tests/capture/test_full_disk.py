@@ -8,7 +8,7 @@ import psycopg
 
 from bridge.eventlog.inspection import inspect_log
 from bridge.model.lsn import format_lsn
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.faults import CheckedSource
 from tests.capture.running import (
     await_position,

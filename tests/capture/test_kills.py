@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.oracle import Oracle
 from tests.capture.running import (
     await_position,

@@ -12,7 +12,7 @@ from bridge.capture.ports import TableShape
 from bridge.capture.service import CaptureService
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.errors import ConfigInvalid, Remedy, SourceUnavailable, SourceUnfit
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.running import PlainContracts, make_source
 from tests.conftest import Database
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.faults import Crash, FaultyLog, crash_at
 from tests.capture.running import (
     Running,

@@ -12,7 +12,7 @@ from bridge.capture.service import CaptureService
 from bridge.contracts.contract_set import ContractSet
 from bridge.demo.servers.postgres import bin_dir
 from bridge.model.entry import EntryKind
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.running import Running, await_position, make_source
 from tests.conftest import Database
 from tests.waiting import RecordingObserver, wait_until

@@ -28,7 +28,7 @@ from bridge.capture.mapping.change_mapper import MappingOptions
 from bridge.capture.mapping.messages import MessageRules
 from bridge.capture.protocol.stage_files import StageFolder
 from bridge.capture.service import CaptureService
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.faults import FaultyLog, kill_at
 from tests.capture.points import PointedStages, Points, die, pointed
 from tests.capture.running import SOURCE, PlainContracts, make_source

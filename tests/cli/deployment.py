@@ -17,8 +17,8 @@ import yaml
 
 from bridge.cli.main import main
 from bridge.demo.servers.ports import free_port
-from bridge.runtime.settings_file import load_settings
-from bridge.runtime.wiring import Stores
+from bridge.runtime.configuration.settings_file import load_settings
+from bridge.runtime.wiring.stores import Stores
 
 ROUTES = {
     "orders": """

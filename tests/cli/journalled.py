@@ -5,7 +5,7 @@ from typing import Any
 
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.write import WriteIntent, WriteState
-from bridge.storage.sqlite_journal import SqliteJournal
+from bridge.storage.journal.sqlite import SqliteJournal
 from tests.cli.deployment import Deployment
 from tests.storage.journal_kit import an_intent
 

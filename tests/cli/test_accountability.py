@@ -128,9 +128,9 @@ NEITHER: dict[Command, str] = {
 
 def _commands() -> Iterator[tuple[Command, Any]]:
     def walk(command: Any, path: Command) -> Iterator[tuple[Command, Any]]:
-        if hasattr(command, "commands"):
-            for name, inner in sorted(command.commands.items()):
-                yield from walk(inner, (*path, name))
+        if hasattr(command, "list_commands"):
+            for name in sorted(command.list_commands(None)):
+                yield from walk(command.get_command(None, name), (*path, name))
         else:
             yield path, command
 
@@ -155,7 +155,7 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
         event_log={"timestamps": {"tsa": {"url": "http://127.0.0.1:1/"}}},
     )
     # No capture answers: there is nothing to wait for.
-    monkeypatch.setattr("bridge.cli.source_snapshot.ANSWER_S_MAX", 0.0)
+    monkeypatch.setattr("bridge.cli.source.snapshot.ANSWER_S_MAX", 0.0)
     with deployment.stores() as stores:
         stores.keeping().store()
     return deployment

@@ -15,7 +15,7 @@ from bridge.eventlog.restoration import Loss, restore_draft
 from bridge.eventlog.sequencer import Sequencer
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.write import WriteState
-from bridge.runtime.config_record import record_configuration
+from bridge.runtime.roles.config_record import record_configuration
 from tests.capture.drift.test_messages import mapper, message, part, row
 from tests.cli.deployment import Deployment
 from tests.cli.journalled import journalled

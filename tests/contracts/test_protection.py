@@ -13,8 +13,8 @@ from bridge.contracts.protection import ProtectionKeys
 from bridge.model.change import UNSENT, BeforeImage, ChangeKind, RowChange
 from bridge.model.errors import ConfigInvalid
 from bridge.model.event import Breach, Event
-from bridge.runtime.protection_key import protection_keys
-from bridge.runtime.settings import ContractsSettings
+from bridge.runtime.configuration.settings import ContractsSettings
+from bridge.runtime.wiring.protection_key import protection_keys
 from tests.contracts.samples import ORIGIN
 from tests.contracts.test_structures import TEXT, contract, created, shape
 

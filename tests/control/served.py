@@ -11,9 +11,9 @@ import uvicorn
 from bridge.control.app import ControlParts, create_app
 from bridge.control.auth import NamedToken
 from bridge.eventlog.records.access_book import AccessBook
-from bridge.runtime.metrics import render_metrics
-from bridge.runtime.settings_file import load_settings
-from bridge.runtime.status import collect_status
+from bridge.runtime.configuration.settings_file import load_settings
+from bridge.runtime.watching.metrics import render_metrics
+from bridge.runtime.watching.status import collect_status
 from tests.cli.deployment import Deployment
 from tests.waiting import wait_until
 

@@ -10,7 +10,7 @@ from bridge.control.app import ControlParts, create_app
 from bridge.eventlog.records.access_book import AccessBook
 from bridge.eventlog.sequencer import Sequencer
 from bridge.model.write import WriteState
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.cli.journalled import journalled
 from tests.control.served import Api
 

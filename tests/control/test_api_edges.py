@@ -15,7 +15,7 @@ from bridge.control.exposure import check_exposure
 from bridge.eventlog.records.access_book import AccessBook
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
 from bridge.model.write import WriteState
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.cli.deployment import Deployment
 from tests.cli.journalled import journalled
 from tests.control.served import Api, problem, served

@@ -12,8 +12,8 @@ from bridge.control.auth import NamedToken, Role, may
 from bridge.eventlog.sequencer import Sequencer
 from bridge.model.errors import ConfigInvalid
 from bridge.model.warrant import ActorType
-from bridge.runtime.control_role import named_tokens
-from bridge.runtime.settings_file import load_settings
+from bridge.runtime.configuration.settings_file import load_settings
+from bridge.runtime.roles.control import named_tokens
 from tests.cli.deployment import Deployment
 from tests.control.served import Api, problem, served
 

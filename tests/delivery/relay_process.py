@@ -8,8 +8,8 @@ from pathlib import Path
 from adapters.rabbitmq.sink import RabbitMQSink
 from bridge.delivery.relay import Relay
 from bridge.delivery.topology import QueueSpec, Topology
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
-from bridge.storage.sqlite_event_log import SqliteEventLog
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from bridge.delivery.backoff import Backoff
 from bridge.delivery.relay import Relay
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid, LogCorrupt, LogPruned, StorageUnavailable
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
-from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.delivery.events import append, drafts, events_of
 from tests.delivery.memory_sink import ActThenFail, Hold, MemorySink, Pass, Reject
 from tests.delivery.running import running

@@ -11,8 +11,8 @@ import pytest
 
 from adapters.rabbitmq.sink import RabbitMQSink
 from bridge.delivery.topology import QueueSpec, Topology
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
-from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.delivery.events import Delivered, append, assert_in_order, assert_nothing_lost, drafts
 from tests.delivery.queues import await_indices, consuming
 from tests.waiting import wait_until

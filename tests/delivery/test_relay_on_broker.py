@@ -15,8 +15,8 @@ from adapters.rabbitmq.sink import RabbitMQSink, Unroutable
 from bridge.delivery.relay import Relay
 from bridge.delivery.topology import QueueSpec, Topology
 from bridge.demo.servers import PrivateRabbitMQ
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
-from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.delivery.events import (
     ROUTING_KEY,
     Delivered,

@@ -21,7 +21,7 @@ from bridge.demo.process import DemoProcess
 from bridge.demo.servers import PrivatePostgres, PrivateRabbitMQ
 from bridge.demo.servers.ports import free_port
 from bridge.model.entry import EntryKind
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.e2e import pgbench_readmodel
 
 TABLES = {

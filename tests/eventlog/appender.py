@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bridge.eventlog.ports import EventLogStore
 from bridge.model.entry import CursorMove
-from bridge.storage import sqlite_event_log_wal
-from bridge.storage.postgres_event_log import PostgresEventLog
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log import sqlite_wal as sqlite_event_log_wal
+from bridge.storage.event_log.postgres import PostgresEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.eventlog.drafts import drafts
 
 

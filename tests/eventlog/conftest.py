@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from bridge.eventlog.ports import EventLogStore
-from bridge.storage.memory_event_log import MemoryEventLog
-from bridge.storage.postgres_event_log import PostgresEventLog
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
+from bridge.storage.event_log.postgres import PostgresEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 
 OpenStore = Callable[[], EventLogStore]
 

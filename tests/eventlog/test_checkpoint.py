@@ -9,7 +9,7 @@ from bridge.eventlog.signing.checkpoint import CheckpointService, HeadSigner, pa
 from bridge.eventlog.signing.note import open_note
 from bridge.eventlog.signing.signer import Signer
 from bridge.model.errors import ConfigInvalid, LogCorrupt
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import draft, drafts
 
 ORIGIN = "legacy-bridge.example/log"

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.eventlog.inspection import inspect_log
 from bridge.model.errors import LogCorrupt
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.eventlog.drafts import drafts
 from tests.eventlog.exporting.orders import make_bundle, make_signer
 

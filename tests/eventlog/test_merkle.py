@@ -19,7 +19,7 @@ from bridge.eventlog.merkle import (
 )
 from bridge.eventlog.stored_hashes import StoredHashes
 from bridge.model.errors import LogCorrupt
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import drafts
 from tests.eventlog.examples import EXAMPLES
 from tests.eventlog.naive_merkle import naive_consistency, naive_inclusion, naive_root

@@ -8,7 +8,7 @@ import pytest
 from bridge.eventlog.sequencer import Sequencer
 from bridge.model.entry import EntryDraft
 from bridge.model.errors import StorageUnavailable
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import draft, drafts
 
 

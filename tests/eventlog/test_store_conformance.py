@@ -12,7 +12,7 @@ from bridge.eventlog.merkle import EMPTY_ROOT, leaf_hash
 from bridge.eventlog.ports import EventLogStore
 from bridge.model.entry import EntryDraft, EntryKind, TreeHead
 from bridge.model.errors import LimitExceeded, LogCorrupt, StaleCursor
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.conftest import OpenStore
 from tests.eventlog.drafts import draft, drafts, move
 from tests.eventlog.examples import EXAMPLES

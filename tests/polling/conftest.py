@@ -9,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine
 
 from bridge.demo.servers.mariadb import PrivateMariaDB
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.conftest import Database
 from tests.polling.rig import Legacy, event_log
 

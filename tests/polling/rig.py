@@ -19,7 +19,7 @@ from bridge.capture.polling.plan import TablePlan
 from bridge.capture.polling.ports import PollMemory
 from bridge.capture.polling.service import PollingService
 from bridge.capture.ports import CaptureLog
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sqlite_poll_memory import SqlitePollMemory
 from tests.capture.running import SOURCE, PlainContracts, Running
 from tests.waiting import RecordingObserver, wait_until

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.cli.deployment import Deployment
 from tests.polling.rig import Legacy
 from tests.runtime.running import running

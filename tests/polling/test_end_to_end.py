@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from bridge.demo.places import data_root
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.cli.deployment import Deployment
 from tests.delivery.queues import await_indices, consuming
 from tests.polling.rig import Legacy

@@ -10,7 +10,7 @@ from bridge.capture.polling.plan import Deletes, Strategy, TablePlan
 from bridge.demo.servers.mariadb import PrivateMariaDB
 from bridge.model.entry import Appended, CursorMove, EntryDraft
 from bridge.model.errors import LogCorrupt, StaleCursor, StorageUnavailable
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.polling import workload
 from tests.polling.rig import Legacy, await_state, await_tables, make_service, polling
 from tests.wire import Wire

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.polling import workload
 from tests.polling.rig import Legacy, await_tables, polling
 from tests.polling.victim import STEPS

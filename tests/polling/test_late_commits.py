@@ -8,7 +8,7 @@ import pytest
 
 from bridge.capture.polling.plan import Strategy, TablePlan
 from bridge.demo.servers import PrivatePostgres
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.polling import workload
 from tests.polling.rig import Legacy, await_state, await_tables, polling
 from tests.waiting import wait_until

@@ -15,7 +15,7 @@ from bridge.capture.polling.limits import PollLimits
 from bridge.capture.polling.plan import Deletes, Strategy, TablePlan
 from bridge.capture.polling.table_run import PollBench
 from bridge.model.errors import BridgeError, ConfigInvalid, SourceUnavailable, SourceUnfit
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.running import PlainContracts
 from tests.polling.rig import Legacy, await_state, events, make_service, polling
 from tests.waiting import wait_until

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.capture.polling import table_run
 from bridge.capture.polling.plan import Deletes, Strategy, TablePlan
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.running import Running
 from tests.polling.rig import Legacy, Replay, await_state, events, polling
 from tests.waiting import wait_until

@@ -12,7 +12,7 @@ import pytest
 from adapters.polling import rendering
 from bridge.capture.polling.plan import Strategy, TablePlan
 from bridge.capture.polling.scalars import format_scalar, parse_scalar
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.polling.rig import Legacy, events, polling
 from tests.waiting import wait_until
 

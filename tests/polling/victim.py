@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bridge.capture.polling.ports import RowMarks
 from bridge.model.entry import Appended, CursorMove, EntryDraft
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sqlite_poll_memory import SqlitePollMemory
 from tests.polling import workload
 from tests.polling.rig import Legacy, make_service

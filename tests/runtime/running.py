@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from bridge.runtime.run_files import RoleStatus, read_roles
+from bridge.runtime.watching.run_files import RoleStatus, read_roles
 from tests.cli.deployment import Deployment
 from tests.waiting import wait_until
 

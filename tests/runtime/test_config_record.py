@@ -10,7 +10,7 @@ import pytest
 from bridge.eventlog.sequencer import Sequencer
 from bridge.model.entry import EntryKind
 from bridge.model.errors import StorageUnavailable
-from bridge.runtime.config_record import record_configuration
+from bridge.runtime.roles.config_record import record_configuration
 from tests.cli.deployment import Deployment
 
 SECRET = "canary-token-that-is-long"

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from bridge.model.errors import ConfigInvalid
+from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.exit_codes import CONFIG
-from bridge.runtime.preflight import check_port, preflight
-from bridge.runtime.settings_file import load_settings
+from bridge.runtime.port_check import check_port
+from bridge.runtime.preflight import preflight
 from tests.cli.deployment import Deployment
 
 SECRET = "hunter2canary"

@@ -9,7 +9,7 @@ from bridge.contracts.means import Means
 from bridge.model.errors import ConfigInvalid
 from bridge.model.event import Event
 from bridge.model.pseudonym import Pseudonyms
-from bridge.runtime.pseudonym_key import load_pseudonyms
+from bridge.runtime.wiring.pseudonym_key import load_pseudonyms
 from tests.contracts.samples import ORIGIN, created, relation, write_contract
 
 

@@ -7,8 +7,8 @@ import pytest
 from bridge.capture.polling.plan import Deletes
 from bridge.demo.places import data_root
 from bridge.model.errors import ConfigInvalid
-from bridge.runtime.polling_settings import PollingSettings
-from bridge.runtime.settings_file import FILE_BYTES_MAX, load_settings
+from bridge.runtime.configuration.polling_settings import PollingSettings
+from bridge.runtime.configuration.settings_file import FILE_BYTES_MAX, load_settings
 
 
 def write(folder: Path, text: str) -> Path:

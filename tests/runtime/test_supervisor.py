@@ -14,12 +14,12 @@ import pytest
 
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.exit_codes import CONFIG
-from bridge.runtime.run_files import read_roles
-from bridge.runtime.supervisor import RoleProcess, Supervisor
+from bridge.runtime.roles.supervisor import RoleProcess, Supervisor
+from bridge.runtime.watching.run_files import read_roles
 from tests.waiting import wait_until
 
 WAITER = (
-    "import signal; from bridge.runtime.parent import end_with_parent;"
+    "import signal; from bridge.runtime.roles.parent import end_with_parent;"
     "end_with_parent(); signal.pause()"
 )
 
@@ -77,7 +77,7 @@ def test_a_second_supervisor_on_the_same_folder_is_refused(tmp_path: Path) -> No
 def test_roles_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, threading; from pathlib import Path;"
-        "from bridge.runtime.supervisor import RoleProcess, Supervisor;"
+        "from bridge.runtime.roles.supervisor import RoleProcess, Supervisor;"
         f"roles = [RoleProcess(role='worker', argv=(sys.executable, '-c', {WAITER!r}))];"
         f"Supervisor(roles, Path({str(tmp_path)!r})).run(threading.Event())"
     )

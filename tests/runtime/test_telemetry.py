@@ -14,8 +14,8 @@ from bridge.gateway.ports import IdTaken, WriteStateForbidden
 from bridge.model import errors
 from bridge.model.errors import BridgeError
 from bridge.runtime.exit_codes import CONFIG, SOFTWARE, TEMPORARY, UNAVAILABLE, exit_code
-from bridge.runtime.run_files import forget_ended, read_roles
-from bridge.runtime.telemetry import RunFileObserver, start_logging
+from bridge.runtime.watching.run_files import forget_ended, read_roles
+from bridge.runtime.watching.telemetry import RunFileObserver, start_logging
 from tests.waiting import wait_until
 
 NEVER_A_PID = 2**22 + 1  # Above every process id that Linux gives.

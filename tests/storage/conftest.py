@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.storage.memory_journal import MemoryJournal
-from bridge.storage.memory_journal_desk import MemoryJournalDesk
-from bridge.storage.sqlite_journal import SqliteJournal
-from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
+from bridge.storage.journal.memory import MemoryJournal
+from bridge.storage.journal.memory_desk import MemoryJournalDesk
+from bridge.storage.journal.sqlite import SqliteJournal
+from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
 from tests.storage.journal_kit import Books
 
 

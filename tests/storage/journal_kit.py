@@ -8,10 +8,10 @@ from bridge.gateway.ports import MadeId
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import Side
 from bridge.model.write import WriteIntent, WriteState
-from bridge.storage.memory_journal import MemoryJournal
-from bridge.storage.memory_journal_desk import MemoryJournalDesk
-from bridge.storage.sqlite_journal import SqliteJournal
-from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
+from bridge.storage.journal.memory import MemoryJournal
+from bridge.storage.journal.memory_desk import MemoryJournalDesk
+from bridge.storage.journal.sqlite import SqliteJournal
+from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
 
 _numbers = count(1)
 

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.model.errors import LimitExceeded, StorageUnavailable
 from bridge.storage.generation import SLOT_COUNT_MAX, Generation
-from bridge.storage.journal_owner import FileLock, OwnerLocks
+from bridge.storage.journal.owner import FileLock, OwnerLocks
 from tests.waiting import wait_until
 
 
@@ -101,7 +101,7 @@ def test_an_owner_lives_as_long_as_its_process(tmp_path: Path) -> None:
     locks = OwnerLocks(tmp_path / "owners")
     assert not locks.alive("worker-1")
     child = _child(
-        "from bridge.storage.journal_owner import OwnerLocks\n"
+        "from bridge.storage.journal.owner import OwnerLocks\n"
         "lock = OwnerLocks(Path(sys.argv[1])).take('worker-1')",
         str(tmp_path / "owners"),
     )

@@ -14,10 +14,10 @@ import pytest
 from bridge.gateway.ports import LaneState
 from bridge.model.errors import LaneBusy, StorageUnavailable
 from bridge.model.write import WriteState
-from bridge.storage import journal_file
-from bridge.storage.journal_file import connect
-from bridge.storage.sqlite_journal import SqliteJournal
-from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
+from bridge.storage.journal import file as journal_file
+from bridge.storage.journal.file import connect
+from bridge.storage.journal.sqlite import SqliteJournal
+from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
 from tests.storage.journal_kit import an_answer, an_intent
 from tests.waiting import wait_until
 
@@ -25,7 +25,7 @@ _COMMITTER = """
 import asyncio, sys
 from pathlib import Path
 from bridge.model.write import WriteState
-from bridge.storage.sqlite_journal import SqliteJournal
+from bridge.storage.journal.sqlite import SqliteJournal
 from tests.storage.journal_kit import an_answer, an_intent
 
 journal = SqliteJournal(Path(sys.argv[1]))
@@ -199,7 +199,7 @@ def test_tables_of_another_version_are_refused(path: Path) -> None:
     other = sqlite3.connect(path)
     other.execute("PRAGMA user_version = 99")
     other.close()
-    with pytest.raises(StorageUnavailable, match="version 99, this gateway needs 1"):
+    with pytest.raises(StorageUnavailable, match="version 99, this gateway needs 2"):
         SqliteJournal(path)
 
 

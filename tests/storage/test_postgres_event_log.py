@@ -8,7 +8,7 @@ import pytest
 
 from bridge.eventlog.inspection import inspect_log
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
-from bridge.storage.postgres_event_log import PostgresEventLog
+from bridge.storage.event_log.postgres import PostgresEventLog
 from tests.conftest import Database
 from tests.eventlog.drafts import drafts, move
 from tests.wire import Wire

@@ -10,7 +10,7 @@ import pytest
 from bridge.eventlog.inspection import inspect_log
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.errors import LogCorrupt, StorageUnavailable
-from bridge.storage.postgres_event_log import PostgresEventLog
+from bridge.storage.event_log.postgres import PostgresEventLog
 from tests.conftest import Database
 from tests.eventlog.drafts import draft, drafts, move
 

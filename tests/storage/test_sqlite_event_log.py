@@ -7,8 +7,8 @@ import pytest
 
 from bridge.eventlog.inspection import inspect_log
 from bridge.model.errors import ConfigInvalid, LogCorrupt, StorageUnavailable
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
-from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.eventlog.drafts import drafts, move
 
 
@@ -52,7 +52,7 @@ def test_a_commit_is_on_disk_when_it_returns(tmp_path: Path) -> None:
 
 
 def test_the_wal_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.storage.sqlite_event_log_wal.WAL_BYTES", 200_000)
+    monkeypatch.setattr("bridge.storage.event_log.sqlite_wal.WAL_BYTES", 200_000)
     log = SqliteEventLog(tmp_path / "log.db")
     for start in range(0, 20_000, 200):
         log.append(drafts(start, start + 200))
@@ -66,8 +66,8 @@ def test_the_wal_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_wal_past_its_limit_is_started_afresh(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.storage.sqlite_event_log_wal.WAL_BYTES", 100_000)
-    monkeypatch.setattr("bridge.storage.sqlite_event_log_wal.WAL_BYTES_MAX", 0)
+    monkeypatch.setattr("bridge.storage.event_log.sqlite_wal.WAL_BYTES", 100_000)
+    monkeypatch.setattr("bridge.storage.event_log.sqlite_wal.WAL_BYTES_MAX", 0)
     log = SqliteEventLog(tmp_path / "log.db")
     for start in range(0, 6_000, 200):
         log.append(drafts(start, start + 200))

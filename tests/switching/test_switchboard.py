@@ -16,8 +16,8 @@ from bridge.model.errors import (
 from bridge.model.stage import Stage, Switch
 from bridge.model.warrant import Warrant
 from bridge.storage.generation import Generation
-from bridge.storage.memory_journal import MemoryJournal
-from bridge.storage.memory_journal_desk import MemoryJournalDesk
+from bridge.storage.journal.memory import MemoryJournal
+from bridge.storage.journal.memory_desk import MemoryJournalDesk
 from bridge.switching.switchboard import Switchboard
 from tests.warrants import by
 

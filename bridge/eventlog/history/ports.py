@@ -5,7 +5,7 @@ the log. Rows are kept in the log's order. Once a *segment* of them is complete,
 *posted* by column and number, sorted, in one go: so writing never touches an old place, and what a
 question costs grows with the number of segments, not with the number of entries.
 
-Implementations: `bridge.storage.sqlite_log_index`, `bridge.storage.postgres_log_index`; one
+Implementations: `bridge.storage.log_index.sqlite`, `bridge.storage.log_index.postgres`; one
 conformance suite in `tests/eventlog/history/`.
 """
 

@@ -53,7 +53,7 @@ class OpenErasure(NamedTuple):
 class SubjectKeyStore(Protocol):
     """Keeps wrapped data keys, holds and open erasures. Safe to share between threads.
 
-    Implementations: `bridge.storage.sqlite_subject_keys`, `bridge.storage.memory_subject_keys`;
+    Implementations: `bridge.storage.subject_keys.sqlite`, `bridge.storage.subject_keys.memory`;
     one conformance suite in `tests/eventlog/keeping/`. All raise `StorageUnavailable`.
     """
 

@@ -662,7 +662,8 @@ def read_head(
     An earlier one may be signed by a key from before a rotation only, which nobody gave us: then
     the manifest vouches for it and the tree must fit it, and that is all.
     """
-    note = open_note(name, read_small(folder, name), trust.keys, trust.witnesses, name != CHECKPOINT)
+    data = read_small(folder, name)
+    note = open_note(name, data, trust.keys, trust.witnesses, name != CHECKPOINT)
     if not note.names:
         note.names.add(origin)
         signers = ", ".join(note.others[:10])

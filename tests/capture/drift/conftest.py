@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from bridge.contracts.contract_set import ContractSet
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.drift.shop import Follow, check_own_events, shop, write_contract
 from tests.capture.running import SOURCE, await_position, await_streaming
 from tests.conftest import Database

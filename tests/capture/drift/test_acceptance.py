@@ -14,8 +14,8 @@ from bridge.capture.mapping.change_mapper import MappingOptions
 from bridge.cli.main import app
 from bridge.contracts.contract_set import ContractSet
 from bridge.model.errors import ConfigInvalid
-from bridge.storage.memory_event_log import MemoryEventLog
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.drift.shop import (
     Follow,
     entries_of,

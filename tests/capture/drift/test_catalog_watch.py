@@ -18,7 +18,7 @@ from bridge.contracts.product_schemas import product_schema
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.entry import EntryKind
 from bridge.model.errors import SourceUnavailable
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.drift.shop import data_of, entries_of, start_shop, told, write_contract
 from tests.capture.running import (
     SOURCE,

@@ -12,7 +12,7 @@ from bridge.capture.shelf import Shelf
 from bridge.contracts.contract_set import ContractSet
 from bridge.model.change import Column, Relation
 from bridge.model.errors import LogCorrupt
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.drift.shop import write_contract
 
 NAMES = st.sampled_from(["id", "name", "a", "b", "note", 'od"d'])

@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.storage.memory_event_log import MemoryEventLog
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.drift.shop import Follow, shop, start_shop, story
 from tests.capture.faults import Crash, FaultyLog, crash_at
 from tests.capture.running import (

@@ -23,7 +23,7 @@ from bridge.model.change import (
     TransactionPart,
 )
 from bridge.model.entry import EntryKind
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.drift.shop import (
     data_of,
     entries_of,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psycopg
 
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.drift.shop import entries_of, shop, told, write_contract
 from tests.capture.running import await_position, await_streaming
 from tests.conftest import Database

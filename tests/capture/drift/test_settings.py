@@ -8,9 +8,10 @@ import pytest
 from bridge.capture.drift.policy import DriftAction
 from bridge.capture.service import CaptureService
 from bridge.model.errors import ConfigInvalid
-from bridge.runtime.capture_options import mapping_options
-from bridge.runtime.settings_file import load_settings
-from bridge.runtime.wiring import Stores, capture_service
+from bridge.runtime.configuration.settings_file import load_settings
+from bridge.runtime.wiring.capture import capture_service
+from bridge.runtime.wiring.capture_options import mapping_options
+from bridge.runtime.wiring.stores import Stores
 from tests.capture.drift.shop import story, told
 from tests.capture.running import SOURCE, Running, await_position, await_streaming, cursor_of
 from tests.conftest import Database

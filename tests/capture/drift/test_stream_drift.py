@@ -9,7 +9,7 @@ from bridge.capture.drift.policy import DriftAction, DriftPolicy
 from bridge.capture.mapping.change_mapper import MappingOptions
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid, TableDrifted
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.drift.shop import (
     Follow,
     data_of,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bridge.capture.service import CaptureService
 from bridge.contracts.contract_set import ContractSet
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.faults import FaultyLog, kill_at
 from tests.capture.running import SOURCE, make_source
 

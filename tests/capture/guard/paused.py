@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bridge.capture.service import CaptureService
 from bridge.model.entry import Appended, CursorMove, EntryDraft, EntryKind
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.faults import FaultyLog
 from tests.capture.running import SOURCE, PlainContracts, make_source
 

@@ -12,8 +12,8 @@ from bridge.delivery.backoff import Backoff
 from bridge.delivery.relay import Relay
 from bridge.delivery.topology import QueueSpec, Topology
 from bridge.demo.servers import PrivateRabbitMQ
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
-from bridge.storage.sqlite_event_log import SqliteEventLog
 from tests.capture.running import (
     await_position,
     await_streaming,

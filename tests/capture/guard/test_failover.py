@@ -11,7 +11,7 @@ from bridge.capture.guard.gaps import OnGap
 from bridge.demo.servers import PrivatePostgres
 from bridge.demo.servers.postgres_programs import unsupported_platform
 from bridge.model.errors import SourceUnfit
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.guard.standby import (
     FAILOVER_SETTINGS,
     STANDBY_SLOT,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psycopg
 
-from bridge.storage.memory_event_log import MemoryEventLog
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.faults import CheckedSource, FaultyLog, Gate
 from tests.capture.oracle import Oracle
 from tests.capture.running import (

@@ -12,7 +12,7 @@ from adapters.postgres.slot_creation import create_slot
 from bridge.demo.servers import PrivatePostgres
 from bridge.demo.servers.postgres_programs import unsupported_platform
 from bridge.model.errors import SourceUnavailable
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.guard.standby import await_replayed, promote, standby_of
 from tests.capture.guard.test_gaps import leaves
 from tests.capture.running import (

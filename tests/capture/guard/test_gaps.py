@@ -17,7 +17,7 @@ from bridge.demo.servers import PrivatePostgres
 from bridge.model.entry import CursorMove, EntryKind, StoredEntry
 from bridge.model.errors import SourceUnfit
 from bridge.model.lsn import parse_lsn
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.faults import Crash, FaultyLog, crash_at
 from tests.capture.running import (
     SOURCE,

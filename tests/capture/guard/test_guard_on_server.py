@@ -15,7 +15,7 @@ from bridge.contracts.product_schemas import product_schema
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.entry import EntryKind, StoredEntry
 from bridge.model.lsn import parse_lsn
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.faults import FaultyLog, Gate
 from tests.capture.running import (
     SOURCE,

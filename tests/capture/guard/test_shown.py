@@ -22,12 +22,12 @@ from bridge.model.change import (
     TransactionPart,
 )
 from bridge.model.entry import CursorMove, EntryKind
+from bridge.runtime.configuration.settings import GuardSettings
+from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.exit_codes import CONFIG
-from bridge.runtime.metrics import render_metrics
-from bridge.runtime.settings import GuardSettings
-from bridge.runtime.settings_file import load_settings
-from bridge.runtime.telemetry import RunFileObserver
-from bridge.runtime.wiring import Stores
+from bridge.runtime.watching.metrics import render_metrics
+from bridge.runtime.watching.telemetry import RunFileObserver
+from bridge.runtime.wiring.stores import Stores
 from tests.cli.deployment import Deployment
 from tests.waiting import RecordingObserver
 

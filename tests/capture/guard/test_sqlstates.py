@@ -10,7 +10,7 @@ from adapters.postgres.server import PostgresServer
 from adapters.postgres.sqlstates import CLASSES, STATES, Doing, meaning
 from bridge.capture.guard.gaps import OnGap
 from bridge.model.errors import Remedy, SourceUnavailable, SourceUnfit
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.guard.test_gaps import leaves
 from tests.capture.running import await_position, await_streaming, capturing, make_source
 from tests.conftest import Database

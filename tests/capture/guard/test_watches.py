@@ -8,7 +8,7 @@ import pytest
 from bridge.capture.watches import Sighting, Watches
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.errors import SourceUnavailable
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.faults import Crash, FaultyLog, crash_at
 from tests.capture.running import (
     await_position,

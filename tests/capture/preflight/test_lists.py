@@ -8,7 +8,7 @@ import pytest
 
 from bridge.capture.findings import Level
 from bridge.model.errors import SourceUnfit
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.preflight.looking import checks, found, inspect
 from tests.capture.running import (
     await_position,

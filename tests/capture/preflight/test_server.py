@@ -10,7 +10,7 @@ import pytest
 from bridge.capture.findings import Finding, Level, worst
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.errors import SourceUnavailable
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.preflight.looking import checks, found, inspect, set_up
 from tests.capture.running import make_source, start
 from tests.conftest import Database

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.preflight.looking import found, inspect, set_up
 from tests.capture.running import (
     await_streaming,

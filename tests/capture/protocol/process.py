@@ -16,7 +16,7 @@ from bridge.capture.ports import TableMapper
 from bridge.capture.service import CaptureService
 from bridge.model.change import Relation, RowChange
 from bridge.model.event import ChangeOrigin, Event
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.running import SOURCE, PlainContracts, make_source
 
 

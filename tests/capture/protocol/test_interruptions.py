@@ -14,8 +14,8 @@ from bridge.capture.protocol.stage_files import StageFolder
 from bridge.model.change import RowChange
 from bridge.model.errors import LimitExceeded
 from bridge.model.lsn import parse_lsn
-from bridge.storage.memory_event_log import MemoryEventLog
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.faults import CheckedSource, FaultyLog, Gate
 from tests.capture.oracle import Oracle
 from tests.capture.running import (

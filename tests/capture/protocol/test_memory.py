@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.protocol.process import capture_process, peak_rss_mb
 from tests.capture.running import cursor_of, read_tables
 from tests.conftest import Database

@@ -8,9 +8,9 @@ import pytest
 from bridge.capture.protocol.pgoutput_options import format_options, pgoutput_options
 from bridge.capture.protocol.stage_files import StageFolder
 from bridge.model.errors import SourceUnfit
-from bridge.runtime import wiring
-from bridge.runtime.contract_wiring import contract_set
-from bridge.runtime.settings import ContractsSettings, Settings, SourceSettings
+from bridge.runtime.configuration.settings import ContractsSettings, Settings, SourceSettings
+from bridge.runtime.wiring import capture as wiring
+from bridge.runtime.wiring.contracts import contract_set
 from tests.test_tidy import PROJECT
 
 NAMES = {"publication_names": '"a","b""c"'}

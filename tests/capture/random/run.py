@@ -13,7 +13,7 @@ from adapters.postgres.source import PostgresSource
 from bridge.capture.protocol.stage_files import StageFolder
 from bridge.capture.protocol.staging import StageStore
 from bridge.demo.servers import PrivatePostgres
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.oracle import Oracle
 from tests.capture.points import STAGE_POINTS, PointedStages, Points, pointed
 from tests.capture.random.check import Verdict, changes_of, compare, replayed

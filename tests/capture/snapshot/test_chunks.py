@@ -11,7 +11,7 @@ from bridge.capture.ports import TableShape
 from bridge.capture.snapshot.pacing import SnapshotLimits
 from bridge.capture.snapshot.ports import Chunk, ChunkOrder, ChunkReader, Look, TableAltered
 from bridge.model.errors import SourceUnfit
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.running import (
     await_position,
     await_streaming,

@@ -13,9 +13,10 @@ from typer.testing import CliRunner, Result
 
 from bridge.capture.service import CaptureService
 from bridge.cli.main import app
-from bridge.runtime.settings_file import load_settings
-from bridge.runtime.wiring import Stores, capture_service
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.runtime.configuration.settings_file import load_settings
+from bridge.runtime.wiring.capture import capture_service
+from bridge.runtime.wiring.stores import Stores
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.capture.running import Running, await_position
 from tests.capture.test_with_contracts import CONTRACTS, pgbench
 from tests.conftest import Database

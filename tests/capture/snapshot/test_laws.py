@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from bridge.capture.snapshot.pacing import SnapshotLimits
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.faults import Crash, FaultyLog, crash_at
 from tests.capture.running import (
     Running,

@@ -14,7 +14,7 @@ import pytest
 from bridge.capture.snapshot.pacing import SnapshotLimits
 from bridge.capture.snapshot.ports import RequestAction, SnapshotRequest, SnapshotRequests
 from bridge.model.entry import EntryKind
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from bridge.storage.sqlite_snapshot_requests import SqliteSnapshotRequests
 from tests.capture.faults import Crash, FaultyLog, crash_at
 from tests.capture.running import (

@@ -14,7 +14,7 @@ import pytest
 
 from bridge.capture.snapshot.pacing import SnapshotLimits
 from bridge.demo.servers import PrivatePostgres
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.running import (
     Running,
     await_position,

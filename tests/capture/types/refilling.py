@@ -15,7 +15,7 @@ from bridge.capture.service import CaptureService
 from bridge.contracts import ContractSet
 from bridge.contracts.means import Means
 from bridge.model.observer import Observer
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sqlite_last_values import SqliteLastValues
 from tests.capture.faults import FaultyLog, kill_at
 from tests.capture.running import make_source

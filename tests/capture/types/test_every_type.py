@@ -15,7 +15,7 @@ from bridge.capture.service import CaptureService
 from bridge.contracts.contract_set import ContractSet
 from bridge.model.entry import EntryKind
 from bridge.model.payloads import members
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.running import Running, await_position, make_source
 from tests.capture.types.back import to_text
 from tests.capture.types.every_type import TypedTable, make_tables, set_hostile

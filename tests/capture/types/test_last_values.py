@@ -22,7 +22,7 @@ from bridge.model.change import UNSENT, BeforeImage, ChangeKind, Row, RowChange
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.errors import LogCorrupt, StorageUnavailable
 from bridge.model.event import Breach, Event
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from bridge.storage.memory_last_values import MemoryLastValues
 from bridge.storage.sqlite_last_values import SqliteLastValues
 from tests.contracts.samples import ORIGIN

@@ -16,7 +16,7 @@ from bridge.contracts.protection import ProtectionKeys
 from bridge.contracts.row_policies import INSERT_SUFFIX
 from bridge.demo.servers import PrivatePostgres
 from bridge.model.entry import EntryKind, StoredEntry
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.capture.running import Running, await_position, make_source
 from tests.conftest import Database
 from tests.contracts.samples import DIALECT, write_contract

@@ -14,7 +14,7 @@ import pytest
 
 from bridge.capture.service import CaptureService
 from bridge.model.entry import EntryKind
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from bridge.storage.sqlite_last_values import SqliteLastValues
 from tests.capture.running import Running, await_position
 from tests.capture.types.refilling import refilling_service

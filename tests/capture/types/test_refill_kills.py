@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.memory_last_values import MemoryLastValues
-from bridge.storage.sqlite_event_log import SqliteEventLog
 from bridge.storage.sqlite_last_values import SqliteLastValues
 from tests.capture.running import Running, await_position, await_streaming
 from tests.capture.types.refilling import refilling_service

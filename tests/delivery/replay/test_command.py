@@ -10,8 +10,8 @@ import pytest
 
 from bridge.delivery.replay.job import JobState
 from bridge.model.entry import EntryDraft, EntryKind
-from bridge.runtime.replay_wiring import replay_jobs
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.runtime.wiring.replays import replay_jobs
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.cli.deployment import Deployment
 from tests.delivery.events import ROUTING_KEY
 

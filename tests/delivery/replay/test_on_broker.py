@@ -14,7 +14,7 @@ import pytest
 from bridge.delivery.replay.job import JobState
 from bridge.demo.servers import PrivateRabbitMQ
 from bridge.model.group_queue import PARK_ARGUMENTS, queue_arguments
-from bridge.runtime.replay_wiring import replay_jobs
+from bridge.runtime.wiring.replays import replay_jobs
 from tests.cli.deployment import Deployment
 from tests.delivery.events import append, drafts
 from tests.delivery.queues import channel_of

@@ -13,7 +13,7 @@ from bridge.delivery.replay.job import JobState, ReplayJob, Target, TargetKind
 from bridge.delivery.replay.replayer import Replayer
 from bridge.model.entry import EntryKind, StoredEntry
 from bridge.model.errors import LogCorrupt, StorageUnavailable
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.delivery.events import append, drafts
 from tests.delivery.memory_sink import ActThenFail, MemorySink, Pass, Reject
 from tests.waiting import RecordingObserver

@@ -9,8 +9,8 @@ from typing import Any
 
 from bridge.eventlog.exporting.ports import Opened, SealedEntry
 from bridge.model.entry import EntryDraft, EntryKind
-from bridge.runtime.export_wiring import contract_files
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.runtime.wiring.exports import contract_files
+from bridge.storage.event_log.memory import MemoryEventLog
 
 CONTRACTS = contract_files(Path(__file__).parents[3] / "contracts")
 URN = "urn:legacy-bridge:contract:"

@@ -11,9 +11,9 @@ import pytest
 
 from bridge.eventlog.exporting.draft_folder import DraftFolder
 from bridge.model.entry import EntryKind
-from bridge.runtime.export_wiring import cosigner
-from bridge.runtime.search_wiring import index_follower, open_log_index
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.runtime.wiring.exports import cosigner
+from bridge.runtime.wiring.search import index_follower, open_log_index
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.cli.deployment import Deployment, Said
 from tests.eventlog.drafts import draft, drafts
 from tests.eventlog.exporting.orders import check_verifies

@@ -17,7 +17,7 @@ from bridge.eventlog.exporting.export import export, resume_export
 from bridge.eventlog.exporting.order import View
 from bridge.model.errors import StorageUnavailable
 from bridge.model.warrant import Outcome
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import drafts
 from tests.eventlog.exporting.orders import (
     WARRANT,

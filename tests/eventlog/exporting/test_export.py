@@ -19,7 +19,7 @@ from bridge.eventlog.signing.note import open_note
 from bridge.eventlog.signing.signer import Signer
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid, LogCorrupt
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import drafts
 from tests.eventlog.exporting.orders import check_verifies, make_bundle, make_means, make_signer
 

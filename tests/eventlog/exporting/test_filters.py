@@ -16,7 +16,7 @@ from bridge.eventlog.ports import EventLogStore
 from bridge.eventlog.signing.signer import Signer
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.errors import ConfigInvalid
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.examples import EXAMPLES
 from tests.eventlog.exporting.orders import (
     check_verifies,

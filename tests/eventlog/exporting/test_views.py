@@ -19,7 +19,7 @@ from bridge.eventlog.exporting.views.csv_view import CsvView
 from bridge.eventlog.exporting.views.rows import read_row
 from bridge.eventlog.exporting.views.view_files import Tables
 from bridge.model.errors import ConfigInvalid
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.exporting.orders import (
     TOKYO,
     check_verifies,

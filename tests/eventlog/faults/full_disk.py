@@ -20,8 +20,8 @@ from bridge.eventlog.inspection import inspect_log
 from bridge.eventlog.ports import EventLogStore
 from bridge.model.entry import CursorMove
 from bridge.model.errors import StorageUnavailable
-from bridge.storage.postgres_event_log import PostgresEventLog
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.postgres import PostgresEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.eventlog.drafts import draft
 
 SMALL_MB = 24

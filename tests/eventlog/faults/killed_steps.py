@@ -1,8 +1,8 @@
 """Run something again and again, each time killed one line further on.
 
-    python -m tests.eventlog.faults.killed_steps SCENARIO KIND PLACE
+    python -m tests.eventlog.faults.killed_steps SCENARIO KIND PLACE STRIDE
 
-For each line of the code under test a child is forked that runs the scenario and kills itself
+For each line (of each STRIDE lines one) of the code under test a child is forked that runs the scenario and kills itself
 (SIGKILL) right before that line. One JSON line tells where it died and what it had said; the next
 child starts after a line on standard input. The last line tells of a child that lived.
 """
@@ -21,17 +21,15 @@ from bridge.eventlog.sequencer import Sequencer
 from bridge.eventlog.signing import checkpoint, signer
 from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.model.entry import CursorMove, EntryDraft, EntryKind
-from bridge.storage import (
-    postgres_event_log,
-    postgres_event_log_pruning,
-    postgres_event_log_steps,
-    sqlite_event_log,
-    sqlite_event_log_pruning,
-    sqlite_journal_desk,
-)
-from bridge.storage.postgres_event_log import PostgresEventLog
-from bridge.storage.sqlite_event_log import SqliteEventLog
-from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
+from bridge.storage.event_log import postgres as postgres_event_log
+from bridge.storage.event_log import postgres_pruning as postgres_event_log_pruning
+from bridge.storage.event_log import postgres_steps as postgres_event_log_steps
+from bridge.storage.event_log import sqlite as sqlite_event_log
+from bridge.storage.event_log import sqlite_pruning as sqlite_event_log_pruning
+from bridge.storage.event_log.postgres import PostgresEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
+from bridge.storage.journal import sqlite_desk as sqlite_journal_desk
+from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
 from tests.eventlog.drafts import drafts
 from tests.eventlog.exporting.orders import make_signer
 
@@ -169,9 +167,9 @@ def void(_: object) -> None:
     """Drop a value."""
 
 
-def victims(scenario: str, kind: str, place: str) -> Iterator[dict[str, Any]]:
+def victims(scenario: str, kind: str, place: str, stride: int) -> Iterator[dict[str, Any]]:
     """Fork one child for each step, until one lives."""
-    for number in range(1, 10_000):
+    for number in range(1, 10_000, stride):
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -193,9 +191,9 @@ def victims(scenario: str, kind: str, place: str) -> Iterator[dict[str, Any]]:
             return
 
 
-def main(scenario: str, kind: str, place: str) -> None:
+def main(scenario: str, kind: str, place: str, stride: str) -> None:
     """Fork, tell, wait to be told to go on."""
-    for each in victims(scenario, kind, place):
+    for each in victims(scenario, kind, place, int(stride)):
         print(json.dumps(each), flush=True)
         if not sys.stdin.readline():
             return

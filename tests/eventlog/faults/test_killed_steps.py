@@ -1,6 +1,7 @@
 """Killed before every line of append, sequencer, checkpoint and pruning: the log stays whole.
 
-"Every line" is meant: a process is forked for each and ends by SIGKILL there. What a commit does
+"Every line" is meant: a process is forked for each and ends by SIGKILL there (under soak; else at
+every fifth line). What a commit does
 inside SQLite or PostgreSQL is met by the kills at random moments (`test_crash`, `test_soak`).
 """
 
@@ -23,28 +24,35 @@ from bridge.eventlog.sequencer import Sequencer
 from bridge.eventlog.signing.checkpoint import HeadSigner, parse_checkpoint
 from bridge.eventlog.signing.note import open_note
 from bridge.eventlog.stored_hashes import StoredHashes
-from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
+from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
 from tests.eventlog.exporting.orders import make_signer
 from tests.eventlog.faults.killed_steps import BATCH, open_log
 
-Place = tuple[str, str, Path]
+Place = tuple[str, str, Path, int]
 Look = Callable[[EventLogStore, dict[str, Any]], None]
 
 
+@pytest.fixture(params=[5, pytest.param(1, marks=pytest.mark.soak)])
+def stride(request: pytest.FixtureRequest) -> int:
+    """How many lines further each victim dies."""
+    found: int = request.param
+    return found
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """Kind and place of the log, and the folder of the files beside it."""
+def place(request: pytest.FixtureRequest, tmp_path: Path, stride: int) -> Place:
+    """Kind and place of the log, the folder of the files beside it, and the stride."""
     if request.param == "sqlite":
-        return "sqlite", str(tmp_path / "log.db"), tmp_path
+        return "sqlite", str(tmp_path / "log.db"), tmp_path, stride
     database: Any = request.getfixturevalue("database")
-    return "postgres", database.dsn, tmp_path
+    return "postgres", database.dsn, tmp_path, stride
 
 
 def deaths(scenario: str, place: Place) -> Iterator[dict[str, Any]]:
     """Yield what each victim told; the next one starts when the loop goes on."""
-    kind, where, folder = place
+    kind, where, folder, stride = place
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.eventlog.faults.killed_steps", scenario, kind, where],
+        [sys.executable, "-m", "tests.eventlog.faults.killed_steps", scenario, kind, where, str(stride)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**os.environ, "FAULTS_FOLDER": str(folder)},
     )  # fmt: skip
@@ -62,7 +70,7 @@ def deaths(scenario: str, place: Place) -> Iterator[dict[str, Any]]:
 
 def check_each(scenario: str, place: Place, look: Look) -> set[str]:
     """Look at the log after each death; return the names of the places where victims died."""
-    kind, where, _ = place
+    kind, where, _, _ = place
     died = set()
     with closing(open_log(kind, where)) as log:
         for told in deaths(scenario, place):
@@ -87,7 +95,7 @@ def test_append(place: Place) -> None:
         ids = [entry.entry_id for entry in log.read(made - BATCH, BATCH)]
         assert ids == [f"shop:{number:016X}:{0:08X}" for number in range(made - BATCH, made)]
 
-    assert len(check_each("append", place, look)) > 15
+    assert len(check_each("append", place, look)) > 15 // place[3]
 
 
 def test_sequencer(place: Place) -> None:
@@ -101,7 +109,7 @@ def test_sequencer(place: Place) -> None:
             assert len(set(there)) == len(there)
             assert waiting | set(there) >= set(acknowledged)
 
-    assert len(check_each("sequence", place, look)) > 10
+    assert len(check_each("sequence", place, look)) > 10 // place[3]
     with (
         closing(open_log(*place[:2])) as log,
         closing(SqliteJournalDesk(place[2] / "journal.db")) as desk,
@@ -138,7 +146,7 @@ def test_checkpoint(place: Place) -> None:
         assert said <= {size for size, _ in log.checkpoints(0, 9_999)}
         HeadSigner(signer, log).sign()
 
-    assert len(check_each("sign", place, look)) > 15
+    assert len(check_each("sign", place, look)) > 15 // place[3]
 
 
 def test_pruning(place: Place) -> None:
@@ -156,4 +164,4 @@ def test_pruning(place: Place) -> None:
         sweep_all(log)
         assert log.sweep(10_000) == 0
 
-    assert len(check_each("prune", place, look)) > 10
+    assert len(check_each("prune", place, look)) > 10 // place[3]

@@ -8,7 +8,7 @@ from bridge.demo.servers import PrivatePostgres
 from bridge.eventlog.inspection import inspect_log
 from bridge.model.entry import CursorMove
 from bridge.model.errors import StorageUnavailable
-from bridge.storage.postgres_event_log import PostgresEventLog
+from bridge.storage.event_log.postgres import PostgresEventLog
 from tests.conftest import Database
 from tests.eventlog.drafts import drafts
 from tests.waiting import wait_until

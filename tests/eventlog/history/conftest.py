@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bridge.eventlog.history.ports import LogIndexWriter
-from bridge.storage.postgres_log_index import PostgresLogIndex
-from bridge.storage.sqlite_log_index import SqliteLogIndex
+from bridge.storage.log_index.postgres import PostgresLogIndex
+from bridge.storage.log_index.sqlite import SqliteLogIndex
 
 SEGMENT = 8
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.model.entry import EntryKind
-from bridge.runtime.log_role import run_log
+from bridge.runtime.roles.log import run_log
 from tests.cli.deployment import Deployment
 from tests.eventlog.history.logs import ORDER, row_event
 from tests.eventlog.history.shop import ORDERED, shop

@@ -16,8 +16,8 @@ from bridge.eventlog.history.entity_reader import EntityReader
 from bridge.eventlog.history.follower import IndexFollower
 from bridge.eventlog.history.query import EntityKey
 from bridge.model.entry import EntryDraft, EntryKind
-from bridge.storage.memory_event_log import MemoryEventLog
-from bridge.storage.sqlite_log_index import SqliteLogIndex
+from bridge.storage.event_log.memory import MemoryEventLog
+from bridge.storage.log_index.sqlite import SqliteLogIndex
 from tests.eventlog.history.logs import FIELDS, ORDER, START, key_text, row_event
 
 Row = dict[str, Any]

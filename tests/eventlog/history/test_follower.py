@@ -17,8 +17,8 @@ from bridge.eventlog.history.search import LogSearch
 from bridge.model.entry import EntryDraft, StoredEntry
 from bridge.model.errors import StorageUnavailable
 from bridge.model.search_role import Role
-from bridge.storage.memory_event_log import MemoryEventLog
-from bridge.storage.sqlite_log_index import SqliteLogIndex
+from bridge.storage.event_log.memory import MemoryEventLog
+from bridge.storage.log_index.sqlite import SqliteLogIndex
 from tests.conftest import Database
 from tests.eventlog.history.logs import FIELDS, ORDER, URN, row_event
 from tests.waiting import RecordingObserver, wait_until

@@ -10,7 +10,7 @@ from bridge.eventlog.history.ports import Column, IndexState, LogIndexWriter, Po
 from bridge.eventlog.history.query import EntityKey, LogQuery
 from bridge.eventlog.history.search import LogSearch
 from bridge.model.errors import StorageUnavailable
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.history.conftest import SEGMENT
 from tests.eventlog.history.logs import FIELDS, ORDER, key_text, row_event
 

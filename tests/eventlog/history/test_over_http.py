@@ -8,7 +8,7 @@ import pytest
 from bridge.control.app import ControlParts
 from bridge.eventlog.records.access_book import AccessBook
 from bridge.model.entry import EntryKind
-from bridge.runtime.search_wiring import search_desk
+from bridge.runtime.wiring.search import search_desk
 from tests.control.served import Api, problem, served
 from tests.eventlog.history.logs import ORDER
 from tests.eventlog.history.shop import shop

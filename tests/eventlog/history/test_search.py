@@ -21,8 +21,8 @@ from bridge.eventlog.history.search import LogSearch, SearchPage
 from bridge.model.entry import EntryDraft, EntryKind, StoredEntry
 from bridge.model.errors import ConfigInvalid
 from bridge.model.search_role import Role
-from bridge.storage.memory_event_log import MemoryEventLog
-from bridge.storage.sqlite_log_index import SqliteLogIndex
+from bridge.storage.event_log.memory import MemoryEventLog
+from bridge.storage.log_index.sqlite import SqliteLogIndex
 from tests.eventlog.history.logs import FIELDS, ORDER, PAYMENT, START, key_text, row_event
 
 NAMES = ["山田商店", "ヤマダ商店", "ABC", "abc", "ﾔﾏﾀﾞ商店", "x y"]

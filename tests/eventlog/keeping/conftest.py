@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bridge.eventlog.keeping.ports import SubjectKeyStore
-from bridge.runtime.wiring import Stores
-from bridge.storage.memory_subject_keys import MemorySubjectKeys
-from bridge.storage.sqlite_subject_keys import SqliteSubjectKeys
+from bridge.runtime.wiring.stores import Stores
+from bridge.storage.subject_keys.memory import MemorySubjectKeys
+from bridge.storage.subject_keys.sqlite import SqliteSubjectKeys
 from tests.eventlog.keeping.shop import settings
 
 

@@ -18,9 +18,9 @@ from bridge.model.change import (
     TransactionPart,
 )
 from bridge.model.entry import Appended, EntryDraft, StoredEntry
-from bridge.runtime.contract_wiring import contract_set
-from bridge.runtime.settings import ContractsSettings, EventLogSettings, Settings
-from bridge.runtime.wiring import Stores
+from bridge.runtime.configuration.settings import ContractsSettings, EventLogSettings, Settings
+from bridge.runtime.wiring.contracts import contract_set
+from bridge.runtime.wiring.stores import Stores
 
 MAPPING = """\
 subject: shop.customer

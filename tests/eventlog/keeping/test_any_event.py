@@ -14,7 +14,7 @@ from bridge.eventlog.keeping.unsealer import Unsealer
 from bridge.eventlog.leaf import make_leaf
 from bridge.model.entry import EntryDraft, EntryKind, StoredEntry
 from bridge.model.pseudonym import Pseudonyms
-from bridge.storage.memory_subject_keys import MemorySubjectKeys
+from bridge.storage.subject_keys.memory import MemorySubjectKeys
 from tests.eventlog.keeping.test_keyring import NoMaster
 
 RULES = (

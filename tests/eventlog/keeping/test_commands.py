@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from bridge.cli.main import app
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid, HeldBack
-from bridge.runtime.wiring import Stores
+from bridge.runtime.wiring.stores import Stores
 from tests.eventlog.keeping.shop import fill, name_of, settings
 from tests.eventlog.keeping.test_erasing import readable
 

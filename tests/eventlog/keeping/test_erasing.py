@@ -17,9 +17,9 @@ from bridge.eventlog.signing.note import open_note
 from bridge.model.entry import EntryKind, StoredEntry
 from bridge.model.errors import BridgeError, ConfigInvalid, HeldBack, StorageUnavailable
 from bridge.model.warrant import Actor, ActorType, Known, Warrant
-from bridge.runtime.contract_wiring import contract_set
-from bridge.runtime.erasing import KeepingService, certificate_path, erasures, holds
-from bridge.runtime.wiring import Stores
+from bridge.runtime.wiring.contracts import contract_set
+from bridge.runtime.wiring.erasing import KeepingService, certificate_path, erasures, holds
+from bridge.runtime.wiring.stores import Stores
 from tests.eventlog.keeping.shop import (
     Capture,
     change,

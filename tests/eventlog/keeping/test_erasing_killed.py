@@ -10,8 +10,8 @@ import pytest
 
 from bridge.eventlog.signing.note import open_note
 from bridge.model.entry import EntryKind
-from bridge.runtime.erasing import KeepingService, certificate_path
-from bridge.runtime.wiring import Stores
+from bridge.runtime.wiring.erasing import KeepingService, certificate_path
+from bridge.runtime.wiring.stores import Stores
 from tests.eventlog.keeping.shop import fill, settings
 from tests.eventlog.keeping.test_erasing import erase, readable
 from tests.eventlog.keeping.test_key_store_conformance import in_files

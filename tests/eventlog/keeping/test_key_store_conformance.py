@@ -9,8 +9,8 @@ import pytest
 from bridge.eventlog.keeping.ports import DataKey, Hold, OpenErasure, SubjectKeyStore
 from bridge.model.errors import StorageUnavailable
 from bridge.model.warrant import Actor, ActorType, Known, Warrant
-from bridge.storage import sqlite_subject_keys
-from bridge.storage.sqlite_subject_keys import SqliteSubjectKeys
+from bridge.storage.subject_keys import sqlite as sqlite_subject_keys
+from bridge.storage.subject_keys.sqlite import SqliteSubjectKeys
 
 
 def key(number: int, subject: str = "s1", record_class: str = "c", period: int = 2020) -> DataKey:

@@ -5,7 +5,7 @@ import pytest
 from bridge.eventlog.keeping.keyring import LOOK_INTERVAL_S, Keyring, Place
 from bridge.eventlog.keeping.ports import DataKey
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
-from bridge.storage.memory_subject_keys import MemorySubjectKeys
+from bridge.storage.subject_keys.memory import MemorySubjectKeys
 
 
 class NoMaster:

@@ -7,7 +7,7 @@ import pytest
 from adapters.files.master_key import FileMasterKey
 from bridge.eventlog.keeping.rewrapping import rewrap
 from bridge.model.errors import ConfigInvalid
-from bridge.runtime.wiring import Stores
+from bridge.runtime.wiring.stores import Stores
 from tests.eventlog.keeping.shop import fill, settings
 from tests.eventlog.keeping.test_erasing import readable
 from tests.eventlog.keeping.test_key_store_conformance import in_files

@@ -12,10 +12,10 @@ import pytest
 from bridge.eventlog.exporting.export import export
 from bridge.eventlog.exporting.order import ExportOrder, View
 from bridge.model.entry import StoredEntry
-from bridge.runtime.erasing import KeepingService
-from bridge.runtime.export_wiring import export_means
-from bridge.runtime.search_wiring import index_follower, open_log_index
-from bridge.runtime.wiring import Stores
+from bridge.runtime.wiring.erasing import KeepingService
+from bridge.runtime.wiring.exports import export_means
+from bridge.runtime.wiring.search import index_follower, open_log_index
+from bridge.runtime.wiring.stores import Stores
 from tests.eventlog.keeping.shop import data_of, email_of, fill, name_of, settings
 from tests.eventlog.keeping.test_erasing import ANA, erase
 from tests.test_tidy import PROJECT, VERIFIER

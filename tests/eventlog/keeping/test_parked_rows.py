@@ -10,8 +10,8 @@ from bridge.capture.mapping.change_mapper import ChangeMapper, MappingOptions
 from bridge.contracts.means import Means
 from bridge.model.change import BeforeImage, ChangeKind, Column, RowChange
 from bridge.model.entry import EntryDraft, EntryKind
-from bridge.runtime.contract_wiring import contract_set
-from bridge.runtime.wiring import Stores
+from bridge.runtime.wiring.contracts import contract_set
+from bridge.runtime.wiring.stores import Stores
 from tests.eventlog.keeping.shop import (
     LIMIT,
     RELATION,

@@ -5,8 +5,8 @@ import json
 from bridge.consumer.event import EventReader, OwnEvent, ReceivedEvent
 from bridge.delivery.relay import Relay
 from bridge.model.entry import StoredEntry
-from bridge.runtime.contract_wiring import contract_set
-from bridge.runtime.wiring import Stores
+from bridge.runtime.wiring.contracts import contract_set
+from bridge.runtime.wiring.stores import Stores
 from tests.delivery.memory_sink import MemorySink
 from tests.delivery.running import running
 from tests.delivery.test_relay import MemoryCursors

@@ -12,8 +12,8 @@ from bridge.eventlog.keeping.reapplying import reapply
 from bridge.eventlog.keeping.retention import FLOORS, ClassRule, Retention, due_before
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid
-from bridge.runtime.erasing import KeepingService, holds
-from bridge.runtime.wiring import Stores
+from bridge.runtime.wiring.erasing import KeepingService, holds
+from bridge.runtime.wiring.stores import Stores
 from tests.eventlog.keeping.shop import Capture, change, settings
 from tests.eventlog.keeping.test_erasing import ANA, readable
 from tests.waiting import RecordingObserver

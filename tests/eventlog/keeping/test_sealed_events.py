@@ -17,8 +17,8 @@ from bridge.eventlog.leaf import payload_hash
 from bridge.model.change import BeforeImage, ChangeKind, RowChange
 from bridge.model.entry import EntryKind, StoredEntry
 from bridge.model.errors import ConfigInvalid, LogCorrupt
-from bridge.runtime.contract_wiring import contract_set
-from bridge.runtime.wiring import Stores
+from bridge.runtime.wiring.contracts import contract_set
+from bridge.runtime.wiring.stores import Stores
 from tests.eventlog.keeping.shop import (
     LIMIT,
     RELATION,

@@ -12,10 +12,10 @@ from typing import Any
 
 from bridge.eventlog.keeping.erasing import Erasures
 from bridge.model.warrant import Actor, ActorType, Known, Warrant
-from bridge.runtime import erasing
-from bridge.runtime.wiring import Stores
-from bridge.storage.sqlite_event_log import SqliteEventLog
-from bridge.storage.sqlite_subject_keys import SqliteSubjectKeys
+from bridge.runtime.wiring import erasing
+from bridge.runtime.wiring.stores import Stores
+from bridge.storage.event_log.sqlite import SqliteEventLog
+from bridge.storage.subject_keys.sqlite import SqliteSubjectKeys
 from tests.eventlog.keeping.shop import settings
 
 ANA = Warrant(

@@ -17,7 +17,7 @@ from bridge.eventlog.merkle import (
     prove_inclusion,
 )
 from bridge.eventlog.stored_hashes import StoredHashes
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import drafts
 from tests.eventlog.examples import EXAMPLES
 from tests.eventlog.test_merkle import CONSISTENCY, INCLUSION, LEAVES, ROOTS

@@ -26,7 +26,7 @@ from bridge.eventlog.stored_hashes import StoredHashes
 from bridge.eventlog.witness.submission import parse_submission
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.errors import DecodeError, LogCorrupt, LogPruned, NotKnown
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import drafts
 from tests.eventlog.signing.killed_rotations import NOW, ORIGIN, WARRANT
 

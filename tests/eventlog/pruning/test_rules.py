@@ -12,7 +12,7 @@ from bridge.eventlog.records.action_record import log_time
 from bridge.model.entry import EntryKind
 from bridge.model.errors import LimitExceeded, LogPruned
 from bridge.model.warrant import Actor, ActorType, Known, Warrant
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import draft
 from tests.waiting import RecordingObserver
 

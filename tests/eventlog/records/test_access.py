@@ -10,7 +10,7 @@ from bridge.eventlog.records.access import QUERY_BYTES_MAX, AccessNotRecorded, r
 from bridge.model.entry import Appended, CursorMove, EntryDraft, EntryKind
 from bridge.model.errors import LimitExceeded, StorageUnavailable
 from bridge.model.warrant import Actor, ActorType, Known, Outcome, Warrant
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 
 AUDITOR = Actor(id="ines", type=ActorType.PERSON, known=Known.TOKEN)
 AT = datetime(2026, 11, 21, 13, 23, 4, 653291, tzinfo=UTC)

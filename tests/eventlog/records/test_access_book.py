@@ -10,7 +10,7 @@ from bridge.eventlog.records.access import AccessNotRecorded
 from bridge.eventlog.records.access_book import LOGINS_MAX, WINDOW_S, AccessBook
 from bridge.model.errors import StorageUnavailable
 from bridge.model.warrant import Actor, ActorType, Known
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.records.test_access import FullDisk
 
 INES = Actor(id="ines", type=ActorType.PERSON, known=Known.TOKEN)

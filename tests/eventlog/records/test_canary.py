@@ -18,9 +18,9 @@ from bridge.eventlog.records.canary import (
 from bridge.eventlog.sequencer import Sequencer
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.errors import StorageUnavailable
-from bridge.storage.memory_event_log import MemoryEventLog
-from bridge.storage.memory_journal import MemoryJournal
-from bridge.storage.memory_journal_desk import MemoryJournalDesk
+from bridge.storage.event_log.memory import MemoryEventLog
+from bridge.storage.journal.memory import MemoryJournal
+from bridge.storage.journal.memory_desk import MemoryJournalDesk
 from tests.waiting import RecordingObserver
 
 START = datetime(2026, 11, 21, 13, 0, tzinfo=UTC)

@@ -19,9 +19,9 @@ from bridge.eventlog.signing.note import split_note
 from bridge.eventlog.stored_hashes import StoredHashes
 from bridge.model.entry import EntryKind, StoredEntry
 from bridge.model.errors import ConfigInvalid, LogCorrupt, LogRestored
-from bridge.runtime.wiring import Stores
-from bridge.storage import sqlite_backup
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.runtime.wiring.stores import Stores
+from bridge.storage.event_log import sqlite_backup
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.cli.deployment import Deployment
 from tests.conftest import Database
 from tests.eventlog.drafts import drafts, move
@@ -198,7 +198,7 @@ def test_an_acceptance_that_was_killed_is_done_again(
     def killed(*_: object) -> None:
         raise Killed
 
-    monkeypatch.setattr("bridge.runtime.log_upkeep.retire", killed)
+    monkeypatch.setattr("bridge.runtime.roles.log_upkeep.retire", killed)
     with pytest.raises(Killed):
         shop.call("log", "accept-restore", *LOST, *WHY)
     monkeypatch.undo()

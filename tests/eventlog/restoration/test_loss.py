@@ -5,7 +5,7 @@ import pytest
 from bridge.eventlog.restoration import Loss, Witnessed, find_loss, restored_error
 from bridge.eventlog.stored_hashes import stored_frontier
 from bridge.model.errors import LogRestored
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import drafts
 
 

@@ -19,7 +19,7 @@ from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.eventlog.signing.rotation import rotate_key, settle_keys
 from bridge.eventlog.signing.signer import Signer
 from bridge.model.warrant import Actor, ActorType, Known, Warrant
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.eventlog.drafts import drafts
 
 ORIGIN = "legacy-bridge.example/log"

@@ -13,7 +13,7 @@ from bridge.eventlog.signing.rotation import rotate_key, settle_keys
 from bridge.eventlog.signing.signer import Signer
 from bridge.model.entry import Appended, CursorMove, EntryDraft
 from bridge.model.errors import LimitExceeded, LogCorrupt
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import draft
 from tests.eventlog.examples import EXAMPLES
 from tests.eventlog.naive_merkle import naive_root

@@ -21,8 +21,8 @@ from bridge.eventlog.signing.signer import Signer
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid, LimitExceeded, LogCorrupt
 from bridge.model.warrant import Outcome
-from bridge.storage.memory_event_log import MemoryEventLog
-from bridge.storage.sqlite_event_log import SqliteEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
+from bridge.storage.event_log.sqlite import SqliteEventLog
 from tests.eventlog.drafts import drafts
 from tests.eventlog.signing.killed_rotations import NOW, ORIGIN, WARRANT
 from tests.waiting import RecordingObserver

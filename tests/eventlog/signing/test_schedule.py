@@ -12,7 +12,7 @@ from bridge.eventlog.signing import checkpoint
 from bridge.eventlog.signing.checkpoint import CheckpointService, HeadSigner
 from bridge.eventlog.signing.signer import Signer
 from bridge.model.errors import LogCorrupt, StorageUnavailable
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import drafts
 from tests.eventlog.signing.killed_rotations import ORIGIN
 from tests.waiting import RecordingObserver, wait_until

@@ -21,7 +21,7 @@ from bridge.eventlog.signing.signer import Signer
 from bridge.eventlog.tiles.publisher import TilePublisher
 from bridge.eventlog.tiles.tile_paths import full_tiles, partial_tiles
 from bridge.model.entry import EntryDraft, EntryKind
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import drafts
 from tests.eventlog.tiles.folder_reader import FolderReader
 from tests.waiting import wait_until

@@ -22,7 +22,7 @@ from bridge.eventlog.tiles.tile_contents import TileContents, split_bundle
 from bridge.eventlog.tiles.tile_paths import ENTRIES, TileName
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.errors import ConfigInvalid, LogCorrupt, StorageUnavailable
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import draft, drafts
 from tests.eventlog.examples import EXAMPLES
 from tests.eventlog.tiles.folder_reader import FolderReader

@@ -13,7 +13,7 @@ from bridge.demo.servers.ports import free_port
 from bridge.eventlog.signing.cosignature import CosignerKey, has_cosignature
 from bridge.model.entry import EntryKind
 from bridge.runtime.exit_codes import CONFIG
-from bridge.runtime.metrics import render_metrics
+from bridge.runtime.watching.metrics import render_metrics
 from tests.cli.deployment import Deployment, run
 from tests.eventlog.drafts import drafts
 from tests.eventlog.timestamps.openssl_authority import Desk, OpensslAuthority

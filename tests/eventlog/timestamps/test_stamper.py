@@ -13,7 +13,7 @@ from bridge.eventlog.signing.note import split_note
 from bridge.eventlog.timestamps.ports import Token
 from bridge.eventlog.timestamps.stamper import LATE_S, Stamper, StampStanding
 from bridge.model.errors import DecodeError, UpstreamUnavailable
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
 from tests.eventlog.drafts import drafts
 from tests.eventlog.timestamps.openssl_authority import OpensslAuthority, openssl

@@ -14,7 +14,7 @@ from bridge.eventlog.witness.submission import format_submission
 from bridge.model.entry import TreeHead
 from bridge.model.errors import UpstreamUnavailable
 from bridge.model.observer import Observer
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import draft, drafts
 
 ORIGIN = "legacy-bridge.example/log"

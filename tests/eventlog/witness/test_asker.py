@@ -15,7 +15,7 @@ from bridge.eventlog.witness.ports import Told
 from bridge.eventlog.witness.standing import Standing
 from bridge.eventlog.witness.submission import format_submission
 from bridge.model.errors import LogCorrupt
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import draft, drafts
 from tests.eventlog.witness.logs import (
     ORIGIN,

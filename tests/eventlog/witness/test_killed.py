@@ -20,7 +20,7 @@ from bridge.eventlog.signing.signer import Signer
 from bridge.eventlog.stored_hashes import StoredHashes
 from bridge.eventlog.witness.submission import format_submission
 from bridge.model.entry import TreeHead
-from bridge.storage.memory_event_log import MemoryEventLog
+from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.drafts import draft, drafts
 from tests.eventlog.witness.dying_witness import STEPS
 from tests.eventlog.witness.logs import (

@@ -15,8 +15,8 @@ from bridge.gateway.dual_write_admission import WriteLimits
 from bridge.gateway.lanes import Replayer, ReplayLimits
 from bridge.gateway.ports import Upstream
 from bridge.storage.generation import Generation
-from bridge.storage.journal_owner import FileLock, OwnerLocks
-from bridge.storage.sqlite_journal import SqliteJournal
+from bridge.storage.journal.owner import FileLock, OwnerLocks
+from bridge.storage.journal.sqlite import SqliteJournal
 from tests.gateway.dual.raw_upstream import RawUpstream
 from tests.gateway.dual.rig import Worker, find_route, value_of
 from tests.waiting import wait_until_async

@@ -15,8 +15,8 @@ from bridge.gateway.lanes import Replayer, ReplayLimits
 from bridge.gateway.ports import GroupReader
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage
-from bridge.storage.sqlite_journal import SqliteJournal
-from bridge.storage.sqlite_journal_desk import SqliteJournalDesk
+from bridge.storage.journal.sqlite import SqliteJournal
+from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
 from tests.gateway.dual.peer import Peer
 from tests.gateway.dual.raw_upstream import RawUpstream
 from tests.waiting import RecordingObserver, wait_until_async

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.model.stage import Stage
 from bridge.model.write import WriteState
-from bridge.storage import journal_file
+from bridge.storage.journal import file as journal_file
 from tests.gateway.dual.peer import Hold
 from tests.gateway.dual.rig import Rig, value_of
 from tests.waiting import wait_until_async

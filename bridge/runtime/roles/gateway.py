@@ -1,0 +1,149 @@
+"""The two asyncio roles of the gateway: a worker of the data plane, and the replayer."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+from contextlib import ExitStack, closing
+from urllib.parse import urlsplit
+
+from adapters.upstream.client import UpstreamClient
+from adapters.upstream.pool import Pool, PoolLimits
+from bridge.gateway.decision import Decision, Route
+from bridge.gateway.dual_write import DualWriter
+from bridge.gateway.dual_write_admission import WriteLimits
+from bridge.gateway.lanes import Replayer
+from bridge.gateway.listener import open_listener
+from bridge.gateway.table import RoutingTable
+from bridge.gateway.target import parse_authority
+from bridge.gateway.worker import serve
+from bridge.model.errors import StorageUnavailable
+from bridge.model.http import HttpRequest
+from bridge.model.observer import Observer
+from bridge.model.stage import GroupState
+from bridge.runtime.configuration.settings import GatewaySettings
+from bridge.runtime.roles.canaries import write_dualwrite_canaries
+from bridge.runtime.watching.telemetry import RunFileObserver
+from bridge.runtime.wiring.stores import Stores
+from bridge.storage.journal.owner import FileLock, OwnerLocks
+
+# The replayer that waits for another one to end looks this often; it takes over within this time.
+TAKE_OVER_S = 0.2
+# How long an idle worker may decide by an old table when a switch was killed half-way.
+LOOK_FOR_SWITCHES_S = 1.0
+
+
+async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Event) -> None:
+    """Serve HTTP on the shared port until `stop`."""
+    gateway = stores.gateway_settings()
+    routes = stores.routes()
+    journal = stores.journal()
+    generation = stores.generation()
+    owner = f"worker-{os.getpid()}-{secrets.token_hex(4)}"
+
+    loaded: list[GroupState] = []
+
+    def load_table(number: int) -> RoutingTable:
+        loaded[:] = journal.groups()
+        return RoutingTable.build(routes, loaded, number)
+
+    async def look_for_switches() -> None:
+        """The counter is the hint; this is the promise, should a switch die before its bump."""
+        while True:
+            await asyncio.sleep(LOOK_FOR_SWITCHES_S)
+            with contextlib.suppress(StorageUnavailable):
+                if list(journal.groups()) != loaded:
+                    generation.bump()
+
+    def redecide(request: HttpRequest) -> Decision | None:
+        raw = request.header(b"host")
+        host = parse_authority(raw).name if raw is not None else None
+        table = RoutingTable.build(routes, journal.groups(), generation.current())
+        decision = table.decide(request.method, host, request.target)
+        return decision if isinstance(decision, Decision) else None
+
+    with ExitStack() as stack:
+        stack.enter_context(closing(OwnerLocks(stores.run_dir).take(owner)))
+        pools = open_pools(gateway, observer, stack)
+        writer = DualWriter(
+            journal=journal,
+            ids=journal,
+            upstreams={name: UpstreamClient(pool) for name, pool in pools.items()},
+            owner=owner,
+            redecide=redecide,
+            limits=WriteLimits(
+                lane_wait_ms=gateway.lane_wait_ms, drain_wait_ms=gateway.drain_wait_ms
+            ),
+            observer=observer,
+        )
+        looking = asyncio.create_task(look_for_switches())
+        stack.callback(looking.cancel)
+        await serve(
+            open_listener(gateway.host, gateway.port, shared=True),
+            load_table=load_table,
+            generation=generation,
+            slot=generation.claim_slot(owner),
+            write_path=writer,
+            pools=pools,
+            stop=stop,
+            observer=observer,
+            ready=lambda: observer.note("listening", port=gateway.port),
+        )
+        await writer.drain()
+
+
+async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Event) -> None:
+    """Bring journalled writes to the other side until `stop`; waits while another one does."""
+    gateway = stores.gateway_settings()
+    by_id = {(route.group, route.route_id): route for route in stores.routes()}
+    journal = stores.journal()
+    owners = OwnerLocks(stores.run_dir)
+
+    def route(group: str, route_id: str) -> Route | None:
+        return by_id.get((group, route_id))
+
+    lock = await _sole_replayer(stores, stop)
+    if lock is None:
+        return
+    with ExitStack() as stack:
+        stack.enter_context(closing(lock))
+        pools = open_pools(gateway, observer, stack)
+        replayer = Replayer(
+            queue=journal,
+            ids=journal,
+            upstreams={name: UpstreamClient(pool) for name, pool in pools.items()},
+            route=route,
+            alive=owners.alive,
+            observer=observer,
+        )
+        canaries = asyncio.create_task(write_dualwrite_canaries(journal, observer, stop))
+        stack.callback(canaries.cancel)
+        observer.note("replayer_started")
+        await replayer.run(stop)
+
+
+async def _sole_replayer(stores: Stores, stop: asyncio.Event) -> FileLock | None:
+    while not stop.is_set():
+        try:
+            return FileLock.take(stores.run_dir / "replay.lock")
+        except StorageUnavailable:
+            await asyncio.sleep(TAKE_OVER_S)  # Another one replays; we are its stand-in.
+    return None
+
+
+def open_pools(gateway: GatewaySettings, observer: Observer, stack: ExitStack) -> dict[str, Pool]:
+    """Return a pool per upstream, closed with `stack`."""
+    pools = {}
+    for name, upstream in gateway.upstreams.items():
+        parts = urlsplit(upstream.url)
+        assert parts.hostname is not None, "the settings' pattern demands a host"
+        pool = Pool(
+            name,
+            parts.hostname,
+            parts.port or 80,
+            limits=PoolLimits(connections_max=upstream.connections_max),
+            observer=observer,
+        )
+        stack.callback(pool.close)
+        pools[name] = pool
+    return pools

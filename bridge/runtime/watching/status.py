@@ -1,0 +1,165 @@
+"""What an operator sees at one look, collected from the stores and the run files."""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from bridge.capture.cursor import parse_cursor
+from bridge.capture.guard.wal_guard import GuardLevel
+from bridge.capture.polling.position import parse_poll_cursor
+from bridge.eventlog.restoration import find_loss
+from bridge.model.entry import SourceCursor
+from bridge.model.lsn import format_lsn
+from bridge.runtime.configuration.polling_settings import PollingSettings
+from bridge.runtime.configuration.settings import Settings
+from bridge.runtime.roles.canaries import canary_states
+from bridge.runtime.watching.evidence_status import evidence_status
+from bridge.runtime.watching.run_files import read_roles
+from bridge.runtime.wiring.log_opening import known_of_log
+from bridge.runtime.wiring.reading import reading_status
+from bridge.runtime.wiring.sink import SINK
+from bridge.runtime.wiring.stores import Stores
+
+# A write that the other side has not taken for a minute needs a person, even while it is retried.
+LANE_AGE_S_MAX = 60.0
+
+
+def collect_status(settings: Settings) -> dict[str, Any]:
+    """Return the status as JSON values; `healthy` is false when something needs a person."""
+    known = known_of_log(settings)
+    with Stores(settings) as stores:
+        log = stores.event_log()
+        head = log.head()
+        checkpoint, first_index = log.latest_checkpoint(), log.first_index()
+        loss = find_loss(log, known)
+        roles = [
+            {
+                "role": role.role,
+                "pid": role.pid,
+                "alive": role.alive,
+                "restarts": role.restarts,
+                "last_exit": role.last_exit,
+            }
+            for role in read_roles(stores.run_dir)
+        ]
+        guards = {role.role: role.last for role in read_roles(stores.run_dir) if role.alive}
+        sources = [
+            _polled(name, log.cursor(name))
+            if isinstance(source, PollingSettings)
+            else _source(name, log.cursor(name), guards.get(f"capture:{name}", {}))
+            for name, source in sorted(settings.sources.items())
+        ]
+        sinks = []
+        if settings.delivery is not None:
+            next_index = stores.sink_cursors().load(SINK)
+            sinks.append({"sink": SINK, "next_index": next_index, "behind": head.size - next_index})
+        groups, lanes, to_decide = _writes(settings, stores)
+        noted = guards.get("log", {})
+        canaries = [
+            {"category": each.category, "age_s": each.age_s, "missing": each.missing}
+            for each in canary_states(settings, stores)
+        ]
+    witnesses = evidence_status("witness", settings.event_log.witnesses, noted)
+    authorities = evidence_status("timestamp", settings.event_log.timestamps, noted)
+    stuck = any(lane["oldest_age_s"] > LANE_AGE_S_MAX for lane in lanes)
+    alarmed = any(source["gap"] or source["wal"]["level"] == "critical" for source in sources)
+    healthy = (
+        bool(roles)
+        and all(role["alive"] for role in roles)
+        and to_decide == 0
+        and not stuck
+        and loss is None
+        and not alarmed
+        and not any(canary["missing"] for canary in canaries)
+        and all(each["level"] == 0 for each in (*witnesses, *authorities))
+    )
+    return {
+        "healthy": healthy,
+        "roles": roles,
+        "event_log": {
+            "size": head.size,
+            "root": head.root.hex(),
+            "checkpoint_size": checkpoint[0] if checkpoint else None,
+            "first_index": first_index,
+            "lost": None if loss is None else {"start": loss.start, "stop": loss.stop},
+        },
+        "witnesses": witnesses,
+        "timestamps": authorities,
+        "canaries": canaries,
+        "sources": sources,
+        "sinks": sinks,
+        "groups": groups,
+        "lanes": lanes,
+        "writes_to_decide": to_decide,
+    }
+
+
+def _writes(
+    settings: Settings, stores: Stores
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
+    if settings.gateway is None:
+        return [], [], 0
+    desk = stores.desk()
+    groups = [
+        {
+            "group": state.group,
+            "stage": state.stage.value,
+            "epoch": state.epoch,
+            "lanes_held": state.lanes_held,
+        }
+        for state in stores.group_states()
+    ]
+    lanes = [{**count._asdict(), "towards": count.towards.value} for count in desk.lane_counts()]
+    return groups, lanes, len(desk.list_writes(count_max=1_000))
+
+
+def _source(
+    name: str, cursor: SourceCursor | None, noted: Mapping[str, float | str]
+) -> dict[str, Any]:
+    wal = _wal(noted)
+    if cursor is None:
+        return {
+            "source": name, "version": 0, "position": None, "tables_read": 0, "gap": None,
+            "wal": wal,
+        }  # fmt: skip
+    state = parse_cursor(cursor.state)
+    return {
+        "source": name,
+        "version": cursor.version,
+        "position": format_lsn(state.end_lsn),
+        "tables_read": len(state.snapshot.done),
+        "reading": reading_status(name, state).as_json(),
+        "gap": state.gap and {"cause": state.gap.cause, "accepted": state.gap.accepted},
+        "wal": wal,
+    }
+
+
+def _polled(name: str, cursor: SourceCursor | None) -> dict[str, Any]:
+    """Return where polling stands: since when everything is visible, and which tables are read."""
+    state = None if cursor is None else parse_poll_cursor(cursor.state)
+    tables = [] if state is None else list(state.tables.values())
+    settled = state and state.settled
+    return {
+        "source": name,
+        "version": 0 if cursor is None else cursor.version,
+        "position": settled and settled.isoformat(timespec="seconds"),
+        "tables_read": sum(table.read for table in tables),
+        "gap": None,
+        "wal": _wal({}),
+    }
+
+
+def _wal(noted: Mapping[str, float | str]) -> dict[str, Any]:
+    """Return what the WAL guard noted last; None for what is unknown or without end."""
+
+    def number(fact: str) -> int | None:
+        value = noted.get(f"wal_guard.{fact}")
+        return round(value) if isinstance(value, int | float) and isfinite(value) else None
+
+    level = number("level")
+    return {
+        "level": None if level is None else GuardLevel(level).word,
+        "retained_bytes": number("retained_bytes"),
+        "headroom_bytes": number("headroom_bytes"),
+        "left_s": number("left_s"),
+    }

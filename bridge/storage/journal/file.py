@@ -1,0 +1,147 @@
+"""The write journal's file: connections, transactions, and checkpoints off the commit path."""
+
+import os
+import random
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from bridge.model.errors import StorageUnavailable
+from bridge.storage.journal.sql import SCHEMA, SCHEMA_VERSION
+
+# A commit here takes well under a millisecond. Whoever cannot begin within two seconds stands
+# before a stopped process or a dead disk, and its client must hear so.
+BUSY_WAIT_S: Final = 2.0
+
+# Copy the log back into the database once it is this long, and start it anew (which writers wait
+# for, shortly, because the bulk was copied before) when it grows past the second figure.
+_CHECKPOINT_BYTES: Final = 1 << 20
+_RESTART_BYTES: Final = 64 << 20
+_CHECKPOINT_PAUSE_S: Final = 0.25
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the journal, made when absent.
+
+    Raises:
+        StorageUnavailable: it cannot be opened, or was made by another version.
+    """
+    with storage_errors("open the write journal"):
+        # Requests stand in it as they came, credentials included: nobody else may read it. The file
+        # must not be opened by anything but SQLite: closing it would drop the locks of every other
+        # connection of this process, and other processes would then write over the log.
+        with suppress(FileExistsError):
+            os.mknod(path, 0o600 | stat.S_IFREG)
+        connection = sqlite3.connect(
+            path, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            connection.execute("PRAGMA synchronous = FULL")
+            # SQLite would checkpoint inside the commit that crosses the limit: that is the p99.
+            connection.execute("PRAGMA wal_autocheckpoint = 0").fetchone()
+            _make_tables(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+        with transaction(connection):
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in SCHEMA.split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found != SCHEMA_VERSION:
+        raise StorageUnavailable(
+            f"cannot use the write journal: its tables are of version {found}, this gateway needs "
+            f"{SCHEMA_VERSION}"
+        )
+
+
+@contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Turn SQLite's and the file system's errors into `StorageUnavailable`."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, OSError) as exc:
+        raise StorageUnavailable(f"cannot {what}: {exc}") from exc
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Run a block as one durable commit, or as nothing."""
+    begin(connection)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+        raise
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Take the write lock, waiting at most `BUSY_WAIT_S`.
+
+    SQLite's own waiting sleeps up to 100 ms at a time while other processes hold the lock for
+    fractions of one; asking more often keeps the waiting of several workers fair and short.
+    """
+    give_up_at = time.monotonic() + BUSY_WAIT_S
+    connection.execute("PRAGMA busy_timeout = 0").fetchone()
+    try:
+        while not _begun(connection, give_up_at):
+            time.sleep(random.uniform(0.0001, 0.0004))
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_WAIT_S * 1000)}").fetchone()
+
+
+def _begun(connection: sqlite3.Connection, give_up_at: float) -> bool:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as exc:
+        # Extended codes of BUSY share their low byte.
+        busy = (exc.sqlite_errorcode & 0xFF) == sqlite3.SQLITE_BUSY
+        if not busy or time.monotonic() > give_up_at:
+            raise
+        return False
+    return True
+
+
+class Checkpointer:
+    """A thread that copies the write-ahead log into the database, beside the commits."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._log = path.with_name(path.name + "-wal")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="journal-checkpoint", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        connection = connect(self._path)
+        try:
+            while not self._stop.wait(_CHECKPOINT_PAUSE_S):
+                # Busy or a full disk: the log grows meanwhile, and the next round tries again.
+                with suppress(sqlite3.Error, OSError):
+                    length = self._log.stat().st_size
+                    if length > _CHECKPOINT_BYTES:
+                        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                    if length > _RESTART_BYTES:
+                        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            connection.close()

@@ -1,0 +1,223 @@
+"""The write journal on SQLite, as gateway workers and the replayer use it.
+
+Several processes share the file. Writes go through the process's commit thread; reads are indexed
+look-ups on a connection of their own, which the write-ahead log lets run beside any writer.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from bridge.gateway.ports import IdPair, LaneNews, LaneState, MadeId
+from bridge.model.entry import EntryDraft
+from bridge.model.http import HttpResponse
+from bridge.model.stage import GroupState, Side
+from bridge.model.write import JournalledWrite, WriteIntent, WriteState
+from bridge.storage.journal import sql
+from bridge.storage.journal.commit import WAITING_COUNT_MAX_DEFAULT, GroupCommit
+from bridge.storage.journal.file import connect, storage_errors
+from bridge.storage.journal.operations import (
+    move_write,
+    open_write,
+    orphan_writes,
+    prune_writes,
+    settle_write,
+)
+from bridge.storage.journal.rows import (
+    SIDES,
+    Clock,
+    group_of,
+    pair_of,
+    pending_row,
+    utc_now,
+    write_of,
+)
+
+# Some 20 MB; every read of a route with ids asks for one.
+_PAIRS_KEPT_MAX: Final = 50_000
+
+
+class SqliteJournal:
+    """`WriteJournal`, `ReplayQueue`, `IdMap` and `GroupReader` over one file.
+
+    The plain (not `async`) methods are called from one thread only.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock = utc_now,
+        waiting_count_max: int = WAITING_COUNT_MAX_DEFAULT,
+    ) -> None:
+        self._commits = GroupCommit(path, waiting_count_max=waiting_count_max)
+        self._reading = connect(path)
+        self._clock = clock
+        self._whole_pairs: dict[tuple[str, str, str], IdPair] = {}
+
+    def close(self) -> None:
+        """Write what waits and release the file."""
+        self._commits.close()
+        self._reading.close()
+
+    async def open(self, intent: WriteIntent) -> None:
+        """Make the promise durable; see `WriteJournal.open`."""
+        await self._commits.do(lambda connection: open_write(connection, intent))
+
+    async def tell(self, draft: EntryDraft) -> None:
+        """Leave an entry for the event log that stands for itself, in the commits of the writes."""
+        await self._commits.do(lambda one: one.execute(sql.INSERT_PENDING, pending_row(draft)))
+
+    async def settle(
+        self,
+        intent_id: str,
+        state: WriteState,
+        *,
+        response: HttpResponse | None = None,
+        lane: str | None = None,
+        ids: Sequence[MadeId] = (),
+        reason: str | None = None,
+        release_key: bool = False,
+    ) -> int | None:
+        """Record how the authority's call ended; see `WriteJournal.settle`."""
+        at = self._clock()
+
+        def settle(connection: sqlite3.Connection) -> int | None:
+            return settle_write(
+                connection,
+                intent_id,
+                state,
+                at=at,
+                response=response,
+                lane=lane,
+                ids=ids,
+                reason=reason,
+                release_key=release_key,
+            )
+
+        return await self._commits.do(settle)
+
+    async def retry_later(self, intent_id: str, reason: str) -> None:
+        """Count a replay that did not succeed; the write stays APPLIED."""
+        await self._move(intent_id, WriteState.APPLIED, (), reason)
+
+    async def finish(
+        self,
+        intent_id: str,
+        state: WriteState,
+        *,
+        ids: Sequence[MadeId] = (),
+        reason: str | None = None,
+    ) -> None:
+        """Record how the replay ended; see `ReplayQueue.finish`."""
+        await self._move(intent_id, state, ids, reason)
+
+    async def _move(
+        self, intent_id: str, state: WriteState, ids: Sequence[MadeId], reason: str | None
+    ) -> None:
+        at = self._clock()
+        await self._commits.do(
+            lambda connection: move_write(
+                connection, intent_id, state, at=at, ids=ids, reason=reason
+            )
+        )
+
+    async def orphan(self, owner: str) -> Sequence[str]:
+        """Put every intent of a dead `owner` in doubt; return their ids."""
+        at = self._clock()
+        return await self._commits.do(lambda connection: orphan_writes(connection, owner, at))
+
+    async def prune(self, keep_s: float, count_max: int) -> int:
+        """Forget writes that were final for longer than `keep_s`."""
+        before = self._clock().timestamp() - keep_s
+        return await self._commits.do(
+            lambda connection: prune_writes(connection, before, count_max)
+        )
+
+    def lane_state(self, group: str, lane: str) -> LaneState:
+        """Return what stands in the lane's way now."""
+        with storage_errors("read a lane of the journal"):
+            holder = self._reading.execute(sql.IN_FLIGHT, (group, lane)).fetchone()
+            waiting = self._reading.execute(sql.UNREPLAYED, (group, lane)).fetchone()
+        return LaneState(
+            in_flight=None if holder is None else holder[0],
+            in_doubt=holder is not None and holder[1] == WriteState.IN_DOUBT.value,
+            unreplayed_to=None if waiting is None else SIDES[waiting[0]],
+            parked=waiting is not None and bool(waiting[1]),
+        )
+
+    def keyed(self, group: str, route: str, client_key: str) -> JournalledWrite | None:
+        """Return the write to which the client's key belongs."""
+        return self._write(
+            "WHERE w.group_name = ? AND w.route = ? AND w.client_key = ?", group, route, client_key
+        )
+
+    def news(self, after: int, count_max: int) -> LaneNews:
+        """Return lanes that got entries with a queue number above `after`."""
+        with storage_errors("read the lanes of the journal"):
+            rows = self._reading.execute(sql.NEWS, (after, count_max)).fetchall()
+            nudge = self._reading.execute(sql.NUDGE).fetchone()[0]
+        return LaneNews(
+            [(row[1], row[2], SIDES[row[3]]) for row in rows],
+            rows[-1][0] if rows else after,
+            nudge,
+        )
+
+    def head(self, group: str, lane: str) -> JournalledWrite | None:
+        """Return the lane's next write to replay; None when empty, parked, or held."""
+        with storage_errors("read a lane of the journal"):
+            row = self._reading.execute(sql.HEAD, (group, lane)).fetchone()
+            if row is None or self._reading.execute(sql.PARKED_OR_HELD, row).fetchone()[0]:
+                return None
+        return self._write("WHERE w.number = ?", row[0])
+
+    def open_owners(self) -> Sequence[str]:
+        """Return the owners that have an intent without an outcome."""
+        with storage_errors("read open writes of the journal"):
+            rows = self._reading.execute(
+                "SELECT DISTINCT owner FROM writes WHERE state IN ('intent', 'in_doubt') "
+                "AND state = 'intent'"
+            ).fetchall()
+        return [owner for (owner,) in rows]
+
+    def pair(self, group: str, entity: str, known_id: str) -> IdPair | None:
+        """Return the pair that `known_id` belongs to, looked up as a legacy id first."""
+        key = group, entity, known_id
+        found = self._whole_pairs.get(key)
+        if found is not None:
+            return found
+        found = self.pair_on(group, entity, Side.LEGACY, known_id)
+        if found is None:
+            return self.pair_on(group, entity, Side.MODERN, known_id)
+        if found.modern_id is not None:
+            # A whole pair never changes.
+            if len(self._whole_pairs) >= _PAIRS_KEPT_MAX:
+                self._whole_pairs.clear()
+            self._whole_pairs[key] = found
+        return found
+
+    def pair_on(self, group: str, entity: str, side: Side, known_id: str) -> IdPair | None:
+        """Return the pair whose id on `side` is `known_id`."""
+        with storage_errors("read the id map"):
+            return pair_of(
+                self._reading.execute(sql.PAIR_BY[side.value], (group, entity, known_id)).fetchone()
+            )
+
+    def groups(self) -> Sequence[GroupState]:
+        """Return every known group."""
+        return read_groups(self._reading)
+
+    def _write(self, where: str, *values: str | int) -> JournalledWrite | None:
+        with storage_errors("read a write of the journal"):
+            row = self._reading.execute(sql.WRITE + where, values).fetchone()
+        return None if row is None else write_of(row)
+
+
+def read_groups(connection: sqlite3.Connection) -> list[GroupState]:
+    """Return every group of the journal."""
+    with storage_errors("read the groups of the journal"):
+        rows = connection.execute(
+            "SELECT name, stage, epoch, lanes_held FROM groups ORDER BY name"
+        ).fetchall()
+    return [group_of(row) for row in rows]
