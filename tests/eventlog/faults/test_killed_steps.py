@@ -29,6 +29,7 @@ from tests.eventlog.exporting.orders import make_signer
 from tests.eventlog.faults.killed_steps import BATCH, open_log
 
 Place = tuple[str, str, Path, int]
+VICTIMS = "tests.eventlog.faults.killed_steps"
 Look = Callable[[EventLogStore, dict[str, Any]], None]
 
 
@@ -52,7 +53,7 @@ def deaths(scenario: str, place: Place) -> Iterator[dict[str, Any]]:
     """Yield what each victim told; the next one starts when the loop goes on."""
     kind, where, folder, stride = place
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.eventlog.faults.killed_steps", scenario, kind, where, str(stride)],
+        [sys.executable, "-m", VICTIMS, scenario, kind, where, str(stride)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**os.environ, "FAULTS_FOLDER": str(folder)},
     )  # fmt: skip
