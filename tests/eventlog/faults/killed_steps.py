@@ -2,10 +2,10 @@
 
     python -m tests.eventlog.faults.killed_steps SCENARIO KIND PLACE STRIDE
 
-For each line of the code under test (or one of each STRIDE) a child is forked that runs the scenario
-and kills itself (SIGKILL) right before that line. One JSON line tells where it died and what it had
-said; the next child starts after a line on standard input. The last line tells of a child that
-lived.
+For each line of the code under test (or one of each STRIDE) a child is forked that runs the
+scenario and kills itself (SIGKILL) right before that line. One JSON line tells where it died and
+what it had said; the next child starts after a line on standard input. The last line tells of one
+that lived.
 """
 
 import json
