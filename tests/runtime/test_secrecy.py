@@ -24,17 +24,17 @@ from tests.gateway.dual.peer import ActThenFail, Peer, Reject
 from tests.runtime.running import Running, answer_of, running
 from tests.waiting import wait_until
 
-ROW = "canaryrowvalue"
-BROKEN_ROW = "canarybrokenrow"
-LATE_ROW = "canarylaterow"
-BODY = "canarybody"
-HEADER = "canaryheader"
-COOKIE = "canarycookie"
-ANSWER = "canaryanswer"
-DSN_PASSWORD = "canarydsnpassword"
-AMQP_PASSWORD = "canaryamqppassword"
-TOKEN = "canarycontroltoken"
-CANARY = "canary"
+ROW = "telltalerowvalue"
+BROKEN_ROW = "telltalebrokenrow"
+LATE_ROW = "telltalelaterow"
+BODY = "telltalebody"
+HEADER = "telltaleheader"
+COOKIE = "telltalecookie"
+ANSWER = "telltaleanswer"
+DSN_PASSWORD = "telltaledsnpassword"
+AMQP_PASSWORD = "telltaleamqppassword"
+TOKEN = "telltalecontroltoken"
+TELLTALE = "telltale"
 
 CONTRACTS = Path(__file__).parents[1] / "pgbench_contracts"
 STORES = {"log.db", "journal.db"}
@@ -59,7 +59,7 @@ def peers() -> Iterator[tuple[Peer, Peer]]:
 
 @pytest.fixture
 def broker(rabbitmq: PrivateRabbitMQ, broker_url: str) -> Iterator[str]:
-    """The broker's address for a user whose password is a canary."""
+    """The broker's address for a user whose password is a telltale."""
     vhost, user = urlsplit(broker_url).path.removeprefix("/"), "secretive"
     rabbitmq.ctl("add_user", user, AMQP_PASSWORD)
     rabbitmq.ctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
@@ -137,7 +137,7 @@ def test_nothing_that_belongs_to_others_is_told(
         name: line
         for name, text in said.items()
         for line in text.splitlines()
-        if CANARY in line.lower()
+        if TELLTALE in line.lower()
     }
     assert not told
 
@@ -180,7 +180,7 @@ def send_order(deployment: Deployment) -> int:
 
 
 def send_malformed(port: int) -> None:
-    """Requests that the gateway refuses, each with a canary in what is wrong."""
+    """Requests that the gateway refuses, each with a telltale in what is wrong."""
     for head in (
         f"GET /products HTTP/1.1\r\nHost: a\r\nX-Bad\x01: {HEADER}\r\n\r\n",
         f"GET /products HTTP/1.1\r\nHost: a\r\nCookie: {COOKIE}\x00\r\n\r\n",
@@ -264,5 +264,5 @@ def assert_planted(deployment: Deployment) -> None:
     assert BROKEN_ROW.encode() in payloads
     with closing(sqlite3.connect(data / "journal.db")) as journal:
         requests = repr(journal.execute("SELECT * FROM requests").fetchall())
-    for canary in (BODY, HEADER, COOKIE):
-        assert canary in requests
+    for telltale in (BODY, HEADER, COOKIE):
+        assert telltale in requests
