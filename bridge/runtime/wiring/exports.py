@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 
@@ -22,6 +22,7 @@ from bridge.eventlog.ports import CheckpointStore
 from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.eventlog.signing.note import split_note
 from bridge.model.errors import ConfigInvalid
+from bridge.runtime.wiring.evidence import witness_askers
 from bridge.runtime.wiring.search import search_desk
 from bridge.runtime.wiring.stores import Stores
 
@@ -36,14 +37,14 @@ _LOOK_S: Final = 0.2
 def export_means(stores: Stores) -> ExportMeans:
     """Return what an export of this deployment works with."""
     log = stores.event_log()
-    witnesses = len(stores.settings.event_log.witnesses)
+    askers = witness_askers(stores)
     return ExportMeans(
         log=log,
         head_signer=HeadSigner(stores.signer(), log),
         contracts=contract_files(stores.settings.contracts.dir),
         opener=stores.keeping().unsealer,
         selector=IndexSelector(search_desk(stores)),
-        cosign=cosigner(log, witnesses) if witnesses else None,
+        cosign=cosigner(log, askers) if askers else None,
         zone=zone(stores.settings.event_log.local_zone),
     )
 
@@ -86,15 +87,24 @@ class IndexSelector:
             query = replace(query, page=page.next_page)
 
 
-def cosigner(log: CheckpointStore, witnesses: int, *, wait_s: float = COSIGN_WAIT_S) -> Cosigner:
-    """Return what waits until the role `log` has had a checkpoint cosigned by `witnesses` of them.
+class _Asks(Protocol):
+    def step(self) -> object:
+        """Have the newest checkpoint cosigned."""
 
-    It asks for the newest checkpoint only: on a busy log a later one may come first, and the note
-    is returned as it is then.
+
+def cosigner(
+    log: CheckpointStore, askers: Sequence[_Asks], *, wait_s: float = COSIGN_WAIT_S
+) -> Cosigner:
+    """Return what has a checkpoint cosigned by all witnesses, or by as many as answer.
+
+    Each is asked at once, while the checkpoint is the newest; where another was signed meanwhile,
+    the role `log` may still have had this one cosigned, which is waited for a little.
     """
 
-    def wait(size: int, note: bytes) -> bytes:
-        wanted = len(split_note(note)[1]) + witnesses
+    def ask(size: int, note: bytes) -> bytes:
+        for asker in askers:
+            asker.step()
+        wanted = len(split_note(note)[1]) + len(askers)
         pause, deadline = threading.Event(), time.monotonic() + wait_s
         while True:
             found = stored_note(log, size)
@@ -104,7 +114,7 @@ def cosigner(log: CheckpointStore, witnesses: int, *, wait_s: float = COSIGN_WAI
                 return note
             pause.wait(_LOOK_S)
 
-    return wait
+    return ask
 
 
 def contract_files(folder: Path) -> ContractFiles:

@@ -168,7 +168,16 @@ def test_cosignatures_are_waited_for() -> None:
     log = MemoryEventLog()
     note = "log\n7\nroot\n\n— log AAAAAAAA\n".encode()
     cosigned = note + "— witness AAAAAAAA\n".encode()
+    asked = _CountedAsker()
     log.add_checkpoint(7, cosigned)
-    assert cosigner(log, 1)(7, note) == cosigned
-    assert cosigner(log, 2, wait_s=0.0)(7, note) == cosigned
-    assert cosigner(log, 1, wait_s=0.0)(8, note) == note
+    assert cosigner(log, [asked])(7, note) == cosigned
+    assert cosigner(log, [asked, asked], wait_s=0.0)(7, note) == cosigned
+    assert cosigner(log, [asked], wait_s=0.0)(8, note) == note
+    assert asked.steps == 4
+
+
+class _CountedAsker:
+    steps = 0
+
+    def step(self) -> None:
+        self.steps += 1

@@ -121,6 +121,16 @@ def kept_size(port: int) -> int | None:
     return size
 
 
+def test_an_export_asks_the_witness_itself(deployment: Deployment, witness: str) -> None:
+    bundle = deployment.folder / "bundle"
+    why = ("--reason", "audit", "--ticket", "AUD-1")
+    assert deployment.call("log", "export", str(bundle), *why).code == 0
+    # No role runs: it is the export that had its own checkpoint cosigned.
+    assert has_cosignature((bundle / "checkpoint.txt").read_bytes(), CosignerKey.parse(witness))
+    keys = ("--key", deployment.call("log", "key").out.strip(), "--witness", witness)
+    assert deployment.call("log", "verify", str(bundle), *keys).code == 0
+
+
 def test_the_log_role_has_its_checkpoints_cosigned_and_stamped(
     deployment: Deployment, witness: str
 ) -> None:
