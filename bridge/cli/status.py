@@ -40,7 +40,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
     log = report["event_log"]
     console.print(
         f"[bold]Event log[/bold]: {log['size']:,} entries, root {log['root'][:16]}…, "
-        f"checkpoint over {log['checkpoint_size'] or 0:,}"
+        f"checkpoint over {log['checkpoint_size'] or 0:,}, {_indexed(log)}"
     )
     _evidence(report)
     print_rows(
@@ -122,6 +122,14 @@ def _evidence(report: dict[str, Any]) -> None:
 def _standing(told: dict[str, Any]) -> Text:
     colour = {0: "green", 1: "yellow"}.get(told["level"], "red")
     return Text(told["standing"], colour)
+
+
+def _indexed(log: dict[str, Any]) -> str:
+    """Return how far searches see."""
+    if log["indexed"] is None:
+        return "no index"
+    behind = log["size"] - log["indexed"]
+    return f"index {behind:,} behind" if behind else "index current"
 
 
 def _size(count_bytes: int | None) -> str:

@@ -1,5 +1,6 @@
-"""`status`: how far the reading of a source's tables is."""
+"""`status`: how far the reading of a source's tables is, and the index of the log."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from bridge.capture.cursor import CaptureCursor, SnapshotMark, TableMark, format_cursor
 from bridge.model.entry import CursorMove
 from tests.cli.deployment import Deployment
+from tests.eventlog.drafts import drafts
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,18 @@ def test_a_reading_tells_how_far_it_is(
     lines = deployment.call("status").out.splitlines()
     (row,) = [line for line in lines if "0/10" in line]
     assert said in [cell.strip() for cell in row.split("│")]
+
+
+def test_searches_say_how_far_they_see(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    with deployment.stores() as stores:
+        stores.event_log().append(drafts(0, 1_200))
+    assert "no index" in deployment.call("status").out
+    assert deployment.call("log", "index", "--update").code == 0
+    with deployment.stores() as stores:
+        assert stores.event_log().head().size >= 1_200
+        stores.event_log().append(drafts(1_200, 2_500))
+    said = deployment.call("status").out
+    behind = re.search(r"index ([\d,]+) behind", said)
+    assert behind is not None, said
+    assert int(behind[1].replace(",", "")) >= 1_300

@@ -17,6 +17,7 @@ from bridge.runtime.watching.evidence_status import evidence_status
 from bridge.runtime.watching.run_files import read_roles
 from bridge.runtime.wiring.log_opening import known_of_log
 from bridge.runtime.wiring.reading import reading_status
+from bridge.runtime.wiring.search import indexed_entries
 from bridge.runtime.wiring.sink import SINK
 from bridge.runtime.wiring.stores import Stores
 
@@ -32,6 +33,7 @@ def collect_status(settings: Settings) -> dict[str, Any]:
         head = log.head()
         checkpoint, first_index = log.latest_checkpoint(), log.first_index()
         loss = find_loss(log, known)
+        indexed = indexed_entries(settings)
         roles = [
             {
                 "role": role.role,
@@ -81,6 +83,7 @@ def collect_status(settings: Settings) -> dict[str, Any]:
             "root": head.root.hex(),
             "checkpoint_size": checkpoint[0] if checkpoint else None,
             "first_index": first_index,
+            "indexed": indexed,
             "lost": None if loss is None else {"start": loss.start, "stop": loss.stop},
         },
         "witnesses": witnesses,

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 
 from bridge.contracts.contract_set import ContractSet
 from bridge.contracts.field_types import FieldType
@@ -31,6 +32,14 @@ def open_log_index(settings: Settings) -> LogIndexWriter:
     if url == "sqlite":
         return SqliteLogIndex(made(settings.data_dir) / INDEX_FILE)
     return PostgresLogIndex(url)
+
+
+def indexed_entries(settings: Settings) -> int | None:
+    """Return how many entries the index has; None where the log role has made none yet."""
+    if settings.event_log.url == "sqlite" and not (settings.data_dir / INDEX_FILE).exists():
+        return None
+    with closing(open_log_index(settings)) as index, index.view() as view:
+        return view.state.next_index
 
 
 class Declared:
