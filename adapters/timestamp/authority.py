@@ -1,16 +1,14 @@
 """Ask a time-stamp authority over HTTP (RFC 3161, section 3.4) and verify what it answers."""
 
-import http.client
-import ssl
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import rfc3161_client
 from cryptography import x509
 from cryptography.x509.oid import ObjectIdentifier
 
+from adapters.http_peer import Answer, HttpPeer, PeerUnreachable
 from adapters.timestamp.reply import token_of, with_sorted_certificates
 from bridge.eventlog.timestamps.ports import Token
 from bridge.model.errors import ConfigInvalid, DecodeError, UpstreamUnavailable
@@ -41,20 +39,15 @@ class HttpTimestampAuthority:
         timeout_s: float = TIMEOUT_S_DEFAULT,
     ) -> None:
         """Raises `ConfigInvalid` when `url` or `ca_file` is not what it should be."""
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host, port = None, None
-        if host is None or parts.scheme not in ("http", "https") or parts.username is not None:
-            raise ConfigInvalid(
+        self._peer = HttpPeer(
+            url,
+            refusal=(
                 f"cannot use the address of time-stamp authority {name!r}: expected the form "
                 "https://HOST[:PORT]/PATH without a user"
-            )
+            ),
+            timeout_s=timeout_s,
+        )
         self._name = name
-        self._https, self._host, self._port = parts.scheme == "https", host, port
-        self._path = parts.path or "/"
-        self._timeout_s = timeout_s
         self._certificates = None if ca_file is None else _certificates(name, ca_file)
 
     def stamp(self, data: bytes) -> Token:
@@ -114,28 +107,18 @@ class HttpTimestampAuthority:
     def _refused(self, why: str) -> DecodeError:
         return DecodeError(f"cannot use the time stamp of {self._name!r}: {why}")
 
-    def _post(self, body: bytes) -> tuple[int, bytes]:
-        headers = {"Content-Type": _QUERY, "User-Agent": "legacy-bridge"}
-        connection = self._connection()
+    def _post(self, body: bytes) -> Answer:
         try:
-            connection.request("POST", self._path, body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read(_ANSWER_BYTES_MAX)
-        except (OSError, http.client.HTTPException) as exc:
+            return self._peer.post(
+                self._peer.path or "/",
+                body,
+                {"Content-Type": _QUERY},
+                answer_bytes_max=_ANSWER_BYTES_MAX,
+            )
+        except PeerUnreachable as exc:
             raise UpstreamUnavailable(
-                f"cannot reach time-stamp authority {self._name!r} at {self._host}: "
-                f"{type(exc).__name__}"
+                f"cannot reach time-stamp authority {self._name!r} at {self._peer.host}: {exc}"
             ) from exc
-        finally:
-            connection.close()
-
-    def _connection(self) -> http.client.HTTPConnection:
-        if not self._https:
-            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(
-            self._host, self._port, timeout=self._timeout_s, context=context
-        )
 
 
 def _certificates(name: str, path: Path) -> list[x509.Certificate]:

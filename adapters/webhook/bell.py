@@ -1,15 +1,12 @@
 """Post alarms as JSON to a URL, in the background, for a bounded time."""
 
-import http.client
 import json
 import queue
-import ssl
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from bridge.model.errors import ConfigInvalid
+from adapters.http_peer import HttpPeer, PeerUnreachable
 from bridge.model.observer import Observer
 
 # An endpoint that takes longer is not listening.
@@ -22,6 +19,9 @@ _PAUSES_S: Final = (1.0, 5.0, 25.0)
 _WAITING_MAX: Final = 32
 
 _CLOSE_S_MAX: Final = 2.0
+
+# Only the status counts.
+_ANSWER_BYTES_MAX: Final = 1_024
 
 
 class WebhookBell:
@@ -41,22 +41,17 @@ class WebhookBell:
         pauses_s: tuple[float, ...] = _PAUSES_S,
     ) -> None:
         """Raises `ConfigInvalid` when `url` is no HTTP address."""
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host, port = None, None
-        if host is None or parts.scheme not in ("http", "https") or parts.username is not None:
-            # Not quoted: its path or query may be the secret.
-            raise ConfigInvalid(
+        self._peer = HttpPeer(
+            url,
+            refusal=(
                 "cannot use the webhook: expected a URL of the form https://HOST[:PORT]/PATH "
                 "without a user"
-            )
-        self._scheme, self._host, self._port = parts.scheme, host, port
-        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            ),
+            timeout_s=timeout_s,
+        )
+        self._target = (self._peer.path or "/") + self._peer.query
         self._token = token
         self._observer = observer
-        self._timeout_s = timeout_s
         self._pauses_s = pauses_s
         self._waiting: queue.Queue[bytes] = queue.Queue(_WAITING_MAX)
         self._ending = threading.Event()
@@ -73,7 +68,9 @@ class WebhookBell:
         try:
             self._waiting.put_nowait(json.dumps(alarm, ensure_ascii=False).encode())
         except queue.Full:
-            self._observer.note("webhook_failed", host=self._host, error="too many alarms wait")
+            self._observer.note(
+                "webhook_failed", host=self._peer.host, error="too many alarms wait"
+            )
 
     def close(self) -> None:
         """Wait a little for what is queued, then give up."""
@@ -97,35 +94,23 @@ class WebhookBell:
         for number, pause_s in enumerate((*self._pauses_s, None), 1):
             error = self._post(body)
             if error is None:
-                self._observer.note("webhook_sent", host=self._host, attempts=number)
+                self._observer.note("webhook_sent", host=self._peer.host, attempts=number)
                 return
             if pause_s is None or self._ending.wait(pause_s):
                 break
         self._observer.note(
-            "webhook_failed", host=self._host, error=error or "ended", attempts=number
+            "webhook_failed", host=self._peer.host, error=error or "ended", attempts=number
         )
 
     def _post(self, body: bytes) -> str | None:
         """Return what went wrong, or None."""
-        headers = {"Content-Type": "application/json", "User-Agent": "legacy-bridge"}
+        headers = {"Content-Type": "application/json"}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
-        connection = self._connection()
         try:
-            connection.request("POST", self._path, body, headers)
-            status = connection.getresponse().status
-        except (OSError, http.client.HTTPException) as exc:
-            return type(exc).__name__  # Its text may quote what was sent.
-        finally:
-            connection.close()
+            status = self._peer.post(
+                self._target, body, headers, answer_bytes_max=_ANSWER_BYTES_MAX
+            ).status
+        except PeerUnreachable as exc:
+            return str(exc)
         return None if 200 <= status < 300 else f"HTTP status {status}"
-
-    def _connection(self) -> http.client.HTTPConnection:
-        if self._scheme == "http":
-            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
-        return http.client.HTTPSConnection(
-            self._host,
-            self._port,
-            timeout=self._timeout_s,
-            context=ssl.create_default_context(),
-        )
