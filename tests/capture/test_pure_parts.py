@@ -152,6 +152,7 @@ def test_ids_come_from_the_source_alone() -> None:
         "shop:00000016B374D848:00000101",
     ]
     assert drafts[0].fields == {
+        "actor": {"known": "unknown"},
         "source": "urn:legacy-bridge:shop",
         "type": "com.example.plain",
         "dataschema": "urn:legacy-bridge:contract:shop.plain:1.0",

@@ -43,8 +43,8 @@ def test_a_row_of_every_type_passes_its_draft(maria: Legacy, tmp_path: Path) -> 
         capture.await_roles("capture:shop")
         log = SqliteEventLog(tmp_path / "data" / "log.db")
         try:
-            wait_until(lambda: log.head().size >= 1, 30, "the row in the log")
+            wait_until(lambda: log.head().size >= 2, 30, "the row in the log")
             entries = log.read(0, 10)
         finally:
             log.close()
-    assert [entry.kind.value for entry in entries] == ["event"], entries[0].leaf
+    assert [entry.kind.value for entry in entries] == ["config", "event"], entries[-1].leaf

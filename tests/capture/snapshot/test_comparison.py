@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from bridge.capture.service import CaptureService
 from bridge.cli.main import app
+from bridge.model.entry import EntryKind
 from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.wiring.capture import capture_service
 from bridge.runtime.wiring.stores import Stores
@@ -125,7 +126,8 @@ def test_what_differs_is_found_and_repaired(
         "repair", "pgbench", "--table", ACCOUNTS, "-r", "after the outage", "--ticket", "T-1"
     )
     assert dry["repair"] is None
-    assert house.log.head().size == size, "a dry run asks for nothing"
+    (read,) = house.log.read(size, 10)
+    assert read.kind is EntryKind.ACCESS, "a dry run asks for nothing, and is told as a reading"
     (done,) = house.told(
         "repair",
         "pgbench",
@@ -144,8 +146,12 @@ def test_what_differs_is_found_and_repaired(
     assert clean["missing"] == clean["different"] == clean["extra"] == 0
     entries = house.log.read(size, 100)
     leaves = [json.loads(entry.leaf)["fields"] for entry in entries]
-    control = next(leaf for leaf in leaves if leaf.get("action") == "snapshot-repair")
-    assert control["reason"] == "after the outage"
+    (repair,) = [
+        json.loads(entry.payload)
+        for entry, leaf in zip(entries, leaves, strict=True)
+        if leaf.get("action") == "snapshot-repair"
+    ]
+    assert repair["reason"] == "after the outage"
     rows = [leaf["legacy"] for leaf in leaves if "run" in leaf.get("legacy", {})]
     assert [row["op"] for row in rows] == ["read", "read", "deleted"]
     assert {row["run"] for row in rows} == {f"repair:{request}"}
@@ -173,7 +179,8 @@ def test_nothing_differs_while_everything_changes(
 def test_a_comparison_leaves_nothing_behind(house: House, sql: psycopg.Connection) -> None:
     size = house.log.head().size
     house.told("diff", "pgbench", "--table", ACCOUNTS)
-    assert house.log.head().size == size
+    (read,) = house.log.read(size, 10)
+    assert read.kind is EntryKind.ACCESS
     assert not list((house.folder / "data").rglob("compare-*"))
 
 
@@ -182,7 +189,7 @@ def test_what_cannot_be_compared_is_refused(house: House) -> None:
         ("public.pgbench_history", "no key"),
         ("public.nothing", "has none"),
     ]:
-        result = house.run("diff", "pgbench", "-t", table)
+        result = house.run("diff", "pgbench", "--table", table)
         assert result.exit_code != 0
         assert why in str(result.exception)
 
