@@ -14,7 +14,11 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from bridge.eventlog.signing.signer import sync_folder
+from bridge.eventlog.durable_files import (
+    create_private_file,
+    sync_folder,
+    write_private_draft,
+)
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
 
 _PREFIX: Final = "lb-master"
@@ -41,7 +45,7 @@ class FileMasterKey:
         self._signature: tuple[int, int, int] | None = None
         try:
             if create and not path.exists():
-                _create(path)
+                create_private_file(path, f"{_line()}\n".encode("ascii"))
             self._load()
         except OSError as exc:
             raise self._unavailable(exc) from exc
@@ -93,7 +97,7 @@ class FileMasterKey:
         return [line.split("+")[1] for line in others if line]
 
     def _replace(self, text: str) -> None:
-        draft = _draft(self.path, text)
+        draft = write_private_draft(self.path, text.encode("ascii"))
         try:
             draft.replace(self.path)
         except BaseException:
@@ -162,28 +166,3 @@ def _parsed(line: str, what: str) -> tuple[bytes, bytes]:
     if prefix != _PREFIX or len(found[0]) != _ID_BYTES or len(found[1]) != _KEY_BYTES:
         raise ConfigInvalid(f"{what}: a line has not the form {_PREFIX}+ID+BASE64; restore it")
     return found
-
-
-def _create(path: Path) -> None:
-    """Make a key; of several processes that start at once, one wins and the others load it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = _draft(path, _line() + "\n")
-    try:
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-        sync_folder(path.parent)
-    finally:
-        draft.unlink()
-
-
-def _draft(path: Path, text: str) -> Path:
-    """Return a durable file beside `path` that nobody else could ever read."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return draft

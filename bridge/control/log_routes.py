@@ -1,6 +1,5 @@
 """Search and history of the log over HTTP; each read is recorded before it is answered."""
 
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
@@ -8,18 +7,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 
 from bridge.control.auth import Principal, principal_of
-from bridge.eventlog.history.business_values import FieldCondition, between, parse_condition
+from bridge.eventlog.history.asked import (
+    conditions,
+    entity_asked,
+    is_newest_first,
+    kinds_named,
+)
 from bridge.eventlog.history.desk import SearchDesk
 from bridge.eventlog.history.entity_reader import STEPS_DEFAULT
-from bridge.eventlog.history.query import LIMIT_DEFAULT, EntityKey, LogQuery
+from bridge.eventlog.history.query import LIMIT_DEFAULT, LogQuery
 from bridge.eventlog.history.shown import as_of_json, history_json, page_json
 from bridge.eventlog.records.access_book import AccessBook
-from bridge.model.entry import EntryKind
-from bridge.model.errors import ConfigInvalid
-from bridge.model.search_role import Role
 
 Who = Annotated[Principal, Depends(principal_of)]
-Words = Annotated[list[str], Query(max_length=20)]
+Words = Annotated[tuple[str, ...], Query(max_length=20)]
 
 
 def asked_query(
@@ -27,13 +28,13 @@ def asked_query(
     time_to: datetime | None = None,
     recorded_from: datetime | None = None,
     recorded_to: datetime | None = None,
-    kind: Words = [],  # noqa: B006 - FastAPI copies it.
-    subject: Words = [],  # noqa: B006 - As above.
-    type: Words = [],  # noqa: A002, B006 - The parameter's name in the URL.
+    kind: Words = (),
+    subject: Words = (),
+    types: Annotated[tuple[str, ...], Query(max_length=20, alias="type")] = (),
     actor: str | None = None,
     correlation: str | None = None,
     ticket: str | None = None,
-    where: Words = [],  # noqa: B006 - As above.
+    where: Words = (),
     date: str | None = None,
     amount: str | None = None,
     counterparty: str | None = None,
@@ -49,7 +50,7 @@ def asked_query(
         recorded_to=recorded_to,
         kinds=kinds_named(kind),
         subjects=frozenset(subject),
-        types=frozenset(type),
+        types=frozenset(types),
         actor=actor,
         correlation=correlation,
         ticket=ticket,
@@ -115,46 +116,3 @@ def search_routes(desk: SearchDesk, book: AccessBook) -> APIRouter:
         return as_of_json(found)
 
     return router
-
-
-def kinds_named(names: list[str]) -> frozenset[EntryKind]:
-    """Return the kinds of entries called so; raises `ConfigInvalid` naming the known ones."""
-    known = {kind.value: kind for kind in EntryKind}
-    for name in names:
-        if name not in known:
-            raise ConfigInvalid(
-                f"no kind of entry is called {name!r}; known: {', '.join(sorted(known))}"
-            )
-    return frozenset(known[name] for name in names)
-
-
-def conditions(
-    where: list[str], *, date: str | None, amount: str | None, counterparty: str | None
-) -> tuple[FieldCondition, ...]:
-    """Return conditions on business fields, by name and by role."""
-    found = [parse_condition(text) for text in where]
-    for role, text in ((Role.DATE, date), (Role.AMOUNT, amount)):
-        if text is not None:
-            found.append(between(role.value, text))
-    if counterparty is not None:
-        # As it is: a name may have dots in it.
-        name = FieldCondition(field=Role.COUNTERPARTY.value, low=counterparty, high=counterparty)
-        found.append(name)
-    return tuple(found)
-
-
-def entity_asked(desk: SearchDesk, subjects: Collection[str], key: str | None) -> EntityKey | None:
-    """Return the entity that a search names; raises `ConfigInvalid` without its one subject."""
-    if key is None:
-        return None
-    if len(subjects) != 1:
-        raise ConfigInvalid("cannot search by a key: name the one subject whose key it is")
-    (subject,) = subjects
-    return desk.entity(subject, key)
-
-
-def is_newest_first(order: str) -> bool:
-    """Return whether `order` is `newest`; raises `ConfigInvalid` unless it is that or `oldest`."""
-    if order not in ("newest", "oldest"):
-        raise ConfigInvalid(f"no order is called {order!r}; known: newest, oldest")
-    return order == "newest"

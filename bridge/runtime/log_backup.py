@@ -13,9 +13,10 @@ from pathlib import Path
 
 import orjson
 
+from bridge.eventlog.durable_files import replace_file, sync_folder
 from bridge.eventlog.records.access import record_access
 from bridge.eventlog.records.action_record import log_time
-from bridge.eventlog.signing.signer import LAST, replace_file, sync_folder
+from bridge.eventlog.signing.signer import LAST
 from bridge.model.entry import TreeHead
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
 from bridge.model.warrant import Warrant

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bridge.eventlog.durable_files import sync_folder
 from bridge.model.change import Column, Relation, Row
 from bridge.model.errors import LogCorrupt, StorageUnavailable
 
@@ -44,7 +45,7 @@ class RowSpool:
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self._path)
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         except OSError as exc:
             raise StorageUnavailable(
                 f"cannot spool rows of table {self._table!r} to {self._path}: {exc.strerror}"
@@ -94,11 +95,3 @@ class RowSpool:
 
 def _line(value: Row | dict[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,6 +8,7 @@ import typer
 
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, reader
 from bridge.cli.output import AsJson, console, print_json
+from bridge.eventlog.durable_files import replace_file
 from bridge.eventlog.leaf import payload_hash
 from bridge.eventlog.merkle import leaf_hash
 from bridge.eventlog.proofs.prover import entry_named, prove_continuation, prove_entry
@@ -15,7 +16,6 @@ from bridge.eventlog.proofs.tlog_proof import PROOF_BYTES_MAX, SUFFIX, TlogProof
 from bridge.eventlog.records.access import record_access
 from bridge.eventlog.signing.checkpoint import HeadSigner
 from bridge.eventlog.signing.note import NOTE_BYTES_MAX, VerifierKey
-from bridge.eventlog.signing.signer import replace_file
 from bridge.model.errors import ConfigInvalid, DecodeError, LogCorrupt
 from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.wiring.stores import Stores

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, reader
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.cli.times import moment
-from bridge.control.log_routes import conditions, entity_asked, kinds_named
+from bridge.eventlog.history.asked import conditions, entity_asked, kinds_named
 from bridge.eventlog.history.desk import SearchDesk
 from bridge.eventlog.history.query import LIMIT_DEFAULT, LIMIT_MAX, LogQuery
 from bridge.eventlog.history.search import SearchPage

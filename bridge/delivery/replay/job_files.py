@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.delivery.replay.job import ReplayJob, decode_job, encode_job
-from bridge.eventlog.signing.signer import replace_file
+from bridge.eventlog.durable_files import replace_file
 from bridge.model.errors import ConfigInvalid, DecodeError, StorageUnavailable
 
 # A person asks for replays: beyond this, somebody's script does, and old ones may be deleted.

@@ -4,7 +4,7 @@ import os
 import tarfile
 from pathlib import Path
 
-from bridge.eventlog.signing.signer import sync_folder
+from bridge.eventlog.durable_files import sync_folder
 from bridge.model.errors import StorageUnavailable
 
 

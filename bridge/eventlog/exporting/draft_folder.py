@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 import orjson
 
-from bridge.eventlog.signing.signer import replace_file, sync_folder
+from bridge.eventlog.durable_files import replace_file, sync_folder
 from bridge.model.errors import ConfigInvalid
 
 STATE_VERSION: Final = 1

@@ -47,10 +47,9 @@ class LeafFilter:
                 raise ConfigInvalid(
                     f"cannot filter by time {text!r}: expected the form 2026-11-21T13:23:04.653291Z"
                 )
-        if None not in (self.time_from, self.time_to) and self.time_from >= self.time_to:  # type: ignore[operator]  # Neither is None here.
-            raise ConfigInvalid(
-                f"cannot filter by time: {self.time_from} is not before {self.time_to}"
-            )
+        first, last = self.time_from, self.time_to
+        if first is not None and last is not None and first >= last:
+            raise ConfigInvalid(f"cannot filter by time: {first} is not before {last}")
 
     @property
     def is_empty(self) -> bool:

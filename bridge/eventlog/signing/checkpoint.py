@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from bridge.eventlog.durable_files import replace_file
 from bridge.eventlog.merkle import HASH_BYTES, check_consistency, prove_consistency
 from bridge.eventlog.ports import CheckpointStore, EventLogReader
 from bridge.eventlog.signing.note import format_line, has_signature, open_note, split_note
-from bridge.eventlog.signing.signer import LAST, Signer, replace_file
+from bridge.eventlog.signing.signer import LAST, Signer
 from bridge.eventlog.stored_hashes import StoredHashes
 from bridge.model.entry import TreeHead
 from bridge.model.errors import DecodeError, LogCorrupt, StorageUnavailable

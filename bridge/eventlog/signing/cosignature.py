@@ -6,16 +6,11 @@ checkpoint. It says: at that time this was the largest head of this log that I k
 of every head that I knew before.
 """
 
-from dataclasses import dataclass
-
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bridge.eventlog.signing.note import (
-    check_key,
+    NoteKey,
     format_line,
-    format_vkey,
-    key_hash,
-    parse_vkey,
     split_note,
     verify_ed25519,
 )
@@ -29,33 +24,14 @@ SIGNATURE_BYTES = TIME_BYTES + 64
 TIME_S_MAX = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CosignerKey:
-    """Whose cosignatures we believe: a name and an Ed25519 public key.
+class CosignerKey(NoteKey):
+    """Whose cosignatures we believe.
 
     One public key belongs to one cosigner name: what is signed does not hold the name.
     """
 
-    name: str
-    public: bytes
-
-    def __post_init__(self) -> None:
-        check_key(self.name, self.public)
-
-    @property
-    def key_hash(self) -> bytes:
-        """The 4 bytes that tell keys of one name apart."""
-        return key_hash(self.name, COSIGNATURE, self.public)
-
-    def format(self) -> str:
-        """Return the vkey: `name+hash+base64`."""
-        return format_vkey(self.name, COSIGNATURE, self.public)
-
-    @classmethod
-    def parse(cls, vkey: str) -> "CosignerKey":
-        """Return the key that `format` wrote; raises `DecodeError` for anything else."""
-        name, public = parse_vkey(vkey, COSIGNATURE)
-        return cls(name=name, public=public)
+    __slots__ = ()
+    signature_type = COSIGNATURE
 
 
 def cosign(text: str, name: str, private: Ed25519PrivateKey, time_s: int) -> bytes:

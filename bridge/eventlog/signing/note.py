@@ -9,7 +9,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -34,8 +34,14 @@ class SignatureLine(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifierKey:
-    """Whose signatures we believe: a name and an Ed25519 public key."""
+class NoteKey:
+    """A name and an Ed25519 public key; a subclass says for which type of signature.
+
+    Raises:
+        DecodeError: no key may have this name, or it has not 32 bytes.
+    """
+
+    signature_type: ClassVar[bytes]
 
     name: str
     public: bytes
@@ -46,17 +52,24 @@ class VerifierKey:
     @property
     def key_hash(self) -> bytes:
         """The 4 bytes that tell keys of one name apart."""
-        return key_hash(self.name, ED25519, self.public)
+        return key_hash(self.name, self.signature_type, self.public)
 
     def format(self) -> str:
         """Return the vkey: `name+hash+base64`."""
-        return format_vkey(self.name, ED25519, self.public)
+        return format_vkey(self.name, self.signature_type, self.public)
 
     @classmethod
-    def parse(cls, vkey: str) -> "VerifierKey":
+    def parse(cls, vkey: str) -> Self:
         """Return the key that `format` wrote; raises `DecodeError` for anything else."""
-        name, public = parse_vkey(vkey, ED25519)
+        name, public = parse_vkey(vkey, cls.signature_type)
         return cls(name=name, public=public)
+
+
+class VerifierKey(NoteKey):
+    """Whose signatures of notes we believe."""
+
+    __slots__ = ()
+    signature_type = ED25519
 
 
 def sign_note(text: str, name: str, *privates: Ed25519PrivateKey) -> bytes:

@@ -10,18 +10,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from bridge.eventlog.durable_files import replace_file, sync_folder
 from bridge.eventlog.ports import EventLogWriter
 from bridge.eventlog.records.action_record import action_draft, log_time
 from bridge.eventlog.records.attempt import refusals_told
 from bridge.eventlog.signing.keyring import Keyring, KeyState, LogKey
-from bridge.eventlog.signing.signer import (
-    RING,
-    Signer,
-    create_key,
-    key_files,
-    replace_file,
-    sync_folder,
-)
+from bridge.eventlog.signing.signer import RING, Signer, create_key, key_files
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.errors import StorageUnavailable
 from bridge.model.observer import Observer, SilentObserver

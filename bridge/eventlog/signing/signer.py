@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from bridge.eventlog.durable_files import create_private_file
 from bridge.eventlog.signing.keyring import Keyring, KeyState, LogKey
 from bridge.eventlog.signing.note import (
     VerifierKey,
@@ -205,43 +205,6 @@ def create_key(path: Path, name: str) -> VerifierKey:
     Of several processes that start at once, one wins and the others load its key.
     """
     private = Ed25519PrivateKey.generate()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(format_private_key(name, private) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            private = load_key(path, name)
-        sync_folder(path.parent)
-    finally:
-        draft.unlink()
+    if not create_private_file(path, f"{format_private_key(name, private)}\n".encode()):
+        private = load_key(path, name)
     return VerifierKey(name=name, public=private.public_key().public_bytes_raw())
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Put `data` at `path` durably, so that a reader finds the old or the new, never a part."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

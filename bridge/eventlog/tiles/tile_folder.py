@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bridge.eventlog.signing.signer import sync_folder
+from bridge.eventlog.durable_files import sync_folder
 from bridge.eventlog.tiles.tile_paths import ENTRIES, TileName
 from bridge.model.errors import StorageUnavailable
 

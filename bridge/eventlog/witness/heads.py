@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
+from bridge.eventlog.durable_files import replace_file
 from bridge.eventlog.signing.checkpoint import parse_checkpoint
 from bridge.eventlog.signing.note import split_note
-from bridge.eventlog.signing.signer import replace_file
 from bridge.model.entry import TreeHead
 from bridge.model.errors import ConfigInvalid, DecodeError, LogCorrupt, StorageUnavailable
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bridge.capture.mapping.own_events import Envelope, OwnEvents
+from bridge.eventlog.durable_files import replace_file
 from bridge.eventlog.keeping.certificate import certificate_text
 from bridge.eventlog.keeping.erasing import Erased, Erasures
 from bridge.eventlog.keeping.holds import Holds
@@ -17,7 +18,6 @@ from bridge.eventlog.keeping.retention import Retention
 from bridge.eventlog.merkle import leaf_hash
 from bridge.eventlog.proofs.prover import prove_entry
 from bridge.eventlog.signing.checkpoint import HeadSigner
-from bridge.eventlog.signing.signer import replace_file
 from bridge.model.entry import EntryDraft, StoredEntry
 from bridge.model.errors import BridgeError, HeldBack, Remedy, StorageUnavailable
 from bridge.model.observer import Observer

@@ -8,9 +8,10 @@ head, into a folder of its own: it is evidence, and it is never signed with agai
 from pathlib import Path
 from typing import NamedTuple
 
+from bridge.eventlog.durable_files import sync_folder
 from bridge.eventlog.signing.checkpoint import parse_checkpoint
 from bridge.eventlog.signing.note import split_note
-from bridge.eventlog.signing.signer import LAST, sync_folder
+from bridge.eventlog.signing.signer import LAST
 from bridge.model.entry import TreeHead
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
 

@@ -5,6 +5,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from bridge.eventlog.durable_files import create_private_file
 from bridge.model.errors import ConfigInvalid
 from bridge.model.pseudonym import KEY_BYTES, Pseudonyms
 
@@ -18,7 +19,7 @@ def load_pseudonyms(path: Path) -> Pseudonyms:
     what = f"cannot use pseudonym key {str(path)!r}"
     try:
         if not path.exists():
-            _create(path)
+            create_private_file(path, secrets.token_bytes(KEY_BYTES))
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             key = file.read(KEY_BYTES + 1)
@@ -33,20 +34,3 @@ def load_pseudonyms(path: Path) -> Pseudonyms:
             f"{what}: {exc}; restore it from the backup of the data folder: with another key, "
             "entities that are in the log already get other names"
         ) from exc
-
-
-def _create(path: Path) -> None:
-    """Make a key; of several processes that start at once, one wins and the others load it."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-    finally:
-        draft.unlink()

@@ -19,9 +19,9 @@ from bridge.delivery.replay.job import JobState, ReplayJob, Target, TargetKind
 from bridge.delivery.replay.job_files import JobFiles
 from bridge.delivery.replay.replayer import Replayer
 from bridge.delivery.topology import DirectDelivery, QueueSpec, Topology
+from bridge.eventlog.durable_files import replace_file
 from bridge.eventlog.records.action_record import action_draft, log_time
 from bridge.eventlog.records.attempt import log_tell, outcome_of, refusals_told
-from bridge.eventlog.signing.signer import replace_file
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid, LimitExceeded
 from bridge.model.group_queue import park_queue_name, queue_name
