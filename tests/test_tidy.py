@@ -78,10 +78,11 @@ PURE = (
     "bridge/eventlog/history/query*.py",
     "bridge/eventlog/history/told*.py",
     "bridge/eventlog/oversized*.py",
-    "bridge/gateway/framing*.py",
-    "bridge/gateway/table*.py",
-    "bridge/gateway/decision*.py",
-    "bridge/gateway/translate*.py",
+    "bridge/gateway/http/*.py",
+    "bridge/gateway/routes/table*.py",
+    "bridge/gateway/routes/decision*.py",
+    "bridge/gateway/routes/route.py",
+    "bridge/gateway/translation/*.py",
 )
 IMPURE_IMPORTS = {"asyncio", "logging", "random", "secrets", "socket", "threading", "time"}
 IMPURE_CALLS = {"now", "open", "today", "utcnow", "uuid1", "uuid4"}

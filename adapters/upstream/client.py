@@ -3,7 +3,7 @@
 import asyncio
 
 from adapters.upstream.pool import Pool
-from bridge.gateway.response_head import ResponseHead
+from bridge.gateway.http.response_head import ResponseHead
 from bridge.gateway.upstream_ports import Failure, UpstreamConnection
 from bridge.model.errors import OutcomeUnknown, UpstreamUnavailable
 from bridge.model.http import Headers, HttpRequest, HttpResponse
@@ -16,7 +16,7 @@ _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class UpstreamClient:
-    """See `bridge.gateway.ports.Upstream`: one whole request, one whole answer, sent once."""
+    """See `bridge.gateway.dual.ports.Upstream`: one whole request, one whole answer, sent once."""
 
     def __init__(self, pool: Pool, *, answer_bytes_max: int = ANSWER_BYTES_MAX_DEFAULT) -> None:
         self._pool = pool

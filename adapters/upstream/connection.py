@@ -1,20 +1,30 @@
 """One keep-alive connection to an upstream: one exchange at a time, never half read and reused."""
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, Protocol, cast
 
-from bridge.gateway.chunked import ChunkedDecoder
-from bridge.gateway.framing import CHUNKED, HEAD_BYTES_MAX, UNTIL_CLOSE, MessageRefused
-from bridge.gateway.response_head import ResponseHead, ResponseReader
+from bridge.gateway.http.chunked import ChunkedDecoder
+from bridge.gateway.http.framing import CHUNKED, HEAD_BYTES_MAX, UNTIL_CLOSE, MessageRefused
+from bridge.gateway.http.response_head import ResponseHead, ResponseReader
 from bridge.gateway.upstream_ports import Failure, FailureKind, UpstreamUser
-
-if TYPE_CHECKING:
-    from adapters.upstream.pool import Pool
 
 # An upstream that goes on with 103s for ever would hold the client without ever answering.
 _INTERIMS_MAX: Final = 16
 # What is written to a slow upstream waits here; the client is not read meanwhile.
 _SEND_BUFFER_BYTES_MAX: Final = 262_144
+
+
+class Home(Protocol):
+    """The pool that a connection belongs to."""
+
+    name: str
+
+    def release(self, connection: "Connection") -> None:
+        """Take back a connection whose exchange has ended well."""
+
+    def forget(self, connection: "Connection") -> None:
+        """Strike out a connection that is gone."""
+
 
 _IDLE, _HEAD, _LENGTH, _CHUNKED, _CLOSE, _TUNNEL, _GONE = range(7)
 
@@ -27,7 +37,7 @@ class Connection(asyncio.Protocol):
         "_method", "_paused", "_pool", "_step", "_transport", "_user", "idle_since", "reused",
     )  # fmt: skip
 
-    def __init__(self, pool: "Pool") -> None:
+    def __init__(self, pool: Home) -> None:
         self._pool = pool
         self._transport: asyncio.Transport | None = None
         self._user: UpstreamUser | None = None

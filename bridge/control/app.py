@@ -28,7 +28,7 @@ from bridge.control.problems import install_problem_handler
 from bridge.control.shown import shown_report, shown_write
 from bridge.eventlog.history.desk import SearchDesk
 from bridge.eventlog.records.access_book import AccessBook
-from bridge.gateway.ports import WriteDesk
+from bridge.gateway.dual.ports import WriteDesk
 from bridge.model.warrant import Warrant
 from bridge.switching.switchboard import Switchboard
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 from bridge.control.names import group_named, write_named
 from bridge.eventlog.records.attempt import refusals_told
-from bridge.gateway.ports import WriteDesk
+from bridge.gateway.dual.ports import WriteDesk
 from bridge.model.entry import EntryKind
 from bridge.model.stage import GroupState
 from bridge.model.warrant import Warrant

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from bridge.gateway.ports import WriteDesk
+from bridge.gateway.dual.ports import WriteDesk
 from bridge.model.errors import ConfigInvalid, NotKnown
 from bridge.model.stage import GroupState, Stage
 from bridge.model.write import JournalledWrite, WriteState

@@ -5,7 +5,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from bridge.gateway.ports import IdTaken, WriteStateForbidden
+from bridge.gateway.dual.ports import IdTaken, WriteStateForbidden
 from bridge.model.errors import (
     BridgeError,
     ConfigInvalid,

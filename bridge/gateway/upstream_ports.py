@@ -1,4 +1,4 @@
-"""What the data plane asks of its pooled connections to the upstreams.
+"""What the gateway asks of the two sides: pooled connections, and whole exchanges over them.
 
 Callbacks instead of coroutines: a forwarded request costs no task, and bytes go from one socket to
 the other in the call that read them.
@@ -7,7 +7,8 @@ the other in the call that read them.
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from bridge.gateway.response_head import ResponseHead
+from bridge.gateway.http.response_head import ResponseHead
+from bridge.model.http import HttpRequest, HttpResponse
 
 
 class FailureKind(Enum):
@@ -108,3 +109,15 @@ class UpstreamPool(Protocol):
 
     def close(self) -> None:
         """Close every connection at once."""
+
+
+class Upstream(Protocol):
+    """One side's HTTP application, behind a bounded pool of connections."""
+
+    async def exchange(self, request: HttpRequest, *, timeout_ms: int) -> HttpResponse:
+        """Send `request` once and return the whole answer.
+
+        Raises:
+            UpstreamUnavailable: provably no byte of the request was sent.
+            OutcomeUnknown: bytes were sent and no whole answer came.
+        """

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
 
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import Side
 
 
 class WriteState(Enum):
-    """Where a dual write stands; legal transitions: `bridge.gateway.dual_write_states`."""
+    """Where a dual write stands; legal transitions: `bridge.gateway.dual.states`."""
 
     INTENT = "intent"  # Set by the journal before the authority is called.
     IN_DOUBT = "in_doubt"  # Set when the authority was called and its answer was lost.
@@ -18,7 +19,37 @@ class WriteState(Enum):
     FAILED = "failed"  # Set when the authority provably never got it. Final.
     DONE = "done"  # Set when the other side has it too. Final.
     PARKED = "parked"  # Set when the other side refused: holds its lane until somebody decides.
-    SKIPPED = "skipped"  # Set by a person with a reason: the other side goes without it. Final.
+    SKIPPED = (
+        "skipped"  # Set by a person or a stated policy: the other side goes without it. Final.
+    )
+    COMPENSATED = "compensated"  # Set when its declared inverse undid it on the authority. Final.
+
+
+class WriteLevel(Enum):
+    """What is durable before the client is answered; a route's choice."""
+
+    OUTCOME = "L1"  # The outcome alone: a crash may hide a second write, which capture finds later.
+    INTENT = (
+        "L2"  # Intent before the call and outcome before the answer: nothing can be lost unseen.
+    )
+    BOTH = "L3"  # As L2, and the answer waits until the other side has it too.
+
+
+class WriteKind(Enum):
+    """Why a write is in the journal."""
+
+    CLIENT = "client"  # A client sent it.
+    COMPENSATION = "compensation"  # The gateway undoes a write that the other side refused.
+    REPAIR = "repair"  # The gateway copies what the authority has to the other side.
+
+
+class MadeId(NamedTuple):
+    """An id that one side gave in its answer."""
+
+    entity: str
+    id: str
+    place: str
+    """JSON pointer of the answer, which tells several ids of one answer apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +78,10 @@ class WriteIntent:
     """The client's own `Idempotency-Key`; None when the gateway made one for its replays."""
     fingerprint: str = ""
     """What must be equal when the client repeats its key (method, target, body, credentials)."""
+    level: WriteLevel = WriteLevel.INTENT
+    kind: WriteKind = WriteKind.CLIENT
+    compensates: str | None = None
+    """Intent id of the write that a COMPENSATION undoes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Whether a port is free, before anything is started on it."""
 
-from bridge.gateway.listener import refuse_taken_port
+from bridge.gateway.plane.listener import refuse_taken_port
 from bridge.model.errors import ConfigInvalid
 
 

@@ -5,10 +5,11 @@ import signal
 import sys
 
 from adapters.upstream.pool import Pool
-from bridge.gateway.decision import Decision, IdRules, Route
-from bridge.gateway.listener import open_listener
-from bridge.gateway.table import RoutingTable
-from bridge.gateway.worker import serve
+from bridge.gateway.plane.listener import open_listener
+from bridge.gateway.plane.worker import serve
+from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.route import IdRules, Route
+from bridge.gateway.routes.table import RoutingTable
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import Side
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.gateway.ports import IdTaken, WriteStateForbidden
+from bridge.gateway.dual.ports import IdTaken, WriteStateForbidden
 from bridge.model import errors
 from bridge.model.errors import BridgeError
 from bridge.runtime.exit_codes import CONFIG, SOFTWARE, TEMPORARY, UNAVAILABLE, exit_code

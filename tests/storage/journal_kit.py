@@ -4,10 +4,9 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, NamedTuple
 
-from bridge.gateway.ports import MadeId
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import Side
-from bridge.model.write import WriteIntent, WriteState
+from bridge.model.write import MadeId, WriteIntent, WriteState
 from bridge.storage.journal.memory import MemoryJournal
 from bridge.storage.journal.memory_desk import MemoryJournalDesk
 from bridge.storage.journal.sqlite import SqliteJournal

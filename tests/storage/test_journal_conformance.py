@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bridge.gateway.ports import (
+from bridge.gateway.dual.ports import (
     IdMap,
     KeyInUse,
     LaneState,

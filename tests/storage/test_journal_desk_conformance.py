@@ -5,15 +5,10 @@ import json
 
 import pytest
 
-from bridge.gateway.ports import (
-    IdPair,
-    IdTaken,
-    MadeId,
-    WriteStateForbidden,
-)
+from bridge.gateway.dual.ports import IdPair, IdTaken, WriteStateForbidden
 from bridge.model.errors import LogCorrupt, StaleEpoch
 from bridge.model.stage import Side, Stage
-from bridge.model.write import WriteState
+from bridge.model.write import MadeId, WriteState
 from bridge.switching.history import check_chain
 from tests.storage.journal_kit import Books, an_answer, an_intent, apply_write
 from tests.warrants import by

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.gateway.ports import LaneState
+from bridge.gateway.dual.ports import LaneState
 from bridge.model.errors import LaneBusy, StorageUnavailable
 from bridge.model.write import WriteState
 from bridge.storage.journal import file as journal_file

@@ -9,14 +9,15 @@ from urllib.parse import urlsplit
 
 from adapters.upstream.client import UpstreamClient
 from adapters.upstream.pool import Pool, PoolLimits
-from bridge.gateway.decision import Decision, Route
-from bridge.gateway.dual_write import DualWriter
-from bridge.gateway.dual_write_admission import WriteLimits
-from bridge.gateway.lanes import Replayer
-from bridge.gateway.listener import open_listener
-from bridge.gateway.table import RoutingTable
-from bridge.gateway.target import parse_authority
-from bridge.gateway.worker import serve
+from bridge.gateway.dual.admission import WriteLimits
+from bridge.gateway.dual.replayer import Replayer
+from bridge.gateway.dual.writer import DualWriter
+from bridge.gateway.http.target import parse_authority
+from bridge.gateway.plane.listener import open_listener
+from bridge.gateway.plane.worker import serve
+from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.route import Route
+from bridge.gateway.routes.table import RoutingTable
 from bridge.model.errors import StorageUnavailable
 from bridge.model.http import HttpRequest
 from bridge.model.observer import Observer

@@ -10,8 +10,8 @@ from bridge.capture.mapping.last_values import LastValues
 from bridge.contracts.contract_set import ContractSet
 from bridge.eventlog.ports import EventLogStore
 from bridge.eventlog.signing.signer import Signer
-from bridge.gateway.decision import Route
-from bridge.gateway.routes import load_routes
+from bridge.gateway.routes.loader import load_routes
+from bridge.gateway.routes.route import Route
 from bridge.model.errors import ConfigInvalid
 from bridge.model.observer import Observer
 from bridge.model.pseudonym import Pseudonyms

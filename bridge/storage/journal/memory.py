@@ -5,12 +5,12 @@ For tests and rehearsals: nothing survives the process.
 
 from collections.abc import Sequence
 
-from bridge.gateway.dual_write_states import FINAL, HOLDS_LANE
-from bridge.gateway.ports import IdPair, KeyInUse, LaneNews, LaneState, LaneUnreplayed, MadeId
+from bridge.gateway.dual.ports import IdPair, KeyInUse, LaneNews, LaneState, LaneUnreplayed
+from bridge.gateway.dual.states import FINAL, HOLDS_LANE
 from bridge.model.errors import LaneBusy, StaleEpoch
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
-from bridge.model.write import JournalledWrite, WriteIntent, WriteState
+from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteState
 from bridge.storage.journal.memory_state import JournalState
 from bridge.storage.journal.rows import Clock, utc_now
 

@@ -3,14 +3,14 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from bridge.gateway.dual_write_states import check_resolution
-from bridge.gateway.ports import IdPair, IdTaken, LaneCount, MadeId
-from bridge.gateway.translate import lane_of
+from bridge.gateway.dual.ports import IdPair, IdTaken, LaneCount
+from bridge.gateway.dual.states import check_resolution
+from bridge.gateway.translation.ids import lane_of
 from bridge.model.entry import EntryDraft
 from bridge.model.errors import StaleEpoch
 from bridge.model.stage import GroupState, Side, Stage, Switch
 from bridge.model.warrant import Warrant
-from bridge.model.write import JournalledWrite, WriteState
+from bridge.model.write import JournalledWrite, MadeId, WriteState
 from bridge.storage.journal.entries import hold_entry, import_entry, switch_entry
 from bridge.storage.journal.memory_state import JournalState
 from bridge.switching.history import CHAIN_START, SwitchRecord, link

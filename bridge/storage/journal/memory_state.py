@@ -3,14 +3,14 @@
 import dataclasses
 from collections.abc import Sequence
 
-from bridge.gateway.dual_write_states import may_follow
-from bridge.gateway.ports import IdPair, IdTaken, MadeId, WriteStateForbidden
-from bridge.gateway.translate import lane_of
+from bridge.gateway.dual.ports import IdPair, IdTaken, WriteStateForbidden
+from bridge.gateway.dual.states import may_follow
+from bridge.gateway.translation.ids import lane_of
 from bridge.model.entry import EntryDraft
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
 from bridge.model.warrant import Warrant
-from bridge.model.write import JournalledWrite, WriteIntent, WriteState
+from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteState
 from bridge.storage.journal.entries import TOLD, write_entry
 from bridge.storage.journal.rows import Clock
 from bridge.switching.history import SwitchRecord

@@ -9,20 +9,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from bridge.gateway.dual_write_states import FINAL, may_follow
-from bridge.gateway.ports import (
-    IdTaken,
-    KeyInUse,
-    LaneUnreplayed,
-    MadeId,
-    WriteStateForbidden,
-)
-from bridge.gateway.translate import lane_of
+from bridge.gateway.dual.ports import IdTaken, KeyInUse, LaneUnreplayed, WriteStateForbidden
+from bridge.gateway.dual.states import FINAL, may_follow
+from bridge.gateway.translation.ids import lane_of
 from bridge.model.errors import LaneBusy, StaleEpoch
 from bridge.model.http import HttpResponse
 from bridge.model.stage import Side
 from bridge.model.warrant import Warrant
-from bridge.model.write import WriteIntent, WriteState
+from bridge.model.write import MadeId, WriteIntent, WriteState
 from bridge.storage.journal import sql
 from bridge.storage.journal.entries import TOLD, write_entry
 from bridge.storage.journal.rows import (

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from bridge.gateway.ports import IdPair
+from bridge.gateway.dual.ports import IdPair
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage, Switch

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bridge.gateway.ports import IdPair, LaneNews, LaneState, MadeId
+from bridge.gateway.dual.ports import IdPair, LaneNews, LaneState
 from bridge.model.entry import EntryDraft
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
-from bridge.model.write import JournalledWrite, WriteIntent, WriteState
+from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteState
 from bridge.storage.journal import sql
 from bridge.storage.journal.commit import WAITING_COUNT_MAX_DEFAULT, GroupCommit
 from bridge.storage.journal.file import connect, storage_errors

@@ -12,14 +12,14 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
-from bridge.gateway.dual_write_states import check_resolution
-from bridge.gateway.ports import LaneCount, MadeId
-from bridge.gateway.translate import lane_of
+from bridge.gateway.dual.ports import LaneCount
+from bridge.gateway.dual.states import check_resolution
+from bridge.gateway.translation.ids import lane_of
 from bridge.model.entry import EntryDraft
 from bridge.model.errors import StaleEpoch
 from bridge.model.stage import GroupState, Stage, Switch
 from bridge.model.warrant import Warrant
-from bridge.model.write import JournalledWrite, WriteState
+from bridge.model.write import JournalledWrite, MadeId, WriteState
 from bridge.storage.journal import sql
 from bridge.storage.journal.entries import hold_entry, import_entry, switch_entry
 from bridge.storage.journal.file import connect, storage_errors, transaction

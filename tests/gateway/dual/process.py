@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from bridge.gateway.dual_write import DualWriter
-from bridge.gateway.dual_write_admission import WriteLimits
-from bridge.gateway.lanes import Replayer, ReplayLimits
-from bridge.gateway.ports import Upstream
+from bridge.gateway.dual.admission import WriteLimits
+from bridge.gateway.dual.replayer import Replayer, ReplayLimits
+from bridge.gateway.dual.writer import DualWriter
+from bridge.gateway.upstream_ports import Upstream
 from bridge.storage.generation import Generation
 from bridge.storage.journal.owner import FileLock, OwnerLocks
 from bridge.storage.journal.sqlite import SqliteJournal

@@ -7,7 +7,7 @@ from bridge.model.http import HttpRequest, HttpResponse
 
 
 class RawUpstream:
-    """See `bridge.gateway.ports.Upstream`."""
+    """See `bridge.gateway.dual.ports.Upstream`."""
 
     def __init__(self, port: int) -> None:
         self._port = port

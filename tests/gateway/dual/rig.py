@@ -8,11 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bridge.gateway.decision import Decision, IdRules, KeyPlace, KeyRule, Route
-from bridge.gateway.dual_write import DualWriter
-from bridge.gateway.dual_write_admission import WriteLimits
-from bridge.gateway.lanes import Replayer, ReplayLimits
-from bridge.gateway.ports import GroupReader
+from bridge.gateway.dual.admission import WriteLimits
+from bridge.gateway.dual.ports import GroupReader
+from bridge.gateway.dual.replayer import Replayer, ReplayLimits
+from bridge.gateway.dual.writer import DualWriter
+from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule, Route
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage
 from bridge.storage.journal.sqlite import SqliteJournal

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bridge.gateway.lanes_breaker import FAILURES_MAX, PROBE_PAUSE_S_MAX, Breaker
+from bridge.gateway.dual.replay_breaker import FAILURES_MAX, PROBE_PAUSE_S_MAX, Breaker
 from bridge.model.stage import Stage
 from bridge.model.write import JournalledWrite, WriteState
 from tests.gateway.dual.peer import ActThenFail, Hold, Reject, Slow

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from bridge.gateway.dual_write_states import FINAL, HOLDS_LANE, may_follow, outcome_of
+from bridge.gateway.dual.states import FINAL, HOLDS_LANE, may_follow, outcome_of
 from bridge.model.write import WriteState
 
 S = WriteState
@@ -22,6 +22,8 @@ LEGAL = {
     (S.APPLIED, S.SKIPPED),
     (S.PARKED, S.APPLIED),
     (S.PARKED, S.SKIPPED),
+    (S.APPLIED, S.COMPENSATED),
+    (S.PARKED, S.COMPENSATED),
 }
 
 
@@ -31,7 +33,7 @@ def test_every_pair_of_states(current: WriteState, following: WriteState) -> Non
 
 
 def test_final_states_hold_no_lane() -> None:
-    assert {S.REJECTED, S.FAILED, S.DONE, S.SKIPPED} == FINAL
+    assert {S.REJECTED, S.FAILED, S.DONE, S.SKIPPED, S.COMPENSATED} == FINAL
     assert {S.INTENT, S.IN_DOUBT} == HOLDS_LANE
 
 

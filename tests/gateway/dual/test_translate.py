@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.gateway.decision import IdRules
-from bridge.gateway.translate import ids_made, translate_request, translate_response
-from bridge.gateway.translate_json import find_value, id_at, replace_id
+from bridge.gateway.routes.route import IdRules
+from bridge.gateway.translation.ids import ids_made, translate_request, translate_response
+from bridge.gateway.translation.json_text import find_value, id_at, replace_id
 from bridge.model.http import HttpRequest, HttpResponse
 
 PAIRS = {("order", "7"): "m-7", ("customer", "5"): "c-5", ("order", "a/b"): "x y"}

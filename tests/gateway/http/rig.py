@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Self
 
 from adapters.upstream.pool import Pool, PoolLimits
-from bridge.gateway.decision import Decision, IdRules, KeyPlace, KeyRule, Route, WritePath
-from bridge.gateway.listener import open_listener
-from bridge.gateway.plane import PlaneSettings
-from bridge.gateway.table import RoutingTable
-from bridge.gateway.worker import serve
+from bridge.gateway.plane.listener import open_listener
+from bridge.gateway.plane.settings import PlaneSettings
+from bridge.gateway.plane.worker import serve
+from bridge.gateway.plane.write_path import WritePath
+from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule, Route
+from bridge.gateway.routes.table import RoutingTable
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage
 from tests.gateway.http.upstream import Upstream

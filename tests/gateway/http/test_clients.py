@@ -8,8 +8,8 @@ import time
 import pytest
 
 from adapters.upstream.pool import PoolLimits
-from bridge.gateway.listener import open_listener, refuse_taken_port
-from bridge.gateway.plane import PlaneSettings
+from bridge.gateway.plane.listener import open_listener, refuse_taken_port
+from bridge.gateway.plane.settings import PlaneSettings
 from bridge.model.errors import ConfigInvalid
 from tests.gateway.http.rig import Gateway, ports
 from tests.gateway.http.upstream import Upstream, hangs

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from adapters.upstream.pool import PoolLimits
-from bridge.gateway.plane import PlaneSettings
+from bridge.gateway.plane.settings import PlaneSettings
 from tests.gateway.http.rig import Gateway, ports
 from tests.gateway.http.upstream import Upstream, hangs
 from tests.gateway.http.wire import DEADLINE_S, GET, OK, POST, Ended, Message, Wire

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from bridge.gateway.plane import PlaneSettings
+from bridge.gateway.plane.settings import PlaneSettings
 from tests.gateway.http.rig import Gateway
 from tests.gateway.http.upstream import Upstream, replies
 from tests.gateway.http.wire import OK, Message, Wire

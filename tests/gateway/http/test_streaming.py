@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from bridge.gateway.plane import PlaneSettings
+from bridge.gateway.plane.settings import PlaneSettings
 from tests.gateway.http.rig import Gateway
 from tests.gateway.http.upstream import Upstream, replies
 from tests.gateway.http.wire import DEADLINE_S, OK, Ended, Message, Wire

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bridge.gateway.problems import problem
+from bridge.gateway.http.problems import problem
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side, Stage
 from tests.gateway.http.rig import Gateway, RecordingWritePath, ports

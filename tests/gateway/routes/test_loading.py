@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.gateway.decision import IdRules, KeyPlace, KeyRule
-from bridge.gateway.routes import BODY_BYTES_MAX_DEFAULT, load_routes
+from bridge.gateway.routes.loader import BODY_BYTES_MAX_DEFAULT, load_routes
+from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule
 from bridge.model.errors import ConfigInvalid
 from bridge.model.stage import Side
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.gateway.decision import Decision, IdRules, KeyPlace, KeyRule, Route
-from bridge.gateway.table import AUTHORITY, Refusal, RoutingTable
+from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule, Route
+from bridge.gateway.routes.table import AUTHORITY, Refusal, RoutingTable
 from bridge.model.errors import ConfigInvalid
 from bridge.model.stage import GroupState, Side, Stage
 

@@ -1,0 +1,145 @@
+"""Admit one write: its lane, its `Idempotency-Key`, and a place where its answer is awaited."""
+
+import asyncio
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+
+from bridge.gateway.dual import answers
+from bridge.gateway.dual.ports import IdMap
+from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.route import KeyPlace
+from bridge.gateway.translation.ids import key_of, lane_of
+from bridge.model.errors import StorageUnavailable
+from bridge.model.http import HttpRequest, HttpResponse
+
+_CLIENT_KEY = b"idempotency-key"
+_CLIENT_KEY_BYTES_MAX = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteLimits:
+    """How long and how often a write waits; each wait ends in an answer that says so."""
+
+    lane_wait_ms: int = 5_000
+    """For an earlier write of the key; longer than most legacy answers, shorter than a client."""
+    drain_wait_ms: int = 250
+    """For replays on their way to the authority, before the sticky authority is used."""
+    lane_waiting_count_max: int = 64
+    """Writes of one key that wait in one process."""
+    decisions_count_max: int = 8
+    """Switches that may overtake one write before it gives up."""
+    look_again_ms: int = 4
+    """Between two looks at a lane that another process holds."""
+    settle_retry_ms: int = 200
+    """Between two tries to record an outcome that the journal could not take."""
+
+
+class Write:
+    """One write on its way: what it is, and where its answer is awaited."""
+
+    __slots__ = (
+        "abandoned",
+        "answer",
+        "client_key",
+        "decision",
+        "fingerprint",
+        "intent_id",
+        "lane",
+        "request",
+    )
+
+    def __init__(self, decision: Decision, request: HttpRequest, lane: str, intent_id: str) -> None:
+        self.decision = decision
+        self.request = request
+        self.lane = lane
+        self.intent_id = intent_id
+        self.client_key: str | None = None
+        self.fingerprint = ""
+        self.abandoned = False
+        """The client is gone; nothing needs to be begun any more."""
+        self.answer: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
+
+    def tell(self, answer: HttpResponse) -> None:
+        """Give the client this answer, unless it has one."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+
+class Admission:
+    """Finds what a write needs before it may wait for anything."""
+
+    def __init__(self, ids: IdMap) -> None:
+        self._ids = ids
+
+    def admit(self, decision: Decision, request: HttpRequest) -> Write | HttpResponse:
+        """Return the write, or the answer that refuses it."""
+        intent_id = new_intent_id()
+        rule = decision.route.key
+        if rule is not None and rule.place is KeyPlace.CREATED:
+            lane: str | None = f"new:{intent_id}"
+        else:
+            try:
+                lane = self.lane(decision, request)
+            except StorageUnavailable:
+                return answers.journal_unavailable()
+        if lane is None:
+            assert rule is not None, "a route without a key has a lane of its own"
+            return answers.key_missing(f"{rule.place.value} {rule.name!r}")
+        write = Write(decision, request, lane, intent_id)
+        keys = [value for name, value in request.headers if name.lower() == _CLIENT_KEY]
+        if keys:
+            if len(keys) > 1 or not 0 < len(keys[0]) <= _CLIENT_KEY_BYTES_MAX:
+                return answers.bad_client_key()
+            write.client_key = keys[0].decode("latin-1")
+            write.fingerprint = fingerprint_of(request)
+        return write
+
+    def lane(self, decision: Decision, request: HttpRequest) -> str | None:
+        """Return the lane, at every stage and by either side's id the same one."""
+        route = decision.route
+        if route.key is None:
+            # Without a key only the order among the route's own writes can be kept.
+            return lane_of("route", route.route_id)
+        key = key_of(route.key, decision, request)
+        return None if key is None else self._lane(route.group, route.key.entity, key)
+
+    def lane_of_path(self, decision: Decision) -> str | None:
+        """Return the lane that the path alone names, for reads; None when it names none."""
+        route = decision.route
+        if route.key is not None and route.key.place is KeyPlace.PATH:
+            name, entity = route.key.name, route.key.entity
+        elif route.ids.path:
+            name, entity = next(iter(route.ids.path.items()))
+        else:
+            return None
+        key = decision.params.get(name)
+        return None if key is None else self._lane(route.group, entity, key)
+
+    def _lane(self, group: str, entity: str | None, key: str) -> str:
+        pair = None if entity is None else self._ids.pair(group, entity, key)
+        return lane_of(entity, key) if pair is None else pair.lane
+
+
+def new_intent_id() -> str:
+    """Return a new id: 48 bits of milliseconds, then 80 random ones, so that ids sort by age."""
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+
+
+def fingerprint_of(request: HttpRequest) -> str:
+    """Return what must not differ when a client repeats its key.
+
+    Credentials count: another caller that guesses a key must not be given the stored answer.
+    """
+    digest = hashlib.sha256()
+    for part in (
+        request.method,
+        request.target,
+        request.header(b"content-type") or b"",
+        request.header(b"authorization") or b"",
+        request.body,
+    ):
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()

@@ -1,0 +1,102 @@
+"""What the gateway itself answers to a write or a read that it cannot take through."""
+
+from bridge.gateway.http.problems import problem
+from bridge.model.http import Headers, HttpResponse
+from bridge.model.write import JournalledWrite, WriteState
+
+INTENT_FIELD = b"legacy-bridge-intent"
+"""Header that names the write in the journal, for the client's support call."""
+
+_SOON: Headers = ((b"Retry-After", b"1"),)
+
+
+def _named(intent_id: str) -> Headers:
+    return ((INTENT_FIELD, intent_id.encode("ascii")),)
+
+
+def key_missing(place: str) -> HttpResponse:
+    """The request does not hold the key that orders its writes."""
+    return problem(400, "key-missing", f"the request has no key: {place}")
+
+
+def bad_client_key() -> HttpResponse:
+    """`Idempotency-Key` is empty, repeated or too long."""
+    return problem(400, "bad-idempotency-key", "Idempotency-Key is not one value of 1 to 255 bytes")
+
+
+def key_reused() -> HttpResponse:
+    """The same `Idempotency-Key` came with another request."""
+    return problem(
+        422, "idempotency-key-reused", "this Idempotency-Key was used for another request"
+    )
+
+
+def still_running(write: JournalledWrite) -> HttpResponse:
+    """The request with the same `Idempotency-Key` has no outcome yet."""
+    in_doubt = write.state is WriteState.IN_DOUBT
+    return problem(
+        409,
+        "write-in-doubt" if in_doubt else "write-running",
+        f"the request with this Idempotency-Key, write {write.intent.intent_id}, "
+        + ("is in doubt: its answer was lost" if in_doubt else "is still running"),
+        _named(write.intent.intent_id) + (() if in_doubt else _SOON),
+    )
+
+
+def answer_lost(write: JournalledWrite) -> HttpResponse:
+    """The write was found to have happened, but its answer is not known."""
+    return problem(
+        409,
+        "write-applied",
+        f"write {write.intent.intent_id} was applied; its answer was lost and cannot be repeated",
+        _named(write.intent.intent_id),
+    )
+
+
+def lane_busy(detail: str) -> HttpResponse:
+    """Other writes of the key are in the way; nothing was done."""
+    return problem(503, "key-busy", f"{detail}; nothing was done", _SOON)
+
+
+def lane_in_doubt(intent_id: str) -> HttpResponse:
+    """An earlier write of the key is in doubt; nothing was done."""
+    return problem(
+        503,
+        "key-in-doubt",
+        f"write {intent_id} of the same key is in doubt; nothing was done until it is resolved",
+        (*_named(intent_id), (b"Retry-After", b"30")),
+    )
+
+
+def journal_unavailable() -> HttpResponse:
+    """The journal cannot be written, so the authority was not called."""
+    return problem(
+        503, "journal-unavailable", "the write journal cannot be written; nothing was done", _SOON
+    )
+
+
+def switching() -> HttpResponse:
+    """The route was switched faster than the write could be decided."""
+    return problem(503, "switching", "the route is being switched; nothing was done", _SOON)
+
+
+def unreachable(side: str) -> HttpResponse:
+    """A side could not be reached; it provably got nothing."""
+    return problem(
+        503, "upstream-unavailable", f"{side} cannot be reached; nothing was done", _SOON
+    )
+
+
+def outcome_unknown(intent_id: str, why: str) -> HttpResponse:
+    """The authority was called; whether it did it is not known."""
+    return problem(
+        504,
+        "write-in-doubt",
+        f"the outcome of write {intent_id} is unknown: {why}; it is held until it is resolved",
+        _named(intent_id),
+    )
+
+
+def plain_outcome_unknown(side: str) -> HttpResponse:
+    """A request that is not journalled was sent, and no whole answer came."""
+    return problem(504, "upstream-timeout", f"{side} gave no whole answer")

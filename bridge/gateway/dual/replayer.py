@@ -1,0 +1,310 @@
+"""Replay the journal's lanes to the other side: each lane in order, many lanes at once.
+
+Exactly one replayer runs at a time (its process holds a lock). It is told of new entries by asking
+the journal every few milliseconds; everything it knows it can read again, so it may die at any
+moment. A write that was sent and not yet recorded is then sent again: at least once, made harmless
+by the `Idempotency-Key` and by what counts as "already there" (`lanes_verdict`).
+"""
+
+import asyncio
+import dataclasses
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from bridge.gateway.dual.forwarder import Forwarder
+from bridge.gateway.dual.ports import IdMap, IdTaken, ReplayQueue, WriteStateForbidden
+from bridge.gateway.dual.replay_breaker import Breaker
+from bridge.gateway.dual.replay_verdict import Ending, Verdict, judge
+from bridge.gateway.routes.route import Route
+from bridge.gateway.translation.ids import Translated
+from bridge.gateway.upstream_ports import Upstream
+from bridge.model.errors import OutcomeUnknown, StorageUnavailable, UpstreamUnavailable
+from bridge.model.http import HttpRequest
+from bridge.model.observer import Observer, SilentObserver
+from bridge.model.stage import Side
+from bridge.model.write import JournalledWrite, WriteState
+
+LaneKey: TypeAlias = tuple[str, str]
+
+REPLAY_FIELD = b"legacy-bridge-replay"
+"""Header that names the write a replay belongs to."""
+ORIGIN_FIELD = b"legacy-bridge-origin"
+"""Header that names the side a replay comes from, so that its echo can be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayLimits:
+    """How much at once, how often, how long."""
+
+    concurrency_per_side: int = 16
+    """Requests in flight to one side; a weak legacy system must keep room for its own users."""
+    poll_ms: int = 5
+    news_count_max: int = 1_000
+    lanes_count_max: int = 100_000
+    """Lanes known at once; those beyond are found again when these are drained."""
+    backoff_ms_min: int = 50
+    backoff_ms_max: int = 30_000
+    sweep_ms: int = 250
+    """Between two looks for intents whose process died."""
+    rescan_s: float = 30.0
+    """Between two looks at every lane, should a hint have been missed."""
+    keep_final_s: float = 24 * 3600.0
+    """How long settled writes, and with them used Idempotency-Keys, are remembered."""
+
+
+class _Rest(NamedTuple):
+    """A lane waits until its upstream answers again."""
+
+    upstream: str
+
+
+class Replayer:
+    """Drains the lanes of every group."""
+
+    def __init__(
+        self,
+        *,
+        queue: ReplayQueue,
+        ids: IdMap,
+        upstreams: Mapping[str, Upstream],
+        route: Callable[[str, str], Route | None],
+        alive: Callable[[str], bool],
+        limits: ReplayLimits | None = None,
+        observer: Observer | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """`upstreams` are by the names that routes use; `route` finds (group, route id).
+
+        `alive` tells whether the process that owns an intent still lives.
+        """
+        self._queue = queue
+        self._forwarder = Forwarder(ids, upstreams)
+        self._route = route
+        self._alive = alive
+        self._limits = limits or ReplayLimits()
+        self._observer = observer or SilentObserver()
+        self._chance = chance
+        self._breakers: dict[str, Breaker] = {}
+        self._known: set[LaneKey] = set()
+        """Lanes that are ready, being worked on, or waiting for their next attempt."""
+        self._resting: dict[str, deque[tuple[LaneKey, Side]]] = {}
+        """Lanes by the upstream that must answer again first."""
+        self._stopping = False
+        self._ready: dict[Side, deque[LaneKey]] = {side: deque() for side in Side}
+        self._free = dict.fromkeys(Side, self._limits.concurrency_per_side)
+        self._failures: dict[LaneKey, int] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Replay until `stop` is set, then let what was sent end; once per replayer.
+
+        A fault of our own ends it at once, as an `ExceptionGroup`: what it knew can be read again.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            tasks.create_task(self._keep_house(stop))
+            try:
+                await self._follow(stop)
+            finally:
+                self._stopping = True
+
+    async def _follow(self, stop: asyncio.Event) -> None:
+        through, nudge, scanned_at = 0, -1, time.monotonic()
+        while not stop.is_set():
+            found = 0
+            try:
+                if len(self._known) < self._limits.lanes_count_max:
+                    news = self._queue.news(through, self._limits.news_count_max)
+                    found = len(news.lanes)
+                    for group, lane, side in news.lanes:
+                        self._wake((group, lane), side)
+                    through = news.through
+                    again = time.monotonic() - scanned_at > self._limits.rescan_s
+                    if news.nudge != nudge or again:
+                        through, nudge, scanned_at = 0, news.nudge, time.monotonic()
+            except StorageUnavailable as exc:
+                self._observer.note("lanes_unreadable", error=str(exc))
+            for upstream in self._resting:
+                if self._breakers[upstream].due(time.monotonic()):
+                    self._rouse(upstream, 1)
+            if found < self._limits.news_count_max:
+                await _pause(stop, self._limits.poll_ms / 1000)
+            else:
+                await asyncio.sleep(0)
+
+    def _wake(self, key: LaneKey, side: Side) -> None:
+        if key not in self._known:
+            self._known.add(key)
+            self._ready[side].append(key)
+            self._fill(side)
+
+    def _fill(self, side: Side) -> None:
+        while not self._stopping and self._free[side] and self._ready[side]:
+            self._free[side] -= 1
+            assert self._tasks is not None, "lanes are woken only while running"
+            self._tasks.create_task(self._work(self._ready[side].popleft(), side))
+
+    async def _work(self, key: LaneKey, side: Side) -> None:
+        """Replay one lane as far as it goes, then leave the place to the next."""
+        rest: _Rest | float | None = None
+        try:
+            rest = await self._drain(key)
+        except StorageUnavailable:
+            rest = self._limits.backoff_ms_min / 1000
+        finally:
+            self._free[side] += 1
+            if rest is None or self._stopping:
+                # Whatever comes after our last look at the lane is news, and wakes it again.
+                self._known.discard(key)
+                self._failures.pop(key, None)
+            elif isinstance(rest, _Rest):
+                self._resting.setdefault(rest.upstream, deque()).append((key, side))
+            else:
+                asyncio.get_running_loop().call_later(rest, self._back, key, side)
+            self._fill(side)
+
+    def _back(self, key: LaneKey, side: Side) -> None:
+        self._ready[side].append(key)
+        self._fill(side)
+
+    def _rouse(self, upstream: str, count_max: int) -> None:
+        """Let lanes go on that rest because of their upstream."""
+        resting = self._resting.get(upstream, deque())
+        for _ in range(min(count_max, len(resting))):
+            self._back(*resting.popleft())
+
+    async def _drain(self, key: LaneKey) -> _Rest | float | None:
+        """Replay the lane's writes in order; return what it waits for, None when it is empty."""
+        while not self._stopping:
+            write = self._queue.head(*key)
+            if write is None:
+                return None
+            side = write.intent.authority.other
+            route = self._route(write.intent.group, write.intent.route)
+            if route is None or side not in route.upstreams:
+                await self._record(
+                    write, Verdict(Ending.PARK, f"has no route {write.intent.route!r}")
+                )
+                continue
+            translated = self._forwarder.translated(route, write.intent.request, side)
+            if translated.unknown:
+                # By its own number it might be another entity over there.
+                missing = f"does not know the id of a {translated.unknown[0]!r}; import it"
+                await self._record(write, Verdict(Ending.PARK, missing))
+                continue
+            upstream = route.upstreams[side]
+            breaker = self._breakers.setdefault(upstream, Breaker())
+            if not breaker.admits(time.monotonic()):
+                return _Rest(upstream)
+            verdict = await self._send(write, route, side, translated, breaker)
+            await self._record(write, verdict)
+            if verdict.ending is Ending.RETRY:
+                if breaker.is_open and verdict.retry_after_s is None:
+                    return _Rest(upstream)
+                return self._backoff_s(key, verdict)
+            self._failures.pop(key, None)
+        return None
+
+    async def _send(
+        self,
+        write: JournalledWrite,
+        route: Route,
+        side: Side,
+        sent: Translated,
+        breaker: Breaker,
+    ) -> Verdict:
+        upstream = route.upstreams[side]
+        answered = False
+        try:
+            response = await self._forwarder.exchange(route, _marked(write, sent.request), side)
+            answered = response.status < 500
+        except UpstreamUnavailable:
+            verdict = Verdict(Ending.RETRY, "cannot be reached")
+        except OutcomeUnknown:
+            verdict = Verdict(Ending.RETRY, "gave no whole answer")
+        else:
+            verdict = judge(route, write, sent, response)
+        finally:
+            if answered:
+                breaker.succeeded()
+                self._rouse(upstream, self._limits.lanes_count_max)
+            else:
+                breaker.failed(time.monotonic(), self._chance())
+        return verdict
+
+    async def _record(self, write: JournalledWrite, verdict: Verdict) -> None:
+        """Make the verdict durable, however long it takes: sending again would be the price."""
+        intent = write.intent
+        side = intent.authority.other.value
+        reason = None if verdict.reason is None else f"{side} {verdict.reason}"
+        state = WriteState.DONE if verdict.ending is Ending.DONE else WriteState.PARKED
+        ids = verdict.ids
+        while True:
+            try:
+                if verdict.ending is Ending.RETRY:
+                    await self._queue.retry_later(intent.intent_id, reason or "")
+                else:
+                    await self._queue.finish(intent.intent_id, state, ids=ids, reason=reason)
+                break
+            except IdTaken as exc:
+                state, ids, reason = WriteState.PARKED, (), str(exc)
+            except WriteStateForbidden:
+                break  # A person decided about it meanwhile.
+            except StorageUnavailable:
+                if self._stopping:
+                    return
+                await asyncio.sleep(self._limits.backoff_ms_min / 1000)
+        self._observer.note(
+            "replay_retried" if verdict.ending is Ending.RETRY else f"replay_{state.value}",
+            group=intent.group,
+            side=side,
+            attempts=write.attempts + 1,
+        )
+
+    def _backoff_s(self, key: LaneKey, verdict: Verdict) -> float:
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        if verdict.retry_after_s is not None:
+            return verdict.retry_after_s
+        limits = self._limits
+        most_ms = min(limits.backoff_ms_max, limits.backoff_ms_min << min(failures, 20))
+        # Full jitter: lanes that failed together do not come back together.
+        return self._chance() * most_ms / 1000
+
+    async def _keep_house(self, stop: asyncio.Event) -> None:
+        """Put intents of dead processes in doubt; forget what was final long ago."""
+        while not stop.is_set():
+            try:
+                for owner in self._queue.open_owners():
+                    if not self._alive(owner):
+                        count = len(await self._queue.orphan(owner))
+                        self._observer.note("writes_orphaned", owner=owner, writes=count)
+                # A thousand at a time, four times a second, keeps up with any load of ours.
+                await self._queue.prune(self._limits.keep_final_s, 1_000)
+            except StorageUnavailable as exc:
+                self._observer.note("lanes_unreadable", error=str(exc))
+            await _pause(stop, self._limits.sweep_ms / 1000)
+
+
+def _marked(write: JournalledWrite, request: HttpRequest) -> HttpRequest:
+    """Return `request` with the fields by which the other side knows a replay."""
+    intent = write.intent
+    fields = [
+        (REPLAY_FIELD, intent.intent_id.encode("ascii")),
+        (ORIGIN_FIELD, intent.authority.value.encode("ascii")),
+    ]
+    if intent.client_key is None:
+        fields.append((b"Idempotency-Key", intent.idempotency_key.encode("latin-1")))
+    return dataclasses.replace(request, headers=(*request.headers, *fields))
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,234 @@
+"""Take one write through intent, authority and outcome, so that no acknowledged write is lost.
+
+The order is the promise: the intent is durable before a byte leaves for the authority, and the
+outcome is durable before the client is answered. Whatever dies in between leaves an intent without
+an outcome, which becomes a write in doubt: listed, holding its key, decided by a person.
+
+Where a write goes. The stage names the authority. While earlier writes of the same key are still on
+their way *to* that side (after a switch or a roll back), it waits for them, shortly; if they do not
+arrive in time it goes, journalled, to the side that has them (the *sticky* authority), so that
+nothing is lost or overtaken. At stage `legacy`, a write whose key has nothing in the journal is
+forwarded without a journal entry: there is no other side to be told.
+
+States and their table are in `dual_write_states`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from bridge.gateway.dual import answers
+from bridge.gateway.dual.admission import Admission, Write, WriteLimits
+from bridge.gateway.dual.authority_call import AuthorityCall
+from bridge.gateway.dual.forwarder import Forwarder
+from bridge.gateway.dual.ports import IdMap, LaneState, WriteJournal
+from bridge.gateway.dual.turns import Turns
+from bridge.gateway.routes.decision import Decision
+from bridge.gateway.upstream_ports import Upstream
+from bridge.model.errors import (
+    LaneBusy,
+    OutcomeUnknown,
+    StaleEpoch,
+    StorageUnavailable,
+    UpstreamUnavailable,
+)
+from bridge.model.http import HttpRequest, HttpResponse
+from bridge.model.observer import Observer, SilentObserver
+from bridge.model.stage import Side, Stage
+
+_NOTHING_IN_THE_WAY = LaneState()
+
+
+class DualWriter:
+    """The write path of one gateway worker; `WritePath` of the data plane."""
+
+    def __init__(
+        self,
+        *,
+        journal: WriteJournal,
+        ids: IdMap,
+        upstreams: Mapping[str, Upstream],
+        owner: str,
+        redecide: Callable[[HttpRequest], Decision | None],
+        limits: WriteLimits | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        """`upstreams` are by the names that routes use.
+
+        `owner` names this incarnation of the worker, and is locked while it lives. `redecide` reads
+        the groups anew and decides a request again, after a switch overtook it; None when no route
+        takes it any more.
+        """
+        self._journal = journal
+        self._redecide = redecide
+        self._limits = limits or WriteLimits()
+        self._forwarder = Forwarder(ids, upstreams)
+        self._admission = Admission(ids)
+        self._authority = AuthorityCall(
+            journal=journal,
+            forwarder=self._forwarder,
+            owner=owner,
+            limits=self._limits,
+            observer=observer or SilentObserver(),
+        )
+        self._turns = Turns(waiting_count_max=self._limits.lane_waiting_count_max)
+        self._running: set[asyncio.Task[None]] = set()
+
+    def translates(self, decision: Decision) -> bool:
+        """Whether the fast path would ask by the wrong id or the wrong side (no wait)."""
+        if decision.epoch == 0:
+            return False  # Modern never answered, so that no client can know an id of its.
+        try:
+            return (
+                self._forwarder.translates(decision)
+                or self._read_side(decision) is not decision.authority
+            )
+        except StorageUnavailable:
+            return False  # Reads go on without the journal.
+
+    async def read(self, decision: Decision, request: HttpRequest) -> HttpResponse:
+        """Forward a read, to the side that has the key's last writes, with ids translated."""
+        try:
+            side = self._read_side(decision)
+        except StorageUnavailable:
+            side = decision.authority
+        return await self._forward(decision, request, side)
+
+    async def write(self, decision: Decision, request: HttpRequest) -> HttpResponse:
+        """Take a write through intent, authority and outcome; return the client's answer.
+
+        When the caller is cancelled, a write that was begun still goes its whole way.
+        """
+        admitted = self._admission.admit(decision, request)
+        if isinstance(admitted, HttpResponse):
+            return admitted
+        task = asyncio.create_task(self._carry(admitted))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            return await asyncio.shield(admitted.answer)
+        except asyncio.CancelledError:
+            admitted.abandoned = True
+            raise
+
+    async def drain(self) -> None:
+        """Wait until every write that was begun has its outcome."""
+        while self._running:
+            await asyncio.wait(set(self._running))
+
+    def _read_side(self, decision: Decision) -> Side:
+        lane = self._admission.lane_of_path(decision) if decision.epoch else None
+        if lane is None:
+            return decision.authority
+        state = self._journal.lane_state(decision.route.group, lane)
+        if state.unreplayed_to is decision.authority:
+            return decision.authority.other
+        return decision.authority
+
+    async def _carry(self, write: Write) -> None:
+        """Carry a write to its end; whatever happens, its caller hears of it."""
+        try:
+            write.tell(await self._answer(write))
+        except Exception as exc:
+            if write.answer.done():
+                raise
+            write.answer.set_exception(exc)
+            write.answer.exception()  # A caller that is gone does not look at it.
+
+    async def _answer(self, write: Write) -> HttpResponse:
+        group = write.decision.route.group
+        try:
+            earlier = self._authority.earlier(write)
+            if earlier is not None:
+                return earlier
+            state = self._first_look(write)
+            if _goes_plain(write, state):
+                return await self._forward(write.decision, write.request, write.decision.authority)
+            await self._turns.take(group, write.lane, self._limits.lane_wait_ms / 1000)
+            try:
+                return await self._in_turn(write)
+            finally:
+                self._turns.give_back(group, write.lane)
+        except LaneBusy as exc:
+            return answers.lane_busy(str(exc))
+        except StorageUnavailable:
+            return answers.journal_unavailable()
+
+    async def _in_turn(self, write: Write) -> HttpResponse:
+        """Wait until a side may have the write, and send it there.
+
+        Raises `StorageUnavailable` only before any side was called.
+        """
+        began = time.monotonic()
+        decisions = 1
+        state = self._first_look(write)
+        while not write.abandoned:
+            waited_ms = (time.monotonic() - began) * 1000
+            if _goes_plain(write, state):
+                return await self._forward(write.decision, write.request, write.decision.authority)
+            side = self._writable_side(write, state, waited_ms)
+            if side is not None:
+                try:
+                    return await self._authority.open_and_call(write, side)
+                except StaleEpoch:
+                    decisions += 1
+                    if decisions > self._limits.decisions_count_max or not self._anew(write):
+                        return answers.switching()
+                except LaneBusy:
+                    pass  # What holds the lane says what to do about it.
+            elif waited_ms > self._limits.lane_wait_ms:
+                return _busy_answer(state)
+            state = self._journal.lane_state(write.decision.route.group, write.lane)
+            if state.in_flight is not None or state.unreplayed_to is write.decision.authority:
+                await asyncio.sleep(self._limits.look_again_ms / 1000)
+        return answers.lane_busy("the client is gone")
+
+    def _first_look(self, write: Write) -> LaneState:
+        # Opening asks all of this again, so that only a write that is not journalled has to.
+        if write.decision.stage is not Stage.LEGACY or write.decision.epoch == 0:
+            return _NOTHING_IN_THE_WAY
+        return self._journal.lane_state(write.decision.route.group, write.lane)
+
+    def _writable_side(self, write: Write, state: LaneState, waited_ms: float) -> Side | None:
+        """Return where the write may go now; None while it has to wait."""
+        if state.in_flight is not None:
+            return None
+        authority = write.decision.authority
+        if state.unreplayed_to is not authority:
+            return authority
+        if waited_ms < self._limits.drain_wait_ms and not state.parked:
+            return None
+        return authority.other
+
+    def _anew(self, write: Write) -> bool:
+        decision = self._redecide(write.request)
+        # Another route may mean another key, and with it another turn: let the client come again.
+        if decision is None or decision.route.route_id != write.decision.route.route_id:
+            return False
+        write.decision = decision
+        return True
+
+    async def _forward(self, decision: Decision, request: HttpRequest, side: Side) -> HttpResponse:
+        try:
+            return await self._forwarder.forward(decision, request, side)
+        except UpstreamUnavailable:
+            return answers.unreachable(side.value)
+        except OutcomeUnknown:
+            return answers.plain_outcome_unknown(side.value)
+
+
+def _goes_plain(write: Write, state: LaneState) -> bool:
+    """Whether the stage journals nothing and the lane holds nothing that could be overtaken."""
+    return (
+        write.decision.stage is Stage.LEGACY
+        and state.in_flight is None
+        and state.unreplayed_to is not Side.LEGACY
+    )
+
+
+def _busy_answer(state: LaneState) -> HttpResponse:
+    if state.in_flight is None:
+        return answers.lane_busy("earlier writes of the same key are on their way")
+    if state.in_doubt:
+        return answers.lane_in_doubt(state.in_flight)
+    return answers.lane_busy(f"write {state.in_flight} of the same key is still running")

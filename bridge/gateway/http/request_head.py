@@ -1,0 +1,320 @@
+"""Parse a request head into what the gateway decides on and the lines that it forwards."""
+
+from functools import lru_cache
+from operator import eq
+from typing import Final, NamedTuple
+
+from bridge.gateway.http import fields
+from bridge.gateway.http.framing import (
+    MessageRefused,
+    Specials,
+    body_length,
+    connection_options,
+    name_of,
+    refuse_imitations,
+    special_fields,
+    split_head,
+    value_of,
+)
+from bridge.gateway.http.request_line import parse_request_line
+from bridge.gateway.http.target import (
+    ASTERISK,
+    Authority,
+    parse_authority,
+    split_absolute,
+)
+from bridge.model.http import Headers
+
+_REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
+# What real clients send; a longer block is parsed every time.
+_BLOCK_KEPT_BYTES_MAX: Final = 4_096
+_FRAMING: Final = (b"content-length", b"transfer-encoding", b"expect")
+
+
+class RequestHead(NamedTuple):
+    """One request's head: strict, and every forwarded line as it was received."""
+
+    start: bytes
+    """The request line to forward, without CRLF."""
+    method: bytes
+    target: bytes
+    """Origin form (or `*`), byte for byte."""
+    minor: int
+    authority: Authority | None
+    """None only in HTTP/1.0."""
+    lines: list[bytes]
+    """The end-to-end and framing fields in their order; shared between heads, never changed."""
+    length: int
+    """Bytes of body, 0 without one, or CHUNKED."""
+    keep_alive: bool
+    expects: bool
+    """Whether the client waits for `100 Continue` before it sends the body."""
+    upgrade: bytes | None
+    """Value of Upgrade when this is a proper WebSocket handshake."""
+    via: tuple[bytes, ...]
+    """Values of Via, for the loop check; the lines themselves are forwarded."""
+    forwarded: tuple[bytes, ...]
+    """Lines of Forwarded and X-Forwarded-*, which are not among `lines`."""
+    max_forwards: int | None
+    """Of OPTIONS alone."""
+
+
+class HeadReader:
+    """Reads the heads of one connection.
+
+    Clients repeat themselves: when nothing but Host in a block of fields means anything to a proxy,
+    the next block is only compared with it, and what differs is looked at. Only the last block is
+    kept, and only as long as its connection, so that nobody's credentials outlive it.
+    """
+
+    __slots__ = ("_authority", "_block", "_host_at", "_lines")
+
+    def __init__(self) -> None:
+        self._block = b""
+        self._lines: list[bytes] = []
+        self._host_at = 0
+        self._authority: Authority | None = None
+
+    def read(self, head: bytes) -> RequestHead:
+        """Parse a head, given without its final empty line.
+
+        Raises:
+            MessageRefused: it breaks a rule; the connection cannot be used any further.
+        """
+        line, _, block = head.partition(b"\r\n")
+        method, target, minor = parse_request_line(line)
+        if not minor or target[:1] != b"/" or method in _REFUSED_METHODS:
+            lines = split_head(head)
+            return _folded(method, target, minor, lines, special_fields(lines))
+        if block != self._block or not block:
+            lines = block.split(b"\r\n")
+            if not self._differs_plainly(lines):
+                lines = split_head(head)
+                found = special_fields(lines)
+                if len(found) != 1 or found[0][0] != fields.HOST:
+                    return _folded(method, target, minor, lines, found)
+                _, index, host = found[0]
+                self._host_at = index - 1
+                self._authority = _authority_in(host)
+                del lines[0]
+            self._lines = lines
+            self._block = block if len(block) <= _BLOCK_KEPT_BYTES_MAX else b""
+        return RequestHead(
+            line,
+            method,
+            target,
+            1,
+            self._authority,
+            self._lines,
+            0,
+            True,
+            False,
+            None,
+            (),
+            (),
+            None,
+        )
+
+    def _differs_plainly(self, lines: list[bytes]) -> bool:
+        """Whether these lines differ from the last block's only where nothing is special."""
+        before = self._lines
+        if not self._block or len(lines) != len(before):
+            return False
+        for index in [at for at, same in enumerate(map(eq, lines, before)) if not same]:
+            if index == self._host_at or not fields.is_plain_line(lines[index]):
+                return False
+        return True
+
+
+def parse_request_head(head: bytes) -> RequestHead:
+    """Parse one head by itself.
+
+    Raises:
+        MessageRefused: it breaks a rule.
+    """
+    return HeadReader().read(head)
+
+
+def _folded(
+    method: bytes, target: bytes, minor: int, lines: list[bytes], found: Specials
+) -> RequestHead:
+    fold = _Fold(method, minor)
+    for kind, index, line in found:
+        fold.take(kind, index, line)
+    if fold.underscored:
+        refuse_imitations(found, lines)
+    return fold.head(target, lines)
+
+
+def _not_served(method: bytes) -> MessageRefused:
+    return MessageRefused(405, f"{method.decode('ascii')} is not served", "RFC 9110 9.3")
+
+
+def end_to_end(lines: list[bytes]) -> Headers:
+    """Return forwarded field lines as pairs, without framing and Expect."""
+    pairs = []
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name.lower() not in _FRAMING:
+            pairs.append((name, value.strip(b" \t")))
+    return tuple(pairs)
+
+
+class _Fold:
+    """Folds the fields that a proxy looks at into one head."""
+
+    __slots__ = (
+        "codings", "connection", "dropped", "expect", "forwarded", "hosts", "lengths",
+        "max_forwards", "method", "minor", "underscored", "upgrades", "via",
+    )  # fmt: skip
+
+    def __init__(self, method: bytes, minor: int) -> None:
+        self.method = method
+        self.minor = minor
+        self.hosts: list[bytes] = []
+        self.lengths: list[bytes] = []
+        self.codings: list[bytes] = []
+        self.connection: tuple[bytes, ...] = ()
+        self.upgrades: tuple[bytes, ...] = ()
+        self.via: tuple[bytes, ...] = ()
+        self.forwarded: tuple[bytes, ...] = ()
+        self.expect: bytes | None = None
+        self.max_forwards: bytes | None = None
+        self.underscored = False
+        self.dropped: list[int] = []
+
+    def take(self, kind: int, index: int, line: bytes) -> None:
+        """Take one field."""
+        if kind == fields.HOST:
+            self.hosts.append(line)
+        elif kind == fields.LENGTH:
+            self.lengths.append(value_of(line))
+        elif kind == fields.CODING:
+            self.codings.append(value_of(line))
+        elif kind == fields.VIA:
+            self.via += (value_of(line),)
+        elif kind == fields.MAX_FORWARDS:
+            self.max_forwards = value_of(line)
+        elif kind in (fields.UNDERSCORE, fields.IMITATION):
+            self.underscored = True
+        elif kind != fields.DATE:
+            self.dropped.append(index)
+            if kind == fields.CONNECTION:
+                self.connection += (value_of(line),)
+            elif kind == fields.UPGRADE:
+                self.upgrades += (value_of(line),)
+            elif kind == fields.FORWARDED:
+                self.forwarded += (line,)
+            elif kind == fields.EXPECT:
+                self._expect(index, value_of(line))
+
+    def _expect(self, index: int, value: bytes) -> None:
+        if self.minor == 0:
+            return  # HTTP/1.0 knows no interim answer: the expectation is ignored (9110 10.1.1).
+        if value.lower() != b"100-continue":
+            raise MessageRefused(417, "an expectation other than 100-continue", "RFC 9110 10.1.1")
+        self.expect = value
+        self.dropped.remove(index)
+
+    def head(self, target: bytes, lines: list[bytes]) -> RequestHead:
+        """Put the head together.
+
+        Raises:
+            MessageRefused: the fields contradict each other.
+        """
+        method, minor = self.method, self.minor
+        authority = self._authority()
+        if target[:1] != b"/":
+            if method in _REFUSED_METHODS:
+                raise _not_served(method)
+            if target == ASTERISK:
+                if method != b"OPTIONS":
+                    raise MessageRefused(400, "target '*' without OPTIONS", "RFC 9112 3.2.4")
+            else:
+                absolute, target = split_absolute(target)
+                lines = _with_host(lines, absolute, authority)
+                authority = absolute
+                lines[0] = b"%b %b HTTP/1.1" % (method, target)
+        elif method in _REFUSED_METHODS:
+            raise _not_served(method)
+        length = body_length(self.lengths, self.codings, minor) or 0
+        options = connection_options(self.connection) if self.connection else frozenset()
+        if options - {b"keep-alive", b"close", b"upgrade"}:
+            self._drop_nominated(lines, options)
+        for index in reversed(self.dropped):
+            del lines[index]
+        if minor == 0:
+            lines[0] = b"%b %b HTTP/1.1" % (method, target)
+        return RequestHead(
+            lines[0],
+            method,
+            target,
+            minor,
+            authority,
+            lines[1:],
+            length,
+            b"close" not in options and (minor == 1 or b"keep-alive" in options),
+            self.expect is not None and length != 0,
+            self._upgrade(options, length),
+            self.via,
+            self.forwarded,
+            self._forwards(),
+        )
+
+    def _authority(self) -> Authority | None:
+        hosts = self.hosts
+        if len(hosts) == 1:
+            return _authority_in(hosts[0])
+        if hosts:
+            raise MessageRefused(400, "more than one Host", "RFC 9112 3.2")
+        if self.minor:
+            raise MessageRefused(400, "no Host in HTTP/1.1", "RFC 9112 3.2")
+        return None
+
+    def _drop_nominated(self, lines: list[bytes], options: frozenset[bytes]) -> None:
+        nominated = {
+            index
+            for index, line in enumerate(lines)
+            if index and name_of(line).lower().encode("latin-1") in options
+        }
+        self.dropped = sorted(nominated.union(self.dropped))
+
+    def _upgrade(self, options: frozenset[bytes], length: int) -> bytes | None:
+        """Any other upgrade is ignored, which RFC 9110 7.8 allows: h2c past us would be blind."""
+        if (
+            self.upgrades
+            and b"upgrade" in options
+            and self.method == b"GET"
+            and self.minor
+            and length == 0
+            and len(self.upgrades) == 1
+            and self.upgrades[0].lower() == b"websocket"
+        ):
+            return self.upgrades[0]
+        return None
+
+    def _forwards(self) -> int | None:
+        text = self.max_forwards
+        if text is None or self.method != b"OPTIONS":
+            return None
+        if not text.isdigit() or len(text) > 5:
+            raise MessageRefused(400, "Max-Forwards is not a number", "RFC 9110 7.6.2")
+        return int(text)
+
+
+@lru_cache(maxsize=1024)
+def _authority_in(line: bytes) -> Authority:
+    return parse_authority(value_of(line))
+
+
+def _with_host(lines: list[bytes], absolute: Authority, authority: Authority | None) -> list[bytes]:
+    """An absolute target's authority replaces Host, in place (RFC 9112 3.2.2)."""
+    if authority is not None and authority.raw == absolute.raw:
+        return lines
+    host = b"Host: " + absolute.raw
+    if authority is None:
+        return [*lines, host]
+    return [
+        host if index and fields.kind_of_line(line) == fields.HOST else line
+        for index, line in enumerate(lines)
+    ]

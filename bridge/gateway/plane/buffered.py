@@ -1,0 +1,115 @@
+"""Hand one whole request to the write path, and its answer to the client."""
+
+import asyncio
+
+from bridge.gateway.http.problems import MARKER, problem
+from bridge.gateway.http.relay import CONTINUE
+from bridge.gateway.http.request_head import RequestHead, end_to_end
+from bridge.gateway.plane.handling import SAFE, ClientSide, Step
+from bridge.gateway.plane.keeper import Flight
+from bridge.gateway.routes.decision import Decision
+from bridge.model.http import HttpRequest
+from bridge.model.stage import Stage
+
+
+class Buffered:
+    """Gathers a body, then runs the write path in a task that its client cannot cancel."""
+
+    __slots__ = ("_body", "_bypass", "_conn", "_decision", "_head", "_task")
+
+    def __init__(self, conn: ClientSide, head: RequestHead, decision: Decision) -> None:
+        self._conn = conn
+        self._head = head
+        self._decision = decision
+        self._body: list[bytes] = []
+        self._task: asyncio.Task[None] | None = None
+        self._bypass: Flight | None = None
+
+    def start(self, body: bytes, *, complete: bool) -> None:
+        """Admit the request: `100 Continue` is ours to send, because nobody else sees the body."""
+        if self._head.expects and not complete:
+            self._conn.write(CONTINUE)
+        self.body(body, complete=complete)
+
+    def body(self, data: bytes, *, complete: bool) -> None:
+        """Gather; the connection has checked the route's limit."""
+        self._body.append(data)
+        if not complete:
+            return
+        head, conn = self._head, self._conn
+        request = HttpRequest(
+            method=head.method,
+            target=head.target,
+            headers=end_to_end(head.lines) + conn.edge.pairs(head),
+            body=b"".join(self._body),
+        )
+        self._body.clear()
+        if self._decision.journalled:
+            self._decide_again()
+        # The write path bounds itself: the wait for the lane, and the route's timeout for the call.
+        conn.deadline = float("inf")
+        self._task = conn.plane.spawn(self._run(request))
+
+    def _decide_again(self) -> None:
+        """Take the newest table: the body may have come long after the head.
+
+        After a roll back a write may pass the journal; it is then counted until it has ended, so
+        that the next switch waits for it (see `plane.Flight`).
+        """
+        head, keeper = self._head, self._conn.plane.keeper
+        host = head.authority.name if head.authority else None
+        again = keeper.latest().decide(head.method, host, head.target)
+        if isinstance(again, Decision) and again.journalled:
+            self._decision = again
+        if self._decision.stage is Stage.LEGACY:
+            self._bypass = keeper.flight
+            self._bypass.count += 1
+
+    async def _run(self, request: HttpRequest) -> None:
+        conn, decision = self._conn, self._decision
+        path = conn.plane.write_path
+        try:
+            if decision.journalled:
+                response = await path.write(decision, request)
+            else:
+                response = await path.read(decision, request)
+        except Exception as exc:
+            # The client must not wait for ever because of a bug of ours, and neither must its lane
+            # be told more than it knows: the journal holds what was promised.
+            conn.plane.observer.note(
+                "write_path_failed", route=decision.route.route_id, error=type(exc).__name__
+            )
+            response = problem(500, "internal", "the gateway failed; the outcome is in its journal")
+        finally:
+            if self._bypass is not None:
+                self._bypass.land()
+        own = response.header(MARKER) is not None
+        upstream = "" if own else decision.route.upstreams[decision.authority]
+        conn.answer(response, route_id=decision.route.route_id, upstream=upstream)
+
+    def client_gone(self, *, body_complete: bool) -> bool:
+        """A write goes on without its client, a read does not."""
+        if self._task is None:
+            return False
+        if not self._decision.journalled and self._head.method in SAFE:
+            self._task.cancel()
+            return False
+        return True
+
+    def client_ended(self) -> None:
+        """There is no tunnel here."""
+
+    def dropped(self) -> None:
+        """The body was refused half read; nothing has begun."""
+        self._body.clear()
+
+    def expired(self) -> None:
+        """Only a client that does not take its answer is waited for here."""
+        if self._conn.step is not Step.GONE:
+            self._conn.transport.abort()
+
+    def pause_reading(self) -> None:
+        """The answer is whole already."""
+
+    def resume_reading(self) -> None:
+        """So there is nothing to resume."""

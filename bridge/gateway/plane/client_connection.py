@@ -1,0 +1,316 @@
+"""One client's connection: requests in, one at a time and in order, answers out."""
+
+import asyncio
+from typing import Final
+
+from bridge.gateway.http.edge import Edge, is_loop
+from bridge.gateway.http.framing import HEAD_BYTES_MAX, MessageRefused
+from bridge.gateway.http.problems import CODES, problem
+from bridge.gateway.http.relay import Client, whole_answer
+from bridge.gateway.http.request_body import RequestBody, too_large
+from bridge.gateway.http.request_head import HeadReader, RequestHead
+from bridge.gateway.http.request_line import refuse_partial
+from bridge.gateway.http.target import ASTERISK
+from bridge.gateway.plane.buffered import Buffered
+from bridge.gateway.plane.client_transport import ClientTransport
+from bridge.gateway.plane.forward import Forward
+from bridge.gateway.plane.handling import SAFE, Handling, Step
+from bridge.gateway.plane.plane import Plane
+from bridge.gateway.routes.table import Refusal
+from bridge.model.http import Headers, HttpResponse
+
+# Requests sent ahead wait here; beyond it the client is not read until it has its answer.
+_AHEAD_BYTES_MAX: Final = 65_536
+_NOBODY: Final = Client(b"GET", 1, keep_alive=False)
+
+
+class ClientConnection(ClientTransport):
+    """See the module."""
+
+    __slots__ = (
+        "_ahead", "_body", "_forgiven", "_handling", "_head_began", "_heads", "_pumping",
+        "_scanned", "client", "edge",
+    )  # fmt: skip
+
+    def __init__(self, plane: Plane) -> None:
+        super().__init__(plane)
+        self.client = _NOBODY
+        self.edge: Edge
+        self._handling: Handling | None = None
+        self._body: RequestBody | None = None
+        self._ahead = b""
+        self._head_began = False
+        self._forgiven = False
+        self._heads = HeadReader()
+        self._pumping = False
+        self._scanned = 0
+
+    # -- the event loop's side ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport, unless there are too many already."""
+        super().connection_made(transport)
+        plane = self.plane
+        plane.connections.add(self)
+        address = transport.get_extra_info("peername")
+        if not address:
+            self.transport.abort()  # It was gone before we looked.
+            return
+        self.edge = Edge(address[0], plane.settings.trusted_hops, plane.name)
+        if len(plane.connections) > plane.settings.connections_max:
+            limit = f"{plane.settings.connections_max} connections are open"
+            self.refuse(503, "too-many-connections", limit, ((b"Retry-After", b"1"),))
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the client."""
+        step = self.step
+        if step is Step.HEAD:
+            self._ahead = self._ahead + data if self._ahead else data
+            self._pump()
+        elif step is Step.BODY:
+            self._more_body(data)
+        elif step is Step.ANSWER:
+            self._ahead += data
+            if len(self._ahead) > _AHEAD_BYTES_MAX:
+                self.pause_receiving()
+        elif step is Step.TUNNEL:
+            assert self._handling is not None
+            self._handling.body(data, complete=False)
+        elif step is Step.LINGER:
+            self.throw_away(data)
+
+    def eof_received(self) -> bool:
+        """Take the end of what the client sends.
+
+        Almost always the client has closed: a safe request is cancelled. A write goes on, and its
+        answer is sent in case the client has only ended its own direction.
+        """
+        if self.step is Step.TUNNEL and self._handling is not None:
+            self._handling.client_ended()
+            return True
+        if self.step is Step.ANSWER and self.client.method not in SAFE:
+            self._ahead = b""
+            self.client = self.client._replace(keep_alive=False)
+            return True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        handling, complete = self._handling, self.step is not Step.BODY
+        self.step = Step.GONE
+        if handling is None or not handling.client_gone(body_complete=complete):
+            self._handling = None
+            self.plane.connections.discard(self)
+
+    def pause_writing(self) -> None:
+        """The client takes the answers slowly: neither it nor the upstream is read meanwhile."""
+        self._choked = True
+        self.pause_receiving()
+        self.deadline = self.plane.now + self.plane.settings.relay_idle_ms / 1000
+        if self._handling is not None:
+            self._handling.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._choked = False
+        self.resume_receiving()
+        if self._handling is not None:
+            self._handling.resume_reading()
+        self._pump()
+
+    # -- time -----------------------------------------------------------------------------------
+
+    def expired(self) -> None:
+        """The deadline has passed; called by the worker's tick."""
+        if self.step is Step.BODY:
+            self.refuse(408, "body-timeout", "the request's body came too slowly")
+        elif self._handling is not None:
+            self._handling.expired()
+        elif self.step is Step.HEAD and self._head_began:
+            self.refuse(408, "head-timeout", "the request's head came too slowly")
+        else:
+            # Idle, or refused and still sending, or not taking its answer.
+            self.transport.abort()
+
+    def drain(self) -> None:
+        """Close when idle; a request that is under way is the last."""
+        if self.step is Step.HEAD and not self._head_began:
+            self.transport.close()
+        else:
+            self.client = self.client._replace(keep_alive=False)
+
+    # -- requests -------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Take as many requests as can be answered at once; a loop, for pipelines are long."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self.step is Step.HEAD and self._ahead and not self._choked:
+                if not self._take_head():
+                    break
+        finally:
+            self._pumping = False
+
+    def _take_head(self) -> bool:
+        """Begin one request; return False when its head is not whole yet."""
+        data = self._ahead
+        if data[0] == 0x0D and data[:2] in (b"\r", b"\r\n") and not self._forgiven:
+            # One empty line before a request is forgiven (RFC 9112 2.2), and only one.
+            self._begin_head()
+            if len(data) == 1:
+                return False
+            self._forgiven = True
+            data = self._ahead = data[2:]
+        end = data.find(b"\r\n\r\n", max(0, self._scanned - 3))
+        try:
+            if end < 0 or end > HEAD_BYTES_MAX:
+                self._begin_head()
+                refuse_partial(data, self._scanned)
+                self._scanned = len(data)
+                return False
+            head = self._heads.read(data[:end])
+        except MessageRefused as refused:
+            self._refuse_message(refused)
+            return False
+        self._ahead = data[end + 4 :]
+        self._head_began = self._forgiven = False
+        self._scanned = 0
+        self._begin(head)
+        return True
+
+    def _begin_head(self) -> None:
+        if not self._head_began:
+            self._head_began = True
+            self.deadline = self.plane.now + self.plane.settings.head_ms / 1000
+
+    def _begin(self, head: RequestHead) -> None:
+        plane = self.plane
+        client = self.client
+        keep_alive = head.keep_alive and not plane.draining
+        if (head.method, head.minor, keep_alive) != client:
+            self.client = Client(head.method, head.minor, keep_alive)
+        self.step = Step.BODY if head.length else Step.ANSWER
+        host = head.authority.name if head.authority else None
+        if plane.hosts and host not in plane.hosts:
+            self.refuse(421, "host-unknown", "this gateway does not serve that host")
+        elif head.via and is_loop(head.via, plane.name):
+            self.refuse(508, "loop", "the request has passed this gateway before")
+        elif head.target == ASTERISK or head.max_forwards == 0:
+            self.answer(HttpResponse(status=204, reason=b"No Content", headers=()))
+        else:
+            self._route(head, host)
+
+    def _route(self, head: RequestHead, host: bytes | None) -> None:
+        plane = self.plane
+        decision = plane.keeper.latest().decide(head.method, host, head.target)
+        if isinstance(decision, Refusal):
+            allow = ((b"Allow", b", ".join(decision.allow)),) if decision.allow else ()
+            self.answer(problem(decision.status, decision.code, decision.detail, allow))
+            return
+        route = decision.route
+        if head.length > route.body_bytes_max:
+            self._refuse_message(too_large(route.body_bytes_max))
+            return
+        handling: Handling
+        if decision.journalled or (decision.has_ids and plane.write_path.translates(decision)):
+            handling = Buffered(self, head, decision)
+        else:
+            handling = Forward(self, head, decision)
+        self._handling = handling
+        if not head.length:
+            handling.start(b"", complete=True)
+            return
+        self._body = RequestBody(head.length, route.body_bytes_max, plane.now)
+        self.deadline = plane.now + plane.settings.body_idle_ms / 1000
+        ahead, self._ahead = self._ahead, b""
+        data = self._fed(ahead)
+        if data is not None:
+            handling.start(data, complete=self.step is Step.ANSWER)
+
+    def _more_body(self, data: bytes) -> None:
+        handling, body = self._handling, self._body
+        assert handling is not None
+        assert body is not None
+        decoded = self._fed(data)
+        if decoded is None:
+            return
+        plane = self.plane
+        idle_s = plane.settings.body_idle_ms / 1000
+        if body.keeps_pace(plane.now, plane.settings.body_rate_min, idle_s):
+            self.deadline = plane.now + idle_s
+        if decoded or body.done:
+            handling.body(decoded, complete=body.done)
+
+    def _fed(self, data: bytes) -> bytes | None:
+        """Return the body data in `data`, or None when the request was refused."""
+        body = self._body
+        assert body is not None
+        try:
+            decoded = body.feed(data)
+        except MessageRefused as refused:
+            self._refuse_message(refused)
+            return None
+        if body.done:
+            self._ahead = body.rest
+            self._body = None
+            self.step = Step.ANSWER
+        return decoded
+
+    def begin_tunnel(self) -> None:
+        """Pass bytes both ways from now on, beginning with those already read."""
+        self.step = Step.TUNNEL
+        ahead, self._ahead = self._ahead, b""
+        self.resume_receiving()
+        if ahead and self._handling is not None:
+            self._handling.body(ahead, complete=False)
+
+    # -- answers --------------------------------------------------------------------------------
+
+    def answer(self, response: HttpResponse, *, route_id: str = "-", upstream: str = "") -> None:
+        """Send a whole answer; `upstream` is empty for the gateway's own."""
+        if self.step is not Step.GONE:
+            close = self.step is not Step.ANSWER or not self.client.keep_alive
+            via = self.plane.via_line if upstream else None
+            self.transport.write(
+                whole_answer(response, self.client, via, self.plane.date_line, close=close)
+            )
+        else:
+            close = True
+        self.plane.count(route_id, upstream, response.status)
+        self.finished(close=close)
+
+    def refuse(self, status: int, code: str, detail: str, headers: Headers = ()) -> None:
+        """Answer a request that cannot be read or taken any further; the connection ends."""
+        handling, self._handling = self._handling, None
+        if handling is not None:
+            handling.dropped()
+        if self.step is Step.HEAD:
+            self.client = _NOBODY
+        self.client = self.client._replace(keep_alive=False)
+        self.answer(problem(status, code, detail, headers))
+
+    def _refuse_message(self, refused: MessageRefused) -> None:
+        code = CODES[refused.status]
+        self.refuse(refused.status, code, f"{refused.detail} ({refused.section})")
+
+    def finished(self, *, close: bool) -> None:
+        """The answer is sent: take the next request, or end."""
+        self._handling = None
+        self._body = None
+        if self.step is Step.GONE:
+            self.plane.connections.discard(self)
+        elif close:
+            self._ahead = b""
+            self.linger()
+        else:
+            self.step = Step.HEAD
+            plane = self.plane
+            self.deadline = plane.now + plane.keep_alive_s
+            if self._paused:
+                self.resume_receiving()
+            if self._ahead:
+                self._pump()
+            elif plane.draining:
+                self.transport.close()

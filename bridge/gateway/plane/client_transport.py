@@ -1,0 +1,87 @@
+"""The lower half of a client's connection: bytes out, back-pressure, and the ways to end it."""
+
+import asyncio
+import socket
+import struct
+from typing import Final, cast
+
+from bridge.gateway.plane.handling import Step
+from bridge.gateway.plane.plane import Plane
+
+# What a slow client has not taken yet; beyond it the upstream is not read.
+_SEND_BUFFER_BYTES_MAX: Final = 262_144
+# A refused client may still be sending; closing at once would reset the answer away under it.
+_LINGER_S: Final = 2.0
+_LINGER_BYTES_MAX: Final = 1 << 20
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+
+class ClientTransport(asyncio.Protocol):
+    """`deadline` (monotonic seconds) is looked at by the worker's tick."""
+
+    __slots__ = ("_choked", "_paused", "_to_throw", "deadline", "plane", "step", "transport")
+
+    def __init__(self, plane: Plane) -> None:
+        self.plane = plane
+        self.transport: asyncio.Transport
+        self.step = Step.HEAD
+        self.deadline = plane.now + plane.settings.head_ms / 1000
+        self._paused = False
+        self._choked = False
+        self._to_throw = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=_SEND_BUFFER_BYTES_MAX)
+
+    def write(self, data: bytes) -> None:
+        """Send to the client, if it is still there."""
+        if self.step is not Step.GONE:
+            self.transport.write(data)
+
+    def pause_receiving(self) -> None:
+        """Read no more from the client for a while."""
+        if not self._paused and self.step is not Step.GONE:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume_receiving(self) -> None:
+        """Read again, unless the client itself must catch up first."""
+        if self._paused and not self._choked:
+            self._paused = False
+            if self.step is not Step.GONE and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def cut(self) -> None:
+        """End with a reset: an HTTP/1.0 body ends with its connection, so an ordinary end would
+        make half an answer look whole."""
+        if self.step is not Step.GONE:
+            sock = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            self.transport.abort()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.transport.abort()
+
+    def linger(self) -> None:
+        """End, but throw away for a while what a refused client may still be sending."""
+        self.step = Step.LINGER
+        self._to_throw = _LINGER_BYTES_MAX
+        self.deadline = self.plane.now + _LINGER_S
+        if not self.transport.is_closing():
+            self._choked = False
+            self.resume_receiving()
+            self.transport.write_eof()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything was sent and only the client's own end is waited for."""
+        return self.step is Step.LINGER and self.transport.get_write_buffer_size() == 0
+
+    def throw_away(self, data: bytes) -> None:
+        """Read what a refused client still sends, up to a bound."""
+        self._to_throw -= len(data)
+        if self._to_throw < 0:
+            self.transport.abort()

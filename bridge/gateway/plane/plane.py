@@ -1,0 +1,103 @@
+"""What the connections of one worker share: the table, the pools, the limits, the counts."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Coroutine, Mapping
+from email.utils import formatdate
+from typing import Any, Protocol
+
+from bridge.gateway.plane.keeper import TableKeeper
+from bridge.gateway.plane.settings import PlaneSettings
+from bridge.gateway.plane.write_path import WritePath
+from bridge.gateway.upstream_ports import UpstreamPool
+from bridge.model.observer import Observer
+
+
+class OpenConnection(Protocol):
+    """A client's connection, as the worker's clock and its end know it."""
+
+    deadline: float
+    """Monotonic seconds; once passed, `expired` is called."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything was sent and only the client's own end is waited for."""
+
+    def expired(self) -> None:
+        """The deadline has passed."""
+
+    def drain(self) -> None:
+        """Close when idle; a request that is under way is the last."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+class Plane:
+    """One worker's shared state; everything here belongs to its event loop."""
+
+    def __init__(
+        self,
+        *,
+        settings: PlaneSettings,
+        keeper: TableKeeper,
+        pools: Mapping[str, UpstreamPool],
+        write_path: WritePath,
+        observer: Observer,
+    ) -> None:
+        self.settings = settings
+        self.hosts = settings.hosts
+        self.keep_alive_s = settings.keep_alive_ms / 1000
+        self.keeper = keeper
+        self.pools = pools
+        self.write_path = write_path
+        self.observer = observer
+        self.name = settings.name.encode("ascii")
+        self.via_line = b"Via: 1.1 " + self.name
+        self.connections: set[OpenConnection] = set()
+        self.draining = False
+        self.now = 0.0
+        self.date_line = b""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.answers: Counter[tuple[str, str, int]] = Counter()
+        """By route, upstream and status class."""
+        self.refresh_clock()
+
+    def refresh_clock(self) -> None:
+        """Read the clocks; deadlines need a tenth of a second, Date a second."""
+        self.now = time.monotonic()
+        self.date_line = b"Date: " + formatdate(usegmt=True).encode("ascii")
+
+    def count(self, route_id: str, upstream: str, status: int) -> None:
+        """Count one answer; `upstream` is empty for the gateway's own."""
+        self.answers[route_id, upstream, status // 100] += 1
+
+    def note_counts(self) -> None:
+        """Tell the observer what was answered since the last time."""
+        answers, self.answers = self.answers, Counter()
+        for (route_id, upstream, group), count in answers.items():
+            self.observer.note(
+                "answered",
+                route=route_id,
+                upstream=upstream or "gateway",
+                status=f"{group}xx",
+                requests=count,
+            )
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run work that no client's disconnect may end."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def finish_tasks(self, within_s: float) -> int:
+        """Wait for the writes under way; return how many had to be left and are cancelled."""
+        if not self._tasks:
+            return 0
+        _, left = await asyncio.wait(self._tasks, timeout=within_s)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        return len(left)

@@ -1,0 +1,22 @@
+"""The write path, as the data plane knows it."""
+
+from typing import Protocol
+
+from bridge.gateway.routes.decision import Decision
+from bridge.model.http import HttpRequest, HttpResponse
+
+
+class WritePath(Protocol):
+    """The part of the gateway that knows both sides; the data plane hands it whole requests."""
+
+    async def write(self, decision: Decision, request: HttpRequest) -> HttpResponse:
+        """Take a journalled write through intent, authority, outcome; return the client's answer.
+
+        Never raises for what the sides do: a refusal of our own comes as problem+json.
+        """
+
+    async def read(self, decision: Decision, request: HttpRequest) -> HttpResponse:
+        """Forward a request whose ids must be translated on the way in and out."""
+
+    def translates(self, decision: Decision) -> bool:
+        """Whether the authority knows an id of this request by another name (cheap, no wait)."""

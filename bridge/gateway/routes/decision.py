@@ -1,0 +1,24 @@
+"""What the route table decides for one request."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from bridge.gateway.routes.route import Route
+from bridge.model.stage import Side, Stage
+
+
+class Decision(NamedTuple):
+    """Route, stage and side for one request, from one immutable table."""
+
+    route: Route
+    stage: Stage
+    epoch: int
+    authority: Side
+    params: Mapping[str, str]
+    """Path parameters, percent-decoded once."""
+    journalled: bool
+    """A write at a stage that has two sides: it takes the write path, not the fast path."""
+    upstream: str = ""
+    """The authority's upstream, for a request that is forwarded as it comes."""
+    has_ids: bool = False
+    """Whether the write path has to be asked for ids to translate."""

@@ -1,0 +1,65 @@
+"""A route as its file declares it: what it matches, and the rules that hold for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from bridge.model.stage import Side
+
+
+class KeyPlace(Enum):
+    """Where a route finds the key of the data that a request touches."""
+
+    PATH = "path"  # A `{name}` of the path template.
+    HEADER = "header"  # A request header.
+    QUERY = "query"  # A query parameter.
+    JSON = "json"  # A JSON pointer (RFC 6901) into the request body.
+    CREATED = "created"  # The id that the authority gives in its answer: a create.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRule:
+    """How a route's lane key is found."""
+
+    place: KeyPlace
+    name: str
+    """Parameter or header name, or JSON pointer (into the answer, for CREATED)."""
+    entity: str | None = None
+    """The id map's entity, when the key is an id that differs between the sides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdRules:
+    """Where ids that differ between the sides stand; values are entity names of the id map."""
+
+    path: Mapping[str, str] = field(default_factory=dict)
+    """Path parameter → entity."""
+    request: Mapping[str, str] = field(default_factory=dict)
+    """JSON pointer into the request body → entity."""
+    response: Mapping[str, str] = field(default_factory=dict)
+    """JSON pointer into the answer → entity."""
+
+    def __bool__(self) -> bool:
+        return bool(self.path or self.request or self.response)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One HTTP pattern of a route group."""
+
+    route_id: str
+    group: str
+    methods: tuple[bytes, ...]
+    path: str
+    """Template: literal segments and `{name}` segments; a last `{name...}` takes the rest."""
+    host: str | None
+    writes: bool
+    """Whether it changes data, and so is journalled when the group's stage calls for it."""
+    key: KeyRule | None
+    ids: IdRules
+    upstreams: Mapping[Side, str]
+    """Upstream name per side; a group that only passes through has legacy alone."""
+    body_bytes_max: int
+    timeout_ms: int
+    server_error_in_doubt: bool = False
+    """Whether the application may answer 500 after it committed: such a write is then in doubt."""

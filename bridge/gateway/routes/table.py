@@ -1,0 +1,267 @@
+"""The route table: one immutable value that decides a whole request.
+
+A table is built whole and swapped as one reference, so that no request is ever decided by half of
+an old table and half of a new one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from bridge.gateway.http.framing import MessageRefused
+from bridge.gateway.http.target import loose_segments, segments
+from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.route import Route
+from bridge.model.errors import ConfigInvalid
+from bridge.model.stage import GroupState, Side, Stage
+
+AUTHORITY: Final[Mapping[Stage, Side]] = {
+    Stage.LEGACY: Side.LEGACY,
+    Stage.SHADOW: Side.LEGACY,
+    Stage.DUAL: Side.LEGACY,
+    Stage.CANARY: Side.LEGACY,
+    # Key by key; until the authority table of a group exists, its keys are all legacy's.
+    Stage.HANDOVER: Side.LEGACY,
+    Stage.MODERN: Side.MODERN,
+    Stage.COMPLETE: Side.MODERN,
+}
+
+_JOURNALLING: Final = frozenset((Stage.DUAL, Stage.CANARY, Stage.HANDOVER, Stage.MODERN))
+
+# Segments of these bytes mean the same however they are read.
+_PLAIN_BYTES: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_~"
+
+_ANY_METHOD: Final = b"*"
+
+
+class Refusal(NamedTuple):
+    """Why the table has no decision for a request."""
+
+    status: int
+    code: str
+    detail: str
+    allow: tuple[bytes, ...] = ()
+    """Methods of the path, for 405."""
+
+
+Params: TypeAlias = tuple[str, ...]
+
+
+class _Leaf(NamedTuple):
+    """One route under its group's state."""
+
+    route: Route
+    names: tuple[str, ...]
+    plain: Decision
+    """The decision itself, where the path has no parameters."""
+
+    def decision(self, params: Mapping[str, str]) -> Decision:
+        """Return the decision for a path with parameters."""
+        route, stage, epoch, authority, _, journalled, upstream, has_ids = self.plain
+        return Decision(route, stage, epoch, authority, params, journalled, upstream, has_ids)
+
+
+class _Node:
+    """One place in the trie; written only while the table is built."""
+
+    __slots__ = ("literal", "methods", "parameter", "rest")
+
+    def __init__(self) -> None:
+        self.literal: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.rest: dict[bytes, _Leaf] = {}
+        self.methods: dict[bytes, _Leaf] = {}
+
+
+class _Tail(NamedTuple):
+    """What may follow a literal prefix as the path's last segment."""
+
+    literals: frozenset[bytes]
+    """Segments that other routes name; they come first."""
+    methods: Mapping[bytes, _Leaf]
+    """Routes that end in a parameter."""
+
+
+class RoutingTable:
+    """Routes and stages of one generation."""
+
+    __slots__ = ("_any_host", "_hosts", "_tails", "generation")
+
+    def __init__(self, hosts: Mapping[bytes, _Node], any_host: _Node, generation: int) -> None:
+        self._hosts = hosts
+        self._any_host = any_host
+        self._tails: dict[bytes, _Tail] = {}
+        _gather_tails(any_host, b"", self._tails)
+        self.generation = generation
+
+    @classmethod
+    def build(
+        cls, routes: Iterable[Route], groups: Sequence[GroupState], generation: int
+    ) -> "RoutingTable":
+        """Build the table; a group that nobody has switched yet stands at `legacy`, epoch 0.
+
+        Raises:
+            ConfigInvalid: two routes claim the same requests, or a group stands at a stage whose
+                authority it has no upstream for.
+        """
+        states = {state.group: state for state in groups}
+        hosts: dict[bytes, _Node] = {}
+        any_host = _Node()
+        for route in routes:
+            if route.host is None:
+                root = any_host
+            else:
+                root = hosts.setdefault(route.host.lower().encode("ascii"), _Node())
+            _insert(root, route, _leaf(route, states.get(route.group)))
+        return cls(hosts, any_host, generation)
+
+    def decide(self, method: bytes, host: bytes | None, target: bytes) -> Decision | Refusal:
+        """Decide one request; `host` is its authority's name in lower case, without the port."""
+        path = target.partition(b"?")[0]
+        if not self._hosts:
+            # Most paths end in the only segment that varies: what is before it is looked up whole.
+            before, _, last = path.rpartition(b"/")
+            tail = self._tails.get(before)
+            if tail is not None and last and not last.translate(None, _PLAIN_BYTES):
+                leaf = tail.methods.get(method)
+                if leaf is not None and last not in tail.literals:
+                    return leaf.decision({leaf.names[0]: last.decode("ascii")})
+        loose: list[str] | None = None
+        try:
+            parts = segments(path)
+            if b"//" in path or b";" in path or path[-1:] == b"/":
+                loose = loose_segments(path)
+        except MessageRefused as refused:
+            return Refusal(refused.status, "ambiguous-path", refused.detail)
+        named = self._hosts.get(host) if host is not None and self._hosts else None
+        allowed: list[bytes] = []
+        for root in (self._any_host,) if named is None else (named, self._any_host):
+            params: list[str] = []
+            leaf = _find(root, parts, 0, method, params, allowed)
+            if leaf is None:
+                continue
+            if loose is not None:
+                other = _find(root, loose, 0, method, [], [])
+                if other is not None and other is not leaf and other.route.writes:
+                    return Refusal(
+                        400,
+                        "ambiguous-path",
+                        "the path differs only by an empty segment or a ';' from one that writes,"
+                        f" of route {other.route.route_id!r}",
+                    )
+            if not params:
+                return leaf.plain
+            return leaf.decision(dict(zip(leaf.names, params, strict=True)))
+        if allowed:
+            methods = tuple(sorted(set(allowed)))
+            return Refusal(405, "method-not-routed", "no route of this path takes it", methods)
+        return Refusal(404, "no-route", "no route takes this path")
+
+
+def _leaf(route: Route, state: GroupState | None) -> _Leaf:
+    stage = state.stage if state else Stage.LEGACY
+    epoch = state.epoch if state else 0
+    authority = AUTHORITY[stage]
+    if authority not in route.upstreams:
+        raise ConfigInvalid(
+            f"cannot build the route table: group {route.group!r} is at stage {stage.value!r}, but"
+            f" its routes name no upstream for side {authority.value!r}"
+        )
+    # A group that was ever switched keeps its writes on the write path at stage legacy too: after a
+    # roll back a lane may still hold replays *to* legacy, which a new write must not overtake.
+    journalled = (
+        route.writes
+        and Side.LEGACY in route.upstreams
+        and Side.MODERN in route.upstreams
+        and (stage in _JOURNALLING or (epoch > 0 and stage is not Stage.COMPLETE))
+    )
+    upstream = route.upstreams[authority]
+    plain = Decision(route, stage, epoch, authority, {}, journalled, upstream, bool(route.ids))
+    return _Leaf(route, parameters(route.path), plain)
+
+
+def parameters(path: str) -> tuple[str, ...]:
+    """Return the parameter names of a template, in their order."""
+    return tuple(
+        part[1:-1].removesuffix("...") for part in path.split("/")[1:] if part.startswith("{")
+    )
+
+
+def _insert(root: _Node, route: Route, leaf: _Leaf) -> None:
+    node = root
+    methods: dict[bytes, _Leaf] | None = None
+    for part in route.path.split("/")[1:]:
+        assert methods is None, f"{route.path!r} goes on after its rest"
+        if part.startswith("{") and part.endswith("...}"):
+            methods = node.rest
+        elif part.startswith("{"):
+            node.parameter = node.parameter or _Node()
+            node = node.parameter
+        else:
+            node = node.literal.setdefault(part, _Node())
+    if methods is None:
+        methods = node.methods
+    for method in route.methods or (_ANY_METHOD,):
+        known = methods.get(method)
+        if known is not None:
+            raise ConfigInvalid(
+                f"cannot build the route table: routes {known.route.route_id!r} and"
+                f" {route.route_id!r} both take {method.decode()} {route.path!r}"
+            )
+        methods[method] = leaf
+
+
+def _gather_tails(node: _Node, prefix: bytes, tails: dict[bytes, _Tail]) -> None:
+    if node.parameter is not None and node.parameter.methods:
+        literals = frozenset(part.encode("utf-8") for part in node.literal)
+        tails[prefix] = _Tail(literals, node.parameter.methods)
+    for part, below in node.literal.items():
+        _gather_tails(below, prefix + b"/" + part.encode("utf-8"), tails)
+
+
+def _find(
+    node: _Node,
+    parts: list[str],
+    at: int,
+    method: bytes,
+    params: list[str],
+    allowed: list[bytes],
+) -> _Leaf | None:
+    """Literal before parameter before rest; `allowed` gathers the methods of matching paths."""
+    size = len(parts)
+    while at < size:
+        part = parts[at]
+        below = node.literal.get(part)
+        parameter = node.parameter
+        if parameter is None and not node.rest:
+            if below is None:
+                return None
+            node = below
+            at += 1
+            continue
+        if below is not None:
+            leaf = _find(below, parts, at + 1, method, params, allowed)
+            if leaf is not None:
+                return leaf
+        # An empty segment is no value: `/orders//status` has no order.
+        if parameter is not None and part:
+            params.append(part)
+            leaf = _find(parameter, parts, at + 1, method, params, allowed)
+            if leaf is not None:
+                return leaf
+            params.pop()
+        leaf = _of(node.rest, method, allowed) if node.rest else None
+        if leaf is not None:
+            params.append("/".join(parts[at:]))
+        return leaf
+    return _of(node.methods, method, allowed)
+
+
+def _of(methods: Mapping[bytes, _Leaf], method: bytes, allowed: list[bytes]) -> _Leaf | None:
+    leaf = methods.get(method)
+    if leaf is None and method == b"HEAD":
+        leaf = methods.get(b"GET")
+    if leaf is None:
+        leaf = methods.get(_ANY_METHOD)
+    if leaf is None:
+        allowed.extend(methods)
+    return leaf
