@@ -51,6 +51,8 @@ def run(house: PgbenchHouse, *, scale: int, seconds: int, kills: int, seed: int)
     assert house.problems() == []
 
 
+# The next one shows the same and more.
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_pgbench_is_rebuilt_from_events_alone(house: PgbenchHouse) -> None:
     run(house, scale=1, seconds=8, kills=0, seed=1)

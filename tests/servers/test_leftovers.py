@@ -40,6 +40,7 @@ def _finish(program: subprocess.Popen[str]) -> int:
     return program.returncode
 
 
+@pytest.mark.soak
 def test_nothing_is_left_after_stop(server_folder: Path) -> None:
     program, pids = _start(server_folder)
     assert _finish(program) == 0

@@ -42,14 +42,8 @@ def test_postgres_keeps_to_a_port_that_it_is_given(server_folder: Path, taken_po
         PrivatePostgres.start(server_folder, settings={"port": str(taken_port)})
 
 
-@pytest.mark.parametrize(
-    "which",
-    [
-        pytest.param(0, id="amqp"),
-        pytest.param(1, id="distribution", marks=pytest.mark.soak),
-        pytest.param(2, id="epmd", marks=pytest.mark.soak),
-    ],
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["amqp", "distribution", "epmd"])
 def test_rabbitmq_takes_others(
     monkeypatch: pytest.MonkeyPatch, server_folder: Path, taken_port: int, which: int
 ) -> None:

@@ -27,7 +27,7 @@ TABLE = "public.t"
 @pytest.mark.parametrize(
     "count",
     [
-        pytest.param(300_000, marks=pytest.mark.timeout(600)),
+        pytest.param(100_000, marks=pytest.mark.timeout(600)),
         pytest.param(10_000_000, marks=[pytest.mark.soak, pytest.mark.timeout(7_200)]),
     ],
 )

@@ -35,7 +35,7 @@ TABLES = ("public.acct", "public.eu", "public.hist")
 LIMITS = SnapshotLimits(chunk_rows=10, duty=1.0)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.soak), "sqlite"])
 def requests(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[MemoryRequests | SqliteSnapshotRequests]:
