@@ -22,3 +22,5 @@ class Decision(NamedTuple):
     """The authority's upstream, for a request that is forwarded as it comes."""
     has_ids: bool = False
     """Whether the write path has to be asked for ids to translate."""
+    tapped: bool = False
+    """Whether the worker's tap is asked to follow this request (see `plane.tap`)."""

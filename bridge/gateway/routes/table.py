@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 from bridge.gateway.http.framing import MessageRefused
 from bridge.gateway.http.target import loose_segments, segments
 from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.path_template import parameters
 from bridge.gateway.routes.route import Route
 from bridge.model.errors import ConfigInvalid
 from bridge.model.stage import GroupState, Side, Stage
@@ -56,8 +57,8 @@ class _Leaf(NamedTuple):
 
     def decision(self, params: Mapping[str, str]) -> Decision:
         """Return the decision for a path with parameters."""
-        route, stage, epoch, authority, _, journalled, upstream, has_ids = self.plain
-        return Decision(route, stage, epoch, authority, params, journalled, upstream, has_ids)
+        route, stage, epoch, side, _, journalled, upstream, has_ids, tapped = self.plain
+        return Decision(route, stage, epoch, side, params, journalled, upstream, has_ids, tapped)
 
 
 class _Node:
@@ -177,13 +178,6 @@ def _leaf(route: Route, state: GroupState | None) -> _Leaf:
     upstream = route.upstreams[authority]
     plain = Decision(route, stage, epoch, authority, {}, journalled, upstream, bool(route.ids))
     return _Leaf(route, parameters(route.path), plain)
-
-
-def parameters(path: str) -> tuple[str, ...]:
-    """Return the parameter names of a template, in their order."""
-    return tuple(
-        part[1:-1].removesuffix("...") for part in path.split("/")[1:] if part.startswith("{")
-    )
 
 
 def _insert(root: _Node, route: Route, leaf: _Leaf) -> None:

@@ -1,15 +1,14 @@
 """Read the settings file and the environment; say clearly what is wrong with either."""
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from bridge.contracts.refusals import hint, known_keys
 from bridge.contracts.strict_yaml import load_strictly
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.configuration.settings import SOURCE_KINDS, Settings
@@ -115,10 +114,8 @@ def _explain(path: Path, exc: ValidationError, origins: dict[tuple[str, ...], st
         origin = origins.get(where)
         said = f" (from {origin})" if origin else ""
         if error["type"] == "extra_forbidden":
-            known = _known_keys(where[:-1], kind)
-            near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-            problems.append(f"unknown key {dotted!r}{said}; {hint}")
+            todo = hint(where[-1], sorted(_known_keys(where[:-1], kind)))
+            problems.append(f"unknown key {dotted!r}{said}; {todo}")
         elif error["type"] == "missing":
             variable = ENV_PREFIX + "__".join(where).upper()
             problems.append(f"{dotted!r} is missing; set it there or in environment {variable}")
@@ -137,27 +134,10 @@ def _without_kind(where: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
 
 
 def _known_keys(where: tuple[str, ...], kind: str) -> list[str]:
-    model: type[BaseModel] | None = Settings
+    model: type[BaseModel] = Settings
     if where[:1] == ("sources",) and len(where) > 1:
         model, where = SOURCE_KINDS[kind], where[2:]
-    for part in where:
-        if model is None:
-            return []
-        field = model.model_fields.get(part)
-        model = _section_of(field.annotation) if field else model
-    return sorted(model.model_fields) if model else []
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    """Return the section class inside `X`, `X | None`, `dict[str, X]` or `tuple[X, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, UnionType, dict, tuple):
-        for inner in get_args(annotation):
-            found = _section_of(inner)
-            if found is not None:
-                return found
-    return None
+    return known_keys(model, where)
 
 
 def _anchored(settings: Settings, base: Path) -> Settings:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.gateway.routes.loader import BODY_BYTES_MAX_DEFAULT, load_routes
+from bridge.gateway.routes.loader import load_routes
 from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule
+from bridge.gateway.routes.route_file import BODY_BYTES_MAX_DEFAULT
 from bridge.model.errors import ConfigInvalid
 from bridge.model.stage import Side
 
@@ -64,20 +65,27 @@ def test_loads_every_group(tmp_path: Path) -> None:
 
 
 BAD = (
-    ("grup: x", "the file has unknown key 'grup'; nearest known is 'group'"),
-    ("- 1", "the file is not a mapping with group, sides, routes"),
+    ("grup: x", "'grup' is unknown; did you mean 'group'?"),
+    ("- 1", "the file is not a mapping of keys"),
     ("group: [", "while parsing"),
     ("group: a\ngroup: b", "key 'group' is given twice"),
-    ("group: A\nsides: {legacy: legacy-app}\nroutes: []", "has group 'A', which is not of the"),
+    ("group: A\nsides: {legacy: legacy-app}\nroutes: []", "'group' is not of the form ^[a-z]"),
     ("group: a\nsides: {legacy: legacy-app}\nroutes: []", "'routes' is not a list with at least"),
     ("group: a\nsides: {modern: modern-orders}\nroutes: []", "no upstream for 'legacy'"),
-    ("group: a\nsides: {legcy: legacy-app}\nroutes: []", "'legcy'; nearest known is 'legacy'"),
     (
-        "group: a\nsides: {legacy: legacy-ap}\nroutes: []",
+        "group: a\nsides: {legcy: legacy-app}\nroutes: []",
+        "'sides.legcy' is unknown; known are 'legacy' or 'modern'",
+    ),
+    (
+        REST.replace("legacy-app", "legacy-ap"),
         "upstream 'legacy-ap', which is not configured; known are 'legacy-app', 'modern-orders'",
     ),
-    (ROUTE % "pth: /x", "route 1 has unknown key 'pth'; nearest known is 'path'"),
-    (ROUTE % "methods: [GET]", "route 'r' needs 'path', a template that begins with '/'"),
+    (
+        "group: g\nsides: {legacy: legacy-app}\nroutes: [{path: /x, id: A}, 1]",
+        "route 'A' 'id' is not of the form ^[a-z][a-z0-9_-]{0,62}$; route 2 is not a mapping",
+    ),
+    (ROUTE % "pth: /x", "route 'r' 'pth' is unknown; did you mean 'path'?"),
+    (ROUTE % "methods: [GET]", "route 'r' 'path' is missing"),
     (ROUTE % "methods: [GET], path: x", "begins with '/'"),
     (ROUTE % 'methods: [GET], path: "/{x"', "has segment '{x' in its path"),
     (ROUTE % 'methods: [GET], path: "/a{x}"', "has segment 'a{x}' in its path"),
@@ -86,25 +94,37 @@ BAD = (
     (ROUTE % 'methods: [GET], path: "/{x...}/b"', "goes on after '{x...}'"),
     (ROUTE % 'methods: [GET], path: "/{x}/{x}"', "names a path parameter twice"),
     (ROUTE % "methods: [get], path: /x", "has method 'get'; methods are upper-case names"),
-    (ROUTE % "methods: GET, path: /x", "is not a list, e.g. [GET, POST]"),
+    (ROUTE % "methods: GET, path: /x", "route 'r' 'methods' is not a list"),
     (ROUTE % "methods: [GET, GET], path: /x", "names a method twice"),
     (ROUTE % "methods: [POST], path: /x", "does not say 'writes: true' or 'writes: false'"),
-    (ROUTE % "methods: [POST], path: /x, writes: maybe", "'writes' of route 'r' is not true or"),
+    (ROUTE % "methods: [POST], path: /x, writes: maybe", "route 'r' 'writes' is not true or false"),
     (ROUTE % "methods: [POST], path: /x, writes: true", "has no 'key'; say where"),
     (ROUTE % "methods: [GET], path: /x, writes: true", "writes with a method that only reads"),
     (ROUTE % "methods: [PUT], path: /x, writes: true, key: {path: y}", "names 'y', which is not"),
-    (ROUTE % "methods: [PUT], path: /x, writes: true, key: {json: y}", "'y' for a JSON pointer"),
+    (
+        ROUTE % "methods: [PUT], path: /x, writes: true, key: {json: y}",
+        "'y' is no JSON pointer, which begins with '/'",
+    ),
     (
         ROUTE % "methods: [PUT], path: /x, writes: true, key: {json: /y, header: z}",
         "needs one place out of path, header, query, json, created",
     ),
-    (ROUTE % "methods: [PUT], path: /x, writes: true, key: {jsn: /y}", "nearest known is 'json'"),
+    (
+        ROUTE % "methods: [PUT], path: /x, writes: true, key: {jsn: /y}",
+        "'key.jsn' is unknown; did you mean 'json'",
+    ),
     (ROUTE % "methods: [GET], path: /x, ids: {path: {y: order}}", "names 'y', which is not in"),
-    (ROUTE % "methods: [GET], path: /x, ids: {respnse: {}}", "nearest known is 'response'"),
-    (ROUTE % "methods: [GET], path: /x, ids: {response: {/a: 1}}", "entity 1, which is not a name"),
-    (ROUTE % "methods: [GET], path: /x, timeout_ms: 0", "timeout_ms 0, which is not a positive"),
-    (ROUTE % "methods: [GET], path: /x, timeout_ms: yes", "timeout_ms True, which is not"),
-    (ROUTE % 'methods: [GET], path: /x, host: "a:80"', "has host 'a:80', which is not of the form"),
+    (
+        ROUTE % "methods: [GET], path: /x, ids: {respnse: {}}",
+        "'ids.respnse' is unknown; did you mean 'response'",
+    ),
+    (
+        ROUTE % "methods: [GET], path: /x, ids: {response: {/a: 1}}",
+        "'ids.response./a' is not a text",
+    ),
+    (ROUTE % "methods: [GET], path: /x, timeout_ms: 0", "'timeout_ms' is less than 1"),
+    (ROUTE % "methods: [GET], path: /x, timeout_ms: yes", "'timeout_ms' is not a whole number"),
+    (ROUTE % 'methods: [GET], path: /x, host: "a:80"', "'host' is not of the form"),
 )
 
 
@@ -125,6 +145,26 @@ def test_ids_and_groups_are_unique_over_all_files(tmp_path: Path) -> None:
     clash = again.replace("id: rest", "id: more")
     with pytest.raises(ConfigInvalid, match="'rest' and 'more' both take"):
         load_routes(write(tmp_path, a=REST, b=clash), UPSTREAMS)
+
+
+DEFAULTS = """
+group: orders
+sides: {legacy: legacy-app}
+defaults: {timeout_ms: 700, host: shop.example}
+routes:
+  - {id: own, path: /own, timeout_ms: 900}
+  - {id: taken, path: /taken}
+"""
+
+
+def test_a_file_says_what_holds_for_all_its_routes(tmp_path: Path) -> None:
+    own, taken = load_routes(write(tmp_path, a=DEFAULTS), UPSTREAMS)
+    assert (own.timeout_ms, own.host) == (900, "shop.example")
+    assert (taken.timeout_ms, taken.host) == (700, "shop.example")
+    with pytest.raises(ConfigInvalid) as wrong:
+        load_routes(write(tmp_path, a=DEFAULTS.replace("700", "0")), UPSTREAMS)
+    said = "cannot load routes 'a.yaml': 'defaults.timeout_ms' is less than 1"
+    assert str(wrong.value) == said, "once, not for every route that takes it"
 
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:

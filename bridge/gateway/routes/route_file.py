@@ -1,0 +1,202 @@
+"""What a route file may say, as models: one file is one group of routes.
+
+A part of a route with rules of its own (shadowing, timeouts …) is a `Section` in a module of its
+own under `sections/`. To add one, give it a line in `RouteSections` here and a field of the same
+name and type on `Route`: the very object that was read is the rule value that the gateway uses.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from bridge.gateway.http.fields import is_token
+from bridge.gateway.routes.path_template import check_template, parameters
+from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule
+from bridge.gateway.routes.sections.section import Count, Flag, Name, Pointer, Section
+from bridge.model.stage import Side
+
+# Large enough for uploads of documents; a journalled body is held in memory up to this size.
+BODY_BYTES_MAX_DEFAULT: Final = 16 * 1024 * 1024
+TIMEOUT_MS_DEFAULT: Final = 30_000
+
+_SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+
+
+def _method(name: str) -> str:
+    if not name.isascii() or not is_token(name.encode()) or name != name.upper():
+        raise ValueError(f"has method {name!r}; methods are upper-case names, e.g. [GET, POST]")
+    return name
+
+
+def _without_twins(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError("has no method in it; leave it away for every method")
+    if len(set(names)) != len(names):
+        raise ValueError("names a method twice")
+    return names
+
+
+class KeyEntry(Section):
+    """Where the key of the data that a request touches stands: one place."""
+
+    path: str | None = None
+    """A `{name}` of the path."""
+    header: str | None = None
+    """A request header."""
+    query: str | None = None
+    """A query parameter."""
+    json_: Pointer | None = Field(default=None, alias="json")
+    """A JSON pointer into the request's body."""
+    created: Pointer | None = None
+    """A JSON pointer into the answer of a create: the id that the authority gave."""
+    entity: Name | None = None
+    """What kind of thing the id names, when the two sides give it different ids."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if len(self.places()) != 1:
+            places = ", ".join(place.value for place in KeyPlace)
+            raise ValueError(f"needs one place out of {places}")
+        return self
+
+    def places(self) -> list[tuple[KeyPlace, str]]:
+        """Return the places that are given."""
+        given = self.model_dump(by_alias=True)
+        return [(place, given[place.value]) for place in KeyPlace if given[place.value]]
+
+    def rule(self) -> KeyRule:
+        """Return the rule that is meant."""
+        place, name = self.places()[0]
+        return KeyRule(place=place, name=name, entity=self.entity)
+
+
+class IdsEntry(Section):
+    """Where ids stand that differ between the sides, and what kind of thing each one names."""
+
+    path: Mapping[str, Name] = {}
+    """A `{name}` of the path: the entity."""
+    request: Mapping[Pointer, Name] = {}
+    """A JSON pointer into the request's body: the entity."""
+    response: Mapping[Pointer, Name] = {}
+    """A JSON pointer into the answer's body: the entity."""
+
+    def rules(self) -> IdRules:
+        """Return the rules that are meant."""
+        return IdRules(path=self.path, request=self.request, response=self.response)
+
+
+class RouteSections(Section):
+    """What a route may say and a file may say for all its routes, under `defaults`."""
+
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")] | None = None
+    """The host that requests name; without it every host."""
+    body_bytes_max: Count = BODY_BYTES_MAX_DEFAULT
+    """A larger request body is refused with 413."""
+    timeout_ms: Count = TIMEOUT_MS_DEFAULT
+    """How long an upstream has for its answer."""
+    server_error_in_doubt: Flag = False
+    """Whether the application may answer 500 after it committed: such a write is in doubt."""
+
+
+class RouteEntry(RouteSections):
+    """One route: the requests that it takes, and what holds for them."""
+
+    route_id: Name = Field(alias="id")
+    """The route's name, unique over all files."""
+    methods: Annotated[
+        tuple[Annotated[str, AfterValidator(_method)], ...], AfterValidator(_without_twins)
+    ] = ()
+    """The methods that it takes; without them every method."""
+    path: Annotated[str, AfterValidator(check_template)]
+    """Literal segments and `{name}` segments; a last `{name...}` takes the rest."""
+    writes: Flag | None = None
+    """Whether it changes data. It must be said for methods that may."""
+    key: KeyEntry | None = None
+    """Where the key of its data stands. Needed by routes that write on two sides."""
+    ids: IdsEntry = IdsEntry()
+    """Ids to translate between the sides."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.writes and (not self.methods or _SAFE.intersection(self.methods)):
+            raise ValueError("writes with a method that only reads; split it in two")
+        names = parameters(self.path)
+        for place, name in self.key.places() if self.key else ():
+            if place is KeyPlace.PATH and name not in names:
+                raise ValueError(f"'key' names {name!r}, which is not in its path")
+        for name in self.ids.path:
+            if name not in names:
+                raise ValueError(f"'ids.path' names {name!r}, which is not in its path")
+        return self
+
+    def refuse_unsaid(self) -> None:
+        """Raise `ValueError` when a route of a group with two sides leaves open what it writes."""
+        unsafe = not self.methods or not _SAFE.issuperset(self.methods)
+        if unsafe and self.writes is None:
+            raise ValueError(
+                "takes methods that may change data and does not say 'writes: true' or"
+                " 'writes: false'; a write that is not journalled is lost on the other side"
+            )
+        if self.writes and self.key is None:
+            raise ValueError(
+                "writes in a group with two sides and has no 'key'; say where the id of the data"
+                " stands, e.g. key: {path: order_id}"
+            )
+
+
+def _at_least_one(routes: tuple[RouteEntry, ...]) -> tuple[RouteEntry, ...]:
+    if not routes:
+        raise ValueError("is not a list with at least one route")
+    return routes
+
+
+class RouteFile(Section):
+    """One file of `routes/`: a group of routes that touch the same data."""
+
+    group: Name
+    """The group's name: it is what is switched."""
+    sides: Mapping[Side, str]
+    """The upstream of each side; a group that only passes through has legacy alone."""
+    defaults: RouteSections = RouteSections()
+    """What holds for all routes of the file, unless a route says otherwise."""
+    routes: Annotated[tuple[RouteEntry, ...], AfterValidator(_at_least_one)]
+    """The routes."""
+
+    @field_validator("sides")
+    @classmethod
+    def _with_legacy(cls, sides: Mapping[Side, str]) -> Mapping[Side, str]:
+        if Side.LEGACY not in sides:
+            raise ValueError("names no upstream for 'legacy'")
+        return sides
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, tree: Any) -> Any:
+        return _spread(tree) if isinstance(tree, dict) else tree
+
+
+def _spread(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return `tree` with its defaults written into its routes.
+
+    A section of a route is joined with the file's key by key; `off` takes nothing from the file.
+    """
+    defaults, entries = tree.get("defaults"), tree.get("routes")
+    if not isinstance(defaults, dict) or not isinstance(entries, list):
+        return tree
+    known = RouteSections.model_fields
+    given = {name: value for name, value in defaults.items() if name in known}
+    routes: list[Any] = []
+    for entry in entries:
+        if not isinstance(entry, dict):
+            routes.append(entry)
+            continue
+        joined = {**given, **entry}
+        for name, value in given.items():
+            own = entry.get(name, value)
+            if isinstance(value, dict) and isinstance(own, dict):
+                joined[name] = {**value, **own}
+            elif isinstance(value, dict) and own is False:
+                del joined[name]
+        routes.append(joined)
+    return {**tree, "routes": routes}
