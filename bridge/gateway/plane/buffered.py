@@ -7,6 +7,7 @@ from bridge.gateway.http.relay import CONTINUE
 from bridge.gateway.http.request_head import RequestHead, end_to_end
 from bridge.gateway.plane.handling import SAFE, ClientSide, Step
 from bridge.gateway.plane.keeper import Flight
+from bridge.gateway.plane.tap import Followed, follow
 from bridge.gateway.routes.decision import Decision
 from bridge.model.http import HttpRequest
 from bridge.model.stage import Stage
@@ -15,7 +16,7 @@ from bridge.model.stage import Stage
 class Buffered:
     """Gathers a body, then runs the write path in a task that its client cannot cancel."""
 
-    __slots__ = ("_body", "_bypass", "_conn", "_decision", "_head", "_task")
+    __slots__ = ("_body", "_bypass", "_conn", "_decision", "_followed", "_head", "_task")
 
     def __init__(self, conn: ClientSide, head: RequestHead, decision: Decision) -> None:
         self._conn = conn
@@ -24,6 +25,7 @@ class Buffered:
         self._body: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
         self._bypass: Flight | None = None
+        self._followed: Followed | None = None
 
     def start(self, body: bytes, *, complete: bool) -> None:
         """Admit the request: `100 Continue` is ours to send, because nobody else sees the body."""
@@ -48,6 +50,8 @@ class Buffered:
             self._decide_again()
         # The write path bounds itself: the wait for the lane, and the route's timeout for the call.
         conn.deadline = float("inf")
+        if self._decision.tapped:
+            self._follow(request)
         self._task = conn.plane.spawn(self._run(request))
 
     def _decide_again(self) -> None:
@@ -61,7 +65,7 @@ class Buffered:
         again = keeper.latest().decide(head.method, host, head.target)
         if isinstance(again, Decision) and again.journalled:
             self._decision = again
-        if self._decision.stage is Stage.LEGACY:
+        if self._decision.stage in (Stage.LEGACY, Stage.SHADOW):
             self._bypass = keeper.flight
             self._bypass.count += 1
 
@@ -86,6 +90,18 @@ class Buffered:
         own = response.header(MARKER) is not None
         upstream = "" if own else decision.route.upstreams[decision.authority]
         conn.answer(response, route_id=decision.route.route_id, upstream=upstream)
+        if self._followed is not None:
+            if own:
+                self._followed.failed("authority_failed")
+            else:
+                self._followed.responded(response)
+
+    def _follow(self, request: HttpRequest) -> None:
+        conn, head = self._conn, self._head
+        plane, block = conn.plane, conn.edge.block(head)
+        self._followed = follow(plane.tap, plane.observer, self._decision, head, block)
+        if self._followed is not None:
+            self._followed.more_request(request.body, complete=True)
 
     def client_gone(self, *, body_complete: bool) -> bool:
         """A write goes on without its client, a read does not."""
@@ -93,6 +109,8 @@ class Buffered:
             return False
         if not self._decision.journalled and self._head.method in SAFE:
             self._task.cancel()
+            if self._followed is not None:
+                self._followed.failed("client_gone")
             return False
         return True
 

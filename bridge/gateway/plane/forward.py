@@ -10,6 +10,7 @@ from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.response_head import ResponseHead
 from bridge.gateway.plane.handling import IDEMPOTENT, SAFE, ClientSide, Step
 from bridge.gateway.plane.keeper import Flight
+from bridge.gateway.plane.tap import Followed, follow
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.upstream_ports import Failure, FailureKind, UpstreamConnection
 
@@ -35,6 +36,7 @@ class Forward:
     _close = False
     _ends = 0
     _bypass: Flight | None = None
+    _followed: Followed | None = None
 
     def __init__(self, conn: ClientSide, head: RequestHead, decision: Decision) -> None:
         self._conn = conn
@@ -59,6 +61,10 @@ class Forward:
             block += self._pool.host_line + b"\r\n"
         if head.upgrade is not None:
             block += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade
+        elif self._decision.tapped:
+            plane = conn.plane
+            self._followed = follow(plane.tap, plane.observer, self._decision, head, block)
+        plain = body
         if head.length:
             body = self._encoded(body, complete)
         data = b"%b\r\n%b\r\n%b" % (head.start, block, body)
@@ -73,6 +79,8 @@ class Forward:
             self._pool.order(self)
         else:
             self._send(link, data)
+        if self._followed is not None:
+            self._followed.more_request(plain, complete=complete)
 
     def body(self, data: bytes, *, complete: bool) -> None:
         """Send more."""
@@ -87,11 +95,13 @@ class Forward:
         if link is None:
             # Only what was already read when reading was paused.
             self._pending = (self._pending or b"") + encoded
-            return
-        if complete:
-            self._await_answer()
-            link.finish()
-        link.send(encoded)
+        else:
+            if complete:
+                self._await_answer()
+                link.finish()
+            link.send(encoded)
+        if self._followed is not None:
+            self._followed.more_request(data, complete=complete)
 
     def client_gone(self, *, body_complete: bool) -> bool:
         """A write of which a byte was sent is finished without its client."""
@@ -110,6 +120,8 @@ class Forward:
     def dropped(self) -> None:
         """Give everything up."""
         self._landed()
+        if self._followed is not None:
+            self._followed.failed("client_gone")
         if self._link is not None:
             self._link.abort()
             self._link = None
@@ -120,6 +132,8 @@ class Forward:
     def expired(self) -> None:
         """No answer in time, or no more of it."""
         conn, waiting = self._conn, not self._answered
+        if self._followed is not None:
+            self._followed.failed("authority_timeout" if waiting else "authority_cut")
         sent = self._link is not None
         self.dropped()
         if waiting and conn.step is not Step.TUNNEL:
@@ -184,16 +198,21 @@ class Forward:
         if not ended:
             self._touch()
             conn.write(data)
-            return
-        if relayed.chunked and head.length:
-            data += LAST_CHUNK
-        conn.write(data)
-        self._finish()
+        else:
+            if relayed.chunked and head.length:
+                data += LAST_CHUNK
+            conn.write(data)
+        if self._followed is not None:
+            self._followed.answered(head, body, ended=ended)
+        if ended:
+            self._finish()
 
     def more(self, data: bytes) -> None:
         """Relay more of the body, or of the tunnel."""
         self._touch()
         self._conn.write(encode_chunk(data) if self._chunk_out else data)
+        if self._followed is not None:
+            self._followed.more_answer(data)
 
     def ended(self) -> None:
         """The body is whole, or the tunnel's other end sends no more."""
@@ -205,6 +224,8 @@ class Forward:
             return
         if self._chunk_out:
             conn.write(LAST_CHUNK)
+        if self._followed is not None:
+            self._followed.ended()
         self._finish()
 
     def switched(self, head: ResponseHead) -> None:
@@ -229,6 +250,8 @@ class Forward:
         if conn.step is Step.TUNNEL or self._answered:
             # A clean end would make a cut answer look whole.
             self._landed()
+            if self._followed is not None:
+                self._followed.failed("authority_cut")
             if conn.step is Step.GONE:
                 conn.finished(close=True)
             else:
@@ -239,6 +262,8 @@ class Forward:
             self._pool.order(self)
             return
         self._pending = None
+        if self._followed is not None:
+            self._followed.failed("authority_failed")
         headers = ((b"Retry-After", b"1"),) if failure.kind is FailureKind.BUSY else ()
         self._problem(
             _STATUS[failure.kind], f"upstream-{failure.kind.value}", failure.detail, headers

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from bridge.gateway.plane.keeper import TableKeeper
 from bridge.gateway.plane.settings import PlaneSettings
+from bridge.gateway.plane.tap import NO_TAP, Tap
 from bridge.gateway.plane.write_path import WritePath
 from bridge.gateway.upstream_ports import UpstreamPool
 from bridge.model.observer import Observer
@@ -45,6 +46,7 @@ class Plane:
         pools: Mapping[str, UpstreamPool],
         write_path: WritePath,
         observer: Observer,
+        tap: Tap = NO_TAP,
     ) -> None:
         self.settings = settings
         self.hosts = settings.hosts
@@ -53,6 +55,7 @@ class Plane:
         self.pools = pools
         self.write_path = write_path
         self.observer = observer
+        self.tap = tap
         self.name = settings.name.encode("ascii")
         self.via_line = b"Via: 1.1 " + self.name
         self.connections: set[OpenConnection] = set()

@@ -11,6 +11,7 @@ from bridge.gateway.plane.client_connection import ClientConnection
 from bridge.gateway.plane.keeper import Generation, TableKeeper
 from bridge.gateway.plane.plane import Plane
 from bridge.gateway.plane.settings import PlaneSettings
+from bridge.gateway.plane.tap import NO_TAP, Tap, note_stumble
 from bridge.gateway.plane.write_path import WritePath
 from bridge.gateway.routes.table import RoutingTable
 from bridge.gateway.upstream_ports import UpstreamPool
@@ -37,11 +38,13 @@ async def serve(
     settings: PlaneSettings | None = None,
     observer: Observer | None = None,
     ready: Callable[[], None] | None = None,
+    tap: Tap = NO_TAP,
 ) -> None:
     """Serve `listener` until `stop`, then let requests under way finish, within a bound.
 
     `load_table` builds the whole table of a generation, blocking for a few milliseconds; `pools`
-    holds one per upstream name that a route uses; `ready` is called once clients are accepted.
+    holds one per upstream name that a route uses; `ready` is called once clients are accepted;
+    `tap` may follow what the table says is tapped.
 
     Raises:
         BridgeError: the first table cannot be built. Later the last good one stays.
@@ -54,6 +57,7 @@ async def serve(
         pools=pools,
         write_path=write_path,
         observer=observer,
+        tap=tap,
     )
     loop = asyncio.get_running_loop()
     gc.freeze()
@@ -99,6 +103,10 @@ class _Ticker:
                 connection.expired()
         for pool in plane.pools.values():
             pool.tick(now)
+        try:
+            plane.tap.tick(now)
+        except Exception as exc:
+            note_stumble(plane.observer, exc)
         if self._polls % (_POLLS_PER_TICK * _TICKS_PER_REPORT) == 0:
             plane.note_counts()
 
@@ -117,6 +125,7 @@ async def _drain(plane: Plane, observer: Observer) -> None:
     left_writes = await plane.finish_tasks(max(0.0, deadline - time.monotonic()))
     for pool in plane.pools.values():
         pool.close()
+    plane.tap.close()
     await asyncio.sleep(0)  # Aborted transports close their sockets in the loop's next round.
     observer.note("drained", connections_left=left, writes_left=left_writes)
 
