@@ -13,7 +13,7 @@ import pytest
 
 from bridge.gateway.dual.ports import LaneState
 from bridge.model.errors import LaneBusy, StorageUnavailable
-from bridge.model.write import WriteState
+from bridge.model.write import WriteKind, WriteLevel, WriteState
 from bridge.storage.journal import file as journal_file
 from bridge.storage.journal.file import connect
 from bridge.storage.journal.sqlite import SqliteJournal
@@ -199,8 +199,34 @@ def test_tables_of_another_version_are_refused(path: Path) -> None:
     other = sqlite3.connect(path)
     other.execute("PRAGMA user_version = 99")
     other.close()
-    with pytest.raises(StorageUnavailable, match="version 99, this gateway needs 2"):
+    with pytest.raises(StorageUnavailable, match="version 99, this gateway needs 3"):
         SqliteJournal(path)
+
+
+def test_a_journal_of_version_2_is_upgraded_with_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    old = sqlite3.connect(path)
+    old.executescript(Path(__file__).with_name("journal_version_2.sql").read_text())
+    old.executescript(
+        "INSERT INTO groups VALUES ('orders', 'dual', 3, 0);"
+        "INSERT INTO writes (number, intent_id, group_name, route, epoch, authority, lane, "
+        "idempotency_key, fingerprint, owner, opened_at, state) VALUES (1, 'w1', 'orders', "
+        "'status', 3, 'legacy', 'order:1', '\"w1\"', '', 'dead', '2026-01-01T00:00:00+00:00', "
+        "'intent');"
+        "INSERT INTO requests VALUES (1, 'PUT', '/orders/1', '[]', '{}');"
+    )
+    old.close()
+    desk = SqliteJournalDesk(path)
+    journal = SqliteJournal(path)
+    (write,) = desk.list_writes(state=WriteState.INTENT)
+    assert (write.intent.level, write.intent.kind) == (WriteLevel.INTENT, WriteKind.CLIENT)
+    with pytest.raises(LaneBusy):
+        asyncio.run(journal.open(an_intent(lane="order:1", epoch=3)))
+    asyncio.run(journal.settle("w1", WriteState.APPLIED, response=an_answer()))
+    assert journal.head("orders", "order:1") is not None
+    journal.close()
+    desk.close()
+    SqliteJournal(path).close()
 
 
 def test_the_log_is_copied_back_beside_the_commits(

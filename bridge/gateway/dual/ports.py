@@ -14,7 +14,7 @@ from bridge.model.errors import BridgeError, LaneBusy, Remedy
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
 from bridge.model.warrant import Warrant
-from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteState
+from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteKind, WriteState
 
 
 class LaneUnreplayed(LaneBusy):
@@ -119,10 +119,40 @@ class WriteJournal(Protocol):
         the lane of a create, whose key was not known before; `ids` are those the authority made.
         `release_key` lets the client use its `Idempotency-Key` again: nothing was executed.
 
+        A COMPENSATION that is APPLIED is DONE at once (None is returned): the other side never had
+        what it undoes. In the same commit the write that it compensates becomes COMPENSATED and
+        leaves its lane, unless it was decided otherwise meanwhile.
+
         Raises:
             StorageUnavailable: the outcome is not recorded; call again until it is.
             WriteStateForbidden: the write was settled otherwise (it had been given up as in doubt).
         """
+
+    async def record(
+        self,
+        intent: WriteIntent,
+        state: WriteState,
+        *,
+        response: HttpResponse | None = None,
+        lane: str | None = None,
+        ids: Sequence[MadeId] = (),
+        reason: str | None = None,
+    ) -> int | None:
+        """Make an intent and its outcome durable in one commit; return as `settle` does.
+
+        For what needs no promise beforehand: the outcome of a write at level OUTCOME, and a
+        REPAIR, which is APPLIED at once. The authority was called already, so an outcome is always
+        recorded: whatever the epoch, beside another write that holds the lane, and without its
+        client key when that belongs to another write. Repeated with the same intent id it does
+        nothing more, so that a caller whose answer was lost may call again.
+
+        Raises:
+            StaleEpoch, LaneBusy, LaneUnreplayed: a REPAIR only, as by `open`.
+            StorageUnavailable: whether it is recorded is not known; call again.
+        """
+
+    def state_of(self, intent_id: str) -> WriteState | None:
+        """Return where the write stands; None when the journal does not have it."""
 
     def lane_state(self, group: str, lane: str) -> LaneState:
         """Return what stands in the lane's way now."""
@@ -157,6 +187,9 @@ class ReplayQueue(Protocol):
             IdTaken: an id of `ids` is already paired with another one; nothing was recorded.
             WriteStateForbidden: a person decided meanwhile.
         """
+
+    def doubtful(self, count_max: int) -> Sequence[JournalledWrite]:
+        """Return writes that are in doubt, oldest first."""
 
     def open_owners(self) -> Sequence[str]:
         """Return the owners that have an intent without an outcome."""
@@ -196,9 +229,18 @@ class WriteDesk(Protocol):
     """
 
     def list_writes(
-        self, *, group: str | None = None, state: WriteState | None = None, count_max: int = 100
+        self,
+        *,
+        group: str | None = None,
+        state: WriteState | None = None,
+        lane: str | None = None,
+        kind: WriteKind | None = None,
+        count_max: int = 100,
     ) -> Sequence[JournalledWrite]:
-        """Return the newest writes first; without `state`, those that need a decision."""
+        """Return the newest writes first.
+
+        Without `state`, `lane` and `kind`, those that need a decision; else all that fit.
+        """
 
     def show(self, intent_id: str) -> JournalledWrite | None:
         """Return one write."""

@@ -12,11 +12,17 @@ from bridge.eventlog.records.action_record import action_draft
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.stage import Switch
 from bridge.model.warrant import Outcome, Warrant
-from bridge.model.write import WriteState
+from bridge.model.write import WriteKind, WriteState
 from bridge.switching.stages import is_back
 
 TOLD: Final = frozenset(
-    {WriteState.DONE, WriteState.PARKED, WriteState.SKIPPED, WriteState.IN_DOUBT}
+    {
+        WriteState.DONE,
+        WriteState.PARKED,
+        WriteState.SKIPPED,
+        WriteState.IN_DOUBT,
+        WriteState.COMPENSATED,
+    }
 )
 """States that the event log is told of: it happened on both sides, or needs somebody. What a person
 decides is told whatever it leads to."""
@@ -94,9 +100,11 @@ def write_entry(
     warrant: Warrant | None,
     reason: str | None,
     at: datetime,
+    kind: WriteKind = WriteKind.CLIENT,
+    compensates: str | None = None,
 ) -> EntryDraft:
     """Return the entry of one change of a dual write's state; `revision` makes its id unique."""
-    fields = {
+    fields: dict[str, str | int] = {
         "intent": intent_id,
         "group": group,
         "route": route,
@@ -108,6 +116,10 @@ def write_entry(
     }
     if status is not None:
         fields["status"] = status
+    if kind is not WriteKind.CLIENT:
+        fields["kind"] = kind.value
+    if compensates is not None:
+        fields["compensates"] = compensates
     if warrant is None:
         action = "write"
         outcome = Outcome.FAILED if after in _UNFINISHED else Outcome.DONE

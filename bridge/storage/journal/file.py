@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.model.errors import StorageUnavailable
-from bridge.storage.journal.sql import SCHEMA, SCHEMA_VERSION
+from bridge.storage.journal.sql import SCHEMA, SCHEMA_VERSION, UPGRADES
 
 # A commit here takes well under a millisecond. Whoever cannot begin within two seconds stands
 # before a stopped process or a dead disk, and its client must hear so.
@@ -53,18 +53,30 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+    if _version(connection) == 0:
         with transaction(connection):
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            if _version(connection) == 0:
                 for statement in SCHEMA.split(";\n"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if _version(connection) in UPGRADES:
+        with transaction(connection):
+            # Another process may have come first.
+            while (found := _version(connection)) in UPGRADES:
+                for statement in UPGRADES[found]:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {found + 1}")
+    found = _version(connection)
     if found != SCHEMA_VERSION:
         raise StorageUnavailable(
             f"cannot use the write journal: its tables are of version {found}, this gateway needs "
             f"{SCHEMA_VERSION}"
         )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 For tests and rehearsals: nothing survives the process.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 from bridge.gateway.dual.ports import IdPair, KeyInUse, LaneNews, LaneState, LaneUnreplayed
@@ -10,7 +11,7 @@ from bridge.gateway.dual.states import FINAL, HOLDS_LANE
 from bridge.model.errors import LaneBusy, StaleEpoch
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
-from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteState
+from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteKind, WriteState
 from bridge.storage.journal.memory_state import JournalState
 from bridge.storage.journal.rows import Clock, utc_now
 
@@ -28,27 +29,49 @@ class MemoryJournal:
 
     async def open(self, intent: WriteIntent) -> None:
         """See `WriteJournal.open`."""
+        self._check_fences(intent)
+        if intent.client_key is not None:
+            earlier = self.keyed(intent.group, intent.route, intent.client_key)
+            if earlier is not None:
+                raise KeyInUse(f"cannot open write {intent.intent_id}: its key is used", earlier)
+        self.state.insert(intent)
+
+    def _check_fences(self, intent: WriteIntent) -> None:
         state = self.state.groups.get(intent.group)
         if state is None or state.epoch != intent.epoch:
             raise StaleEpoch(f"cannot open write {intent.intent_id}: its epoch is not the group's")
         lane = self.lane_state(intent.group, intent.lane)
         if lane.unreplayed_to is intent.authority:
             raise LaneUnreplayed(f"cannot open write {intent.intent_id}: replays are on their way")
-        if intent.client_key is not None:
-            earlier = self.keyed(intent.group, intent.route, intent.client_key)
-            if earlier is not None:
-                raise KeyInUse(f"cannot open write {intent.intent_id}: its key is used", earlier)
         if lane.in_flight is not None:
+            if intent.client_key is not None:
+                earlier = self.keyed(intent.group, intent.route, intent.client_key)
+                if earlier is not None:
+                    raise KeyInUse(
+                        f"cannot open write {intent.intent_id}: its key is used", earlier
+                    )
             raise LaneBusy(f"cannot open write {intent.intent_id}: {lane.in_flight} holds its lane")
-        self.state.writes[intent.intent_id] = JournalledWrite(
-            intent=intent,
-            state=_S.INTENT,
-            sequence=None,
-            response=None,
-            attempts=0,
-            reason=None,
-            settled_at=None,
-        )
+
+    async def record(
+        self,
+        intent: WriteIntent,
+        state: WriteState,
+        *,
+        response: HttpResponse | None = None,
+        lane: str | None = None,
+        ids: Sequence[MadeId] = (),
+        reason: str | None = None,
+    ) -> int | None:
+        """See `WriteJournal.record`."""
+        known = self.state.writes.get(intent.intent_id)
+        if known is not None:
+            return known.sequence
+        if intent.kind is WriteKind.REPAIR:
+            self._check_fences(intent)
+        if intent.client_key and self.keyed(intent.group, intent.route, intent.client_key):
+            intent = dataclasses.replace(intent, client_key=None)
+        self.state.insert(intent)
+        return self.state.settle(intent.intent_id, state, response, lane, ids, reason, False, None)
 
     async def settle(
         self,
@@ -63,6 +86,11 @@ class MemoryJournal:
     ) -> int | None:
         """See `WriteJournal.settle`."""
         return self.state.settle(intent_id, state, response, lane, ids, reason, release_key, None)
+
+    def state_of(self, intent_id: str) -> WriteState | None:
+        """See `WriteJournal.state_of`."""
+        write = self.state.writes.get(intent_id)
+        return None if write is None else write.state
 
     def lane_state(self, group: str, lane: str) -> LaneState:
         """See `WriteJournal.lane_state`."""
@@ -120,6 +148,11 @@ class MemoryJournal:
     ) -> None:
         """See `ReplayQueue.finish`."""
         self.state.move(intent_id, state, ids, reason, None, attempted=True)
+
+    def doubtful(self, count_max: int) -> Sequence[JournalledWrite]:
+        """See `ReplayQueue.doubtful`."""
+        found = [write for write in self.state.writes.values() if write.state is _S.IN_DOUBT]
+        return found[:count_max]
 
     def open_owners(self) -> Sequence[str]:
         """See `ReplayQueue.open_owners`."""

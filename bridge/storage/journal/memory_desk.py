@@ -10,7 +10,7 @@ from bridge.model.entry import EntryDraft
 from bridge.model.errors import StaleEpoch
 from bridge.model.stage import GroupState, Side, Stage, Switch
 from bridge.model.warrant import Warrant
-from bridge.model.write import JournalledWrite, MadeId, WriteState
+from bridge.model.write import JournalledWrite, MadeId, WriteKind, WriteState
 from bridge.storage.journal.entries import hold_entry, import_entry, switch_entry
 from bridge.storage.journal.memory_state import JournalState
 from bridge.switching.history import CHAIN_START, SwitchRecord, link
@@ -83,14 +83,25 @@ class MemoryJournalDesk:
         return list(self.state.history)
 
     def list_writes(
-        self, *, group: str | None = None, state: WriteState | None = None, count_max: int = 100
+        self,
+        *,
+        group: str | None = None,
+        state: WriteState | None = None,
+        lane: str | None = None,
+        kind: WriteKind | None = None,
+        count_max: int = 100,
     ) -> Sequence[JournalledWrite]:
         """See `WriteDesk.list_writes`."""
-        wanted = _NEED_DECISION if state is None else (state,)
+        wanted: Sequence[WriteState] = tuple(_S) if lane or kind else _NEED_DECISION
+        if state is not None:
+            wanted = (state,)
         found = [
             write
             for write in self.state.writes.values()
-            if write.state in wanted and group in (None, write.intent.group)
+            if write.state in wanted
+            and group in (None, write.intent.group)
+            and lane in (None, write.intent.lane)
+            and kind in (None, write.intent.kind)
         ]
         return found[::-1][:count_max]
 

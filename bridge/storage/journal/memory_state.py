@@ -10,7 +10,7 @@ from bridge.model.entry import EntryDraft
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
 from bridge.model.warrant import Warrant
-from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteState
+from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteKind, WriteState
 from bridge.storage.journal.entries import TOLD, write_entry
 from bridge.storage.journal.rows import Clock
 from bridge.switching.history import SwitchRecord
@@ -52,6 +52,9 @@ class JournalState:
             client_key=None if release_key else write.intent.client_key,
         )
         sequence = None
+        if state is _S.APPLIED and intent.kind is WriteKind.COMPENSATION:
+            state = _S.DONE
+            self._compensate(intent)
         if state is _S.APPLIED:
             self._sequence += 1
             sequence = self._sequence
@@ -68,6 +71,25 @@ class JournalState:
             settled_at=self.clock(),
         )
         return sequence
+
+    def insert(self, intent: WriteIntent) -> None:
+        self.writes[intent.intent_id] = JournalledWrite(
+            intent=intent,
+            state=_S.INTENT,
+            sequence=None,
+            response=None,
+            attempts=0,
+            reason=None,
+            settled_at=None,
+        )
+
+    def _compensate(self, intent: WriteIntent) -> None:
+        undone = self.writes.get(intent.compensates or "")
+        if undone is not None and may_follow(undone.state, _S.COMPENSATED):
+            self._put(
+                undone, None, state=_S.COMPENSATED, reason=f"undone by write {intent.intent_id}"
+            )
+            self.nudge += 1
 
     def move(
         self,
@@ -129,6 +151,8 @@ class JournalState:
                 warrant=warrant,
                 reason=after.reason,
                 at=self.clock(),
+                kind=intent.kind,
+                compensates=intent.compensates,
             )
         )
 

@@ -4,23 +4,25 @@ Each function checks first and writes afterwards: one that raises a `BridgeError
 nothing, so that the writes which share its commit are not touched.
 """
 
+import dataclasses
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
 
-from bridge.gateway.dual.ports import IdTaken, KeyInUse, LaneUnreplayed, WriteStateForbidden
+from bridge.gateway.dual.ports import KeyInUse, LaneUnreplayed, WriteStateForbidden
 from bridge.gateway.dual.states import FINAL, may_follow
-from bridge.gateway.translation.ids import lane_of
 from bridge.model.errors import LaneBusy, StaleEpoch
 from bridge.model.http import HttpResponse
 from bridge.model.stage import Side
 from bridge.model.warrant import Warrant
-from bridge.model.write import MadeId, WriteIntent, WriteState
+from bridge.model.write import MadeId, WriteIntent, WriteKind, WriteLevel, WriteState
 from bridge.storage.journal import sql
 from bridge.storage.journal.entries import TOLD, write_entry
+from bridge.storage.journal.pairs import complete_pairs, record_halves
 from bridge.storage.journal.rows import (
+    KINDS,
     STATES,
+    WriteFacts,
     answer_row,
     intent_row,
     pending_row,
@@ -29,22 +31,56 @@ from bridge.storage.journal.rows import (
 )
 
 
-class WriteFacts(NamedTuple):
-    """The short row of one write."""
-
-    number: int
-    group: str
-    route: str
-    epoch: int
-    authority: str
-    lane: str
-    state: WriteState
-    attempts: int
-    revision: int
-
-
 def open_write(connection: sqlite3.Connection, intent: WriteIntent) -> None:
     """Insert an intent, fenced by its group's epoch and its lane."""
+    _check_fences(connection, intent)
+    try:
+        _insert(connection, intent)
+    except sqlite3.IntegrityError:
+        _check_client_key(connection, intent)
+        raise
+
+
+def record_write(
+    connection: sqlite3.Connection,
+    intent: WriteIntent,
+    state: WriteState,
+    *,
+    at: datetime,
+    response: HttpResponse | None = None,
+    lane: str | None = None,
+    ids: Sequence[MadeId] = (),
+    reason: str | None = None,
+) -> int | None:
+    """Insert an intent together with its outcome; see `WriteJournal.record`."""
+    known = connection.execute(sql.RECORDED, (intent.intent_id,)).fetchone()
+    if known is not None:
+        sequence: int | None = known[0]
+        return sequence
+    if intent.kind is WriteKind.REPAIR:
+        _check_fences(connection, intent)
+    assert state is not WriteState.IN_DOUBT or intent.level is WriteLevel.OUTCOME, (
+        "only an outcome without an intent may be in doubt beside another write"
+    )
+    if intent.client_key is not None:
+        key = (intent.group, intent.route, intent.client_key)
+        if connection.execute(sql.CLIENT_KEY_USED, key).fetchone() is not None:
+            intent = dataclasses.replace(intent, client_key=None)
+    # Nothing can stand in the way of a row whose lane is its own; settling gives it the true one.
+    _insert(connection, dataclasses.replace(intent, lane=f"record:{intent.intent_id}"))
+    return settle_write(
+        connection,
+        intent.intent_id,
+        state,
+        at=at,
+        response=response,
+        lane=lane or intent.lane,
+        ids=ids,
+        reason=reason,
+    )
+
+
+def _check_fences(connection: sqlite3.Connection, intent: WriteIntent) -> None:
     found = connection.execute(sql.EPOCH, (intent.group,)).fetchone()
     if found is None or found[0] != intent.epoch:
         raise StaleEpoch(
@@ -57,16 +93,21 @@ def open_write(connection: sqlite3.Connection, intent: WriteIntent) -> None:
             f"cannot open write {intent.intent_id} on {intent.authority.value}: earlier writes of "
             "its key have not been replayed there"
         )
-    try:
-        inserted = connection.execute(sql.INSERT_WRITE, intent_row(intent))
-    except sqlite3.IntegrityError as exc:
-        _explain_refusal(connection, intent, exc)
+    holder = connection.execute(sql.IN_FLIGHT, (intent.group, intent.lane)).fetchone()
+    if holder is not None:
+        _check_client_key(connection, intent)
+        raise LaneBusy(
+            f"cannot open write {intent.intent_id}: write {holder[0]} of the same key is "
+            f"{holder[1]}"
+        )
+
+
+def _insert(connection: sqlite3.Connection, intent: WriteIntent) -> None:
+    inserted = connection.execute(sql.INSERT_WRITE, intent_row(intent))
     connection.execute(sql.INSERT_REQUEST, request_row(inserted.lastrowid or 0, intent.request))
 
 
-def _explain_refusal(
-    connection: sqlite3.Connection, intent: WriteIntent, cause: sqlite3.IntegrityError
-) -> None:
+def _check_client_key(connection: sqlite3.Connection, intent: WriteIntent) -> None:
     if intent.client_key is not None:
         row = connection.execute(
             sql.WRITE + "WHERE w.group_name = ? AND w.route = ? AND w.client_key = ?",
@@ -76,13 +117,7 @@ def _explain_refusal(
             raise KeyInUse(
                 f"cannot open write {intent.intent_id}: its Idempotency-Key belongs to {row[0]}",
                 write_of(row),
-            ) from cause
-    holder = connection.execute(sql.IN_FLIGHT, (intent.group, intent.lane)).fetchone()
-    if holder is None:
-        raise cause
-    raise LaneBusy(
-        f"cannot open write {intent.intent_id}: write {holder[0]} of the same key is {holder[1]}"
-    ) from cause
+            )
 
 
 def settle_write(
@@ -102,12 +137,16 @@ def settle_write(
     facts = _facts(connection, intent_id, state)
     lane = lane or facts.lane
     sequence = None
+    if state is WriteState.APPLIED and facts.kind is WriteKind.COMPENSATION:
+        # The other side never had what it undoes, so that nothing is left to be replayed.
+        state = WriteState.DONE
+        _compensate(connection, facts, intent_id, at)
     if state is WriteState.APPLIED:
         towards = Side(facts.authority).other.value
         sequence = connection.execute(
             sql.INSERT_LANE_ENTRY, (facts.group, lane, towards, facts.number)
         ).lastrowid
-        _record_halves(connection, facts, lane, ids)
+        record_halves(connection, facts, ids)
     connection.execute(
         sql.SETTLE,
         (
@@ -129,6 +168,24 @@ def settle_write(
     return sequence
 
 
+def _compensate(
+    connection: sqlite3.Connection, facts: WriteFacts, intent_id: str, at: datetime
+) -> None:
+    """Take the compensated write out of its lane, unless somebody decided about it meanwhile."""
+    assert facts.compensates is not None, "a compensation names what it undoes"
+    found = connection.execute(sql.STATE_OF, (facts.compensates,)).fetchone()
+    if found is not None and may_follow(STATES[found[0]], WriteState.COMPENSATED):
+        move_write(
+            connection,
+            facts.compensates,
+            WriteState.COMPENSATED,
+            at=at,
+            reason=f"undone by write {intent_id}",
+            attempted=False,
+        )
+        connection.execute("UPDATE nudges SET number = number + 1")
+
+
 def move_write(
     connection: sqlite3.Connection,
     intent_id: str,
@@ -143,7 +200,7 @@ def move_write(
     """Record how a replay ended, or what a person decided about it."""
     facts = _facts(connection, intent_id, state)
     if ids:
-        _complete_pairs(connection, facts, ids)
+        complete_pairs(connection, facts, ids)
     final_at = at.timestamp() if state in FINAL else None
     connection.execute(sql.MOVE, (state.value, reason, final_at, int(attempted), facts.number))
     if state in FINAL:
@@ -188,89 +245,18 @@ def prune_writes(connection: sqlite3.Connection, final_before: float, count_max:
     return len(rows)
 
 
-def import_pairs(
-    connection: sqlite3.Connection, group: str, entity: str, pairs: Iterable[tuple[str, str]]
-) -> int:
-    """Insert known pairs, completing half known ones; return how many were new.
-
-    Raises `IdTaken` after part of them: the caller rolls back.
-    """
-    count = 0
-    for pair in pairs:
-        by_legacy, by_modern = (
-            connection.execute(sql.HALF_BY[side.value], (group, entity, known_id)).fetchone()
-            for side, known_id in zip((Side.LEGACY, Side.MODERN), pair, strict=True)
-        )
-        if by_legacy is None and by_modern is None:
-            lane = lane_of(entity, pair[0])
-            connection.execute(sql.INSERT_ID, (group, entity, *pair, lane, None, ""))
-        elif by_modern is None and by_legacy[1] is None:
-            connection.execute(sql.COMPLETE_PAIR["modern"], (pair[1], by_legacy[0]))
-        elif by_legacy is None and by_modern[1] is None:
-            connection.execute(sql.COMPLETE_PAIR["legacy"], (pair[0], by_modern[0]))
-        elif by_legacy is not None and by_modern is not None and by_legacy[0] == by_modern[0]:
-            continue
-        else:
-            raise IdTaken(
-                f"cannot import {entity!r} ids of group {group!r}: a pair contradicts one that is "
-                f"known or given; nothing of its thousand was imported"
-            )
-        count += 1
-    return count
-
-
 def _facts(connection: sqlite3.Connection, intent_id: str, following: WriteState) -> WriteFacts:
     row = connection.execute(sql.WRITE_FACTS, (intent_id,)).fetchone()
     if row is None:
         raise WriteStateForbidden(
             f"cannot make write {intent_id} {following.value}: it is not in the journal"
         )
-    facts = WriteFacts._make((*row[:6], STATES[row[6]], *row[7:]))
+    facts = WriteFacts._make((*row[:6], STATES[row[6]], *row[7:9], KINDS[row[9]], row[10]))
     if not may_follow(facts.state, following):
         raise WriteStateForbidden(
             f"cannot make write {intent_id} {following.value}: it is {facts.state.value}"
         )
     return facts
-
-
-def _record_halves(
-    connection: sqlite3.Connection, facts: WriteFacts, lane: str, ids: Sequence[MadeId]
-) -> None:
-    for made in ids:
-        known = connection.execute(
-            sql.PAIR_BY[facts.authority], (facts.group, made.entity, made.id)
-        ).fetchone()
-        if known is not None:
-            continue
-        own = lane_of(made.entity, made.id)
-        halves = (made.id, None) if facts.authority == "legacy" else (None, made.id)
-        connection.execute(
-            sql.INSERT_ID,
-            (facts.group, made.entity, *halves, own, facts.number, made.place),
-        )
-
-
-def _complete_pairs(
-    connection: sqlite3.Connection, facts: WriteFacts, ids: Sequence[MadeId]
-) -> None:
-    side = Side(facts.authority).other.value
-    halves: list[Any] = connection.execute(sql.HALF_PAIRS, (facts.number,)).fetchall()
-    completed = []
-    for made in ids:
-        fitting = [half for half in halves if half[1] == made.entity]
-        exact = [half for half in fitting if half[2] == made.place] or fitting
-        if len(exact) != 1:
-            continue  # Known already, or an answer that does not tell which is which.
-        known = connection.execute(
-            sql.PAIR_BY[side], (facts.group, made.entity, made.id)
-        ).fetchone()
-        if known is not None:
-            raise IdTaken(
-                f"cannot pair {made.entity!r} of group {facts.group!r}: {side} answered with an "
-                "id that belongs to another one"
-            )
-        completed.append((made.id, exact[0][0]))
-    connection.executemany(sql.COMPLETE_PAIR[side], completed)
 
 
 def _tell(
@@ -297,5 +283,7 @@ def _tell(
         warrant=warrant,
         reason=reason,
         at=at,
+        kind=facts.kind,
+        compensates=facts.compensates,
     )
     connection.execute(sql.INSERT_PENDING, pending_row(draft))

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -12,13 +12,37 @@ from bridge.model.entry import EntryDraft, EntryKind
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage, Switch
 from bridge.model.warrant import Actor, Warrant
-from bridge.model.write import JournalledWrite, WriteIntent, WriteState
+from bridge.model.write import (
+    JournalledWrite,
+    WriteIntent,
+    WriteKind,
+    WriteLevel,
+    WriteState,
+)
 from bridge.switching.history import SwitchRecord
 
 Clock = Callable[[], datetime]
 
 SIDES: Final = {side.value: side for side in Side}
 STATES: Final = {state.value: state for state in WriteState}
+LEVELS: Final = {level.value: level for level in WriteLevel}
+KINDS: Final = {kind.value: kind for kind in WriteKind}
+
+
+class WriteFacts(NamedTuple):
+    """The short row of one write."""
+
+    number: int
+    group: str
+    route: str
+    epoch: int
+    authority: str
+    lane: str
+    state: WriteState
+    attempts: int
+    revision: int
+    kind: WriteKind
+    compensates: str | None
 
 
 def utc_now() -> datetime:
@@ -67,6 +91,9 @@ def intent_row(intent: WriteIntent) -> tuple[Any, ...]:
         intent.fingerprint,
         intent.owner,
         intent.opened_at.isoformat(),
+        intent.level.value,
+        intent.kind.value,
+        intent.compensates,
     )
 
 
@@ -87,6 +114,9 @@ def write_of(row: Sequence[Any]) -> JournalledWrite:
         request=HttpRequest(
             method=row[11], target=row[12], headers=unpack_headers(row[13]), body=row[14]
         ),
+        level=LEVELS[row[24]],
+        kind=KINDS[row[25]],
+        compensates=row[26],
     )
     response = None
     if row[20] is not None:

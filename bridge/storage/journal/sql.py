@@ -6,7 +6,7 @@ fenced by its group's epoch, and each change leaves its entry for the event log,
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 SCHEMA: Final = """
 CREATE TABLE groups (
@@ -52,16 +52,22 @@ CREATE TABLE writes (
     reason TEXT,
     settled_at TEXT,
     final_at REAL,
-    revision INTEGER NOT NULL DEFAULT 0
+    revision INTEGER NOT NULL DEFAULT 0,
+    level TEXT NOT NULL DEFAULT 'L2',
+    kind TEXT NOT NULL DEFAULT 'client',
+    compensates TEXT
 );
--- The lane lock over all processes: one write of a key in flight or in doubt.
-CREATE UNIQUE INDEX writes_lane_lock ON writes (group_name, lane)
+-- The lane lock over all processes: one write of a key in flight or in doubt. An outcome that was
+-- recorded without an intent (L1) may be in doubt beside another write: its own id sets it apart.
+CREATE UNIQUE INDEX writes_lane_lock
+    ON writes (group_name, lane, (CASE level WHEN 'L1' THEN intent_id ELSE '' END))
     WHERE state IN ('intent', 'in_doubt');
 CREATE UNIQUE INDEX writes_client_key ON writes (group_name, route, client_key)
     WHERE client_key IS NOT NULL;
 CREATE INDEX writes_need_decision ON writes (number)
     WHERE state IN ('in_doubt', 'parked');
 CREATE INDEX writes_final ON writes (final_at) WHERE final_at IS NOT NULL;
+CREATE INDEX writes_not_of_clients ON writes (kind, number) WHERE kind <> 'client';
 
 CREATE TABLE requests (
     number INTEGER PRIMARY KEY,
@@ -117,6 +123,20 @@ CREATE TABLE nudges (number INTEGER NOT NULL);
 INSERT INTO nudges VALUES (0);
 """
 
+# From version to the next one, one statement after the other.
+UPGRADES: Final = {
+    2: (
+        "ALTER TABLE writes ADD COLUMN level TEXT NOT NULL DEFAULT 'L2'",
+        "ALTER TABLE writes ADD COLUMN kind TEXT NOT NULL DEFAULT 'client'",
+        "ALTER TABLE writes ADD COLUMN compensates TEXT",
+        "DROP INDEX writes_lane_lock",
+        """CREATE UNIQUE INDEX writes_lane_lock
+        ON writes (group_name, lane, (CASE level WHEN 'L1' THEN intent_id ELSE '' END))
+        WHERE state IN ('intent', 'in_doubt')""",
+        "CREATE INDEX writes_not_of_clients ON writes (kind, number) WHERE kind <> 'client'",
+    ),
+}
+
 EPOCH: Final = "SELECT epoch FROM groups WHERE name = ?"
 
 UNREPLAYED: Final = """
@@ -125,13 +145,13 @@ SELECT towards, parked FROM lane_entries WHERE group_name = ? AND lane = ? ORDER
 
 IN_FLIGHT: Final = """
 SELECT intent_id, state FROM writes
-WHERE group_name = ? AND lane = ? AND state IN ('intent', 'in_doubt')
+WHERE group_name = ? AND lane = ? AND state IN ('intent', 'in_doubt') LIMIT 1
 """
 
 INSERT_WRITE: Final = """
 INSERT INTO writes (intent_id, group_name, route, epoch, authority, lane, idempotency_key,
-    client_key, fingerprint, owner, opened_at, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'intent')
+    client_key, fingerprint, owner, opened_at, level, kind, compensates, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'intent')
 """
 
 INSERT_REQUEST: Final = "INSERT INTO requests VALUES (?, ?, ?, ?, ?)"
@@ -139,8 +159,17 @@ INSERT_REQUEST: Final = "INSERT INTO requests VALUES (?, ?, ?, ?, ?)"
 INSERT_ANSWER: Final = "INSERT INTO answers VALUES (?, ?, ?, ?, ?)"
 
 WRITE_FACTS: Final = """
-SELECT number, group_name, route, epoch, authority, lane, state, attempts, revision FROM writes
-WHERE intent_id = ?
+SELECT number, group_name, route, epoch, authority, lane, state, attempts, revision, kind,
+    compensates
+FROM writes WHERE intent_id = ?
+"""
+
+STATE_OF: Final = "SELECT state FROM writes WHERE intent_id = ?"
+
+RECORDED: Final = "SELECT sequence FROM writes WHERE intent_id = ?"
+
+CLIENT_KEY_USED: Final = """
+SELECT 1 FROM writes WHERE group_name = ? AND route = ? AND client_key = ?
 """
 
 SETTLE: Final = """
@@ -181,8 +210,14 @@ LEFT JOIN groups g ON g.name = e.group_name WHERE e.write_number = ?
 WRITE: Final = """
 SELECT w.intent_id, w.group_name, w.route, w.epoch, w.authority, w.lane, w.idempotency_key,
     w.owner, w.opened_at, w.client_key, w.fingerprint, r.method, r.target, r.headers, r.body,
-    w.state, w.sequence, w.attempts, w.reason, w.settled_at, a.status, a.reason, a.headers, a.body
+    w.state, w.sequence, w.attempts, w.reason, w.settled_at, a.status, a.reason, a.headers, a.body,
+    w.level, w.kind, w.compensates
 FROM writes w JOIN requests r USING (number) LEFT JOIN answers a USING (number)
+"""
+
+# Of `WRITE`. Both conditions: the first one is that of the index.
+DOUBTFUL: Final = """
+WHERE w.state IN ('in_doubt', 'parked') AND w.state = 'in_doubt' ORDER BY w.number LIMIT ?
 """
 
 INSERT_ID: Final = """

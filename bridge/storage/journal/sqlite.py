@@ -22,10 +22,12 @@ from bridge.storage.journal.operations import (
     open_write,
     orphan_writes,
     prune_writes,
+    record_write,
     settle_write,
 )
 from bridge.storage.journal.rows import (
     SIDES,
+    STATES,
     Clock,
     group_of,
     pair_of,
@@ -98,6 +100,33 @@ class SqliteJournal:
 
         return await self._commits.do(settle)
 
+    async def record(
+        self,
+        intent: WriteIntent,
+        state: WriteState,
+        *,
+        response: HttpResponse | None = None,
+        lane: str | None = None,
+        ids: Sequence[MadeId] = (),
+        reason: str | None = None,
+    ) -> int | None:
+        """Make an intent and its outcome durable in one commit; see `WriteJournal.record`."""
+        at = self._clock()
+
+        def record(connection: sqlite3.Connection) -> int | None:
+            return record_write(
+                connection,
+                intent,
+                state,
+                at=at,
+                response=response,
+                lane=lane,
+                ids=ids,
+                reason=reason,
+            )
+
+        return await self._commits.do(record)
+
     async def retry_later(self, intent_id: str, reason: str) -> None:
         """Count a replay that did not succeed; the write stays APPLIED."""
         await self._move(intent_id, WriteState.APPLIED, (), reason)
@@ -135,6 +164,12 @@ class SqliteJournal:
             lambda connection: prune_writes(connection, before, count_max)
         )
 
+    def state_of(self, intent_id: str) -> WriteState | None:
+        """Return where the write stands; None when the journal does not have it."""
+        with storage_errors("read a write of the journal"):
+            row = self._reading.execute(sql.STATE_OF, (intent_id,)).fetchone()
+        return None if row is None else STATES[row[0]]
+
     def lane_state(self, group: str, lane: str) -> LaneState:
         """Return what stands in the lane's way now."""
         with storage_errors("read a lane of the journal"):
@@ -171,6 +206,12 @@ class SqliteJournal:
             if row is None or self._reading.execute(sql.PARKED_OR_HELD, row).fetchone()[0]:
                 return None
         return self._write("WHERE w.number = ?", row[0])
+
+    def doubtful(self, count_max: int) -> Sequence[JournalledWrite]:
+        """Return writes that are in doubt, oldest first."""
+        with storage_errors("read writes in doubt of the journal"):
+            rows = self._reading.execute(sql.WRITE + sql.DOUBTFUL, (count_max,)).fetchall()
+        return [write_of(row) for row in rows]
 
     def open_owners(self) -> Sequence[str]:
         """Return the owners that have an intent without an outcome."""

@@ -19,11 +19,12 @@ from bridge.model.entry import EntryDraft
 from bridge.model.errors import StaleEpoch
 from bridge.model.stage import GroupState, Stage, Switch
 from bridge.model.warrant import Warrant
-from bridge.model.write import JournalledWrite, MadeId, WriteState
+from bridge.model.write import JournalledWrite, MadeId, WriteKind, WriteState
 from bridge.storage.journal import sql
 from bridge.storage.journal.entries import hold_entry, import_entry, switch_entry
 from bridge.storage.journal.file import connect, storage_errors, transaction
-from bridge.storage.journal.operations import import_pairs, move_write, settle_write
+from bridge.storage.journal.operations import move_write, settle_write
+from bridge.storage.journal.pairs import import_pairs
 from bridge.storage.journal.rows import (
     SIDES,
     Clock,
@@ -149,11 +150,17 @@ class SqliteJournalDesk:
     # Decisions about writes
 
     def list_writes(
-        self, *, group: str | None = None, state: WriteState | None = None, count_max: int = 100
+        self,
+        *,
+        group: str | None = None,
+        state: WriteState | None = None,
+        lane: str | None = None,
+        kind: WriteKind | None = None,
+        count_max: int = 100,
     ) -> Sequence[JournalledWrite]:
-        """Return the newest writes first; without `state`, those that need a decision."""
+        """Return the newest writes first; see `WriteDesk.list_writes`."""
         conditions = {
-            None: "w.state IN ('in_doubt', 'parked')",
+            None: "w.state IN ('in_doubt', 'parked')" if lane is None and kind is None else "TRUE",
             WriteState.IN_DOUBT: "w.state IN ('in_doubt', 'parked') AND w.state = 'in_doubt'",
             WriteState.PARKED: "w.state IN ('in_doubt', 'parked') AND w.state = 'parked'",
             WriteState.INTENT: "w.state IN ('intent', 'in_doubt') AND w.state = 'intent'",
@@ -161,10 +168,19 @@ class SqliteJournalDesk:
             "AND w.number IN (SELECT write_number FROM lane_entries)",
         }
         condition = conditions.get(state, "w.state = :state")
+        if kind is not None and kind is not WriteKind.CLIENT:
+            condition += " AND w.kind <> 'client'"  # As its index says.
         rows = self._rows(
             f"{sql.WRITE} WHERE {condition} AND (:group IS NULL OR w.group_name = :group) "
+            "AND (:lane IS NULL OR w.lane = :lane) AND (:kind IS NULL OR w.kind = :kind) "
             "ORDER BY w.number DESC LIMIT :count",
-            {"group": group, "state": state and state.value, "count": count_max},
+            {
+                "group": group,
+                "state": state and state.value,
+                "lane": lane,
+                "kind": kind and kind.value,
+                "count": count_max,
+            },
         )
         return [write_of(row) for row in rows]
 
