@@ -1,7 +1,9 @@
 """Which stage may follow which.
 
 Forward goes one step at a time, so that each promise is proven before the next one rests on it: at
-`dual` modern receives what legacy answered, at `modern` the roles are exchanged. Backward goes to
+`shadow` modern answers copies of reads and nobody sees it, at `dual` it receives the writes that
+legacy answered, at `modern` the roles are exchanged. `shadow` may be left out: a group without
+reads that can be compared has nothing to prove there. Backward goes to
 any earlier stage in one action and asks nobody: it must work when the new system is dead. What was
 written meanwhile is in the write journal and follows in the order of its key.
 
@@ -15,14 +17,14 @@ from typing import Final
 from bridge.model.errors import StepForbidden
 from bridge.model.stage import Stage
 
-BUILT: Final = (Stage.LEGACY, Stage.DUAL, Stage.MODERN)
+BUILT: Final = (Stage.LEGACY, Stage.SHADOW, Stage.DUAL, Stage.MODERN)
 """Stages that a group can stand at, in forward order."""
 
 STEPS: Final[Mapping[Stage, frozenset[Stage]]] = {
-    Stage.LEGACY: frozenset({Stage.DUAL}),
-    Stage.DUAL: frozenset({Stage.MODERN, Stage.LEGACY}),
-    Stage.MODERN: frozenset({Stage.DUAL, Stage.LEGACY}),
-    Stage.SHADOW: frozenset(),
+    Stage.LEGACY: frozenset({Stage.SHADOW, Stage.DUAL}),
+    Stage.SHADOW: frozenset({Stage.DUAL, Stage.LEGACY}),
+    Stage.DUAL: frozenset({Stage.MODERN, Stage.SHADOW, Stage.LEGACY}),
+    Stage.MODERN: frozenset({Stage.DUAL, Stage.SHADOW, Stage.LEGACY}),
     Stage.CANARY: frozenset(),
     Stage.HANDOVER: frozenset(),
     Stage.COMPLETE: frozenset(),
@@ -37,7 +39,7 @@ def check_step(group: str, current: Stage, following: Stage) -> None:
     if following is current:
         raise StepForbidden(f"{refused}it is already there")
     if following not in STEPS[current]:
-        raise StepForbidden(f"{refused}next step is {_next_forward(current).value}")
+        raise StepForbidden(f"{refused}next step is {_steps_forward(current)}")
 
 
 def is_back(current: Stage, following: Stage) -> bool:
@@ -45,5 +47,6 @@ def is_back(current: Stage, following: Stage) -> bool:
     return BUILT.index(following) < BUILT.index(current)
 
 
-def _next_forward(current: Stage) -> Stage:
-    return BUILT[min(BUILT.index(current) + 1, len(BUILT) - 1)]
+def _steps_forward(current: Stage) -> str:
+    steps = [stage.value for stage in BUILT if stage in STEPS[current]]
+    return " or ".join(step for step in steps if not is_back(current, Stage(step))) or "none"

@@ -100,7 +100,7 @@ def test_a_switch_there_and_back(deployment: Deployment) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("switch", "orders", "modern", "-r", "x", "--ticket", "T-1"), CONFIG, "next step is dual"),
+        (("switch", "orders", "modern", "-r", "x", "--ticket", "T-1"), CONFIG, "shadow or dual"),
         (("switch", "orders", "canary", "-r", "x", "--ticket", "T-1"), CONFIG, "not built yet"),
         (
             ("switch", "orders", "dull", "-r", "x", "--ticket", "T-1"),

@@ -67,8 +67,8 @@ def test_a_replica_that_does_not_follow_is_named(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [
-        ("orders/switch", {"to": "modern"}, "next step is dual"),
-        ("orders/switch", {"to": "shadow"}, "not built yet"),
+        ("orders/switch", {"to": "modern"}, "next step is shadow or dual"),
+        ("orders/switch", {"to": "canary"}, "not built yet"),
         ("orders/switch", {"to": "legacy"}, "already there"),
         ("orders/rollback", {}, "which is not later"),
         ("catalog/switch", {"to": "dual"}, "no modern side"),

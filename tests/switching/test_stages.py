@@ -9,10 +9,15 @@ from bridge.model.stage import Stage
 from bridge.switching.stages import BUILT, STEPS, check_step, is_back
 
 LEGAL = {
+    (Stage.LEGACY, Stage.SHADOW),
     (Stage.LEGACY, Stage.DUAL),
+    (Stage.SHADOW, Stage.DUAL),
+    (Stage.SHADOW, Stage.LEGACY),
     (Stage.DUAL, Stage.MODERN),
+    (Stage.DUAL, Stage.SHADOW),
     (Stage.DUAL, Stage.LEGACY),
     (Stage.MODERN, Stage.DUAL),
+    (Stage.MODERN, Stage.SHADOW),
     (Stage.MODERN, Stage.LEGACY),
 }
 
@@ -27,8 +32,10 @@ def test_every_pair_of_stages(current: Stage, following: Stage) -> None:
 
 
 def test_the_refusal_says_what_would_be_allowed() -> None:
-    with pytest.raises(StepForbidden, match="next step is dual"):
+    with pytest.raises(StepForbidden, match="next step is shadow or dual"):
         check_step("orders", Stage.LEGACY, Stage.MODERN)
+    with pytest.raises(StepForbidden, match=r"next step is dual$"):
+        check_step("orders", Stage.SHADOW, Stage.MODERN)
     with pytest.raises(StepForbidden, match="'canary' is not built yet"):
         check_step("orders", Stage.DUAL, Stage.CANARY)
     with pytest.raises(StepForbidden, match="already there"):

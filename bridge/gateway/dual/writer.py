@@ -7,8 +7,8 @@ an outcome, which becomes a write in doubt: listed, holding its key, decided by 
 Where a write goes. The stage names the authority. While earlier writes of the same key are still on
 their way *to* that side (after a switch or a roll back), it waits for them, shortly; if they do not
 arrive in time it goes, journalled, to the side that has them (the *sticky* authority), so that
-nothing is lost or overtaken. At stage `legacy`, a write whose key has nothing in the journal is
-forwarded without a journal entry: there is no other side to be told.
+nothing is lost or overtaken. At stages `legacy` and `shadow`, a write whose key has nothing in the
+journal is forwarded without a journal entry: there is no other side to be told.
 
 States and their table are in `dual_write_states`.
 """
@@ -23,7 +23,7 @@ from bridge.gateway.dual.authority_call import AuthorityCall
 from bridge.gateway.dual.forwarder import Forwarder
 from bridge.gateway.dual.ports import IdMap, LaneState, WriteJournal
 from bridge.gateway.dual.turns import Turns
-from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
 from bridge.gateway.upstream_ports import Upstream
 from bridge.model.errors import (
     LaneBusy,
@@ -34,7 +34,7 @@ from bridge.model.errors import (
 )
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.observer import Observer, SilentObserver
-from bridge.model.stage import Side, Stage
+from bridge.model.stage import Side
 
 _NOTHING_IN_THE_WAY = LaneState()
 
@@ -185,7 +185,8 @@ class DualWriter:
 
     def _first_look(self, write: Write) -> LaneState:
         # Opening asks all of this again, so that only a write that is not journalled has to.
-        if write.decision.stage is not Stage.LEGACY or write.decision.epoch == 0:
+        decision = write.decision
+        if decision.stage not in WRITES_LEGACY_ALONE or decision.epoch == 0:
             return _NOTHING_IN_THE_WAY
         return self._journal.lane_state(write.decision.route.group, write.lane)
 
@@ -220,7 +221,7 @@ class DualWriter:
 def _goes_plain(write: Write, state: LaneState) -> bool:
     """Whether the stage journals nothing and the lane holds nothing that could be overtaken."""
     return (
-        write.decision.stage is Stage.LEGACY
+        write.decision.stage in WRITES_LEGACY_ALONE
         and state.in_flight is None
         and state.unreplayed_to is not Side.LEGACY
     )

@@ -8,9 +8,8 @@ from bridge.gateway.http.request_head import RequestHead, end_to_end
 from bridge.gateway.plane.handling import SAFE, ClientSide, Step
 from bridge.gateway.plane.keeper import Flight
 from bridge.gateway.plane.tap import Followed, follow
-from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
 from bridge.model.http import HttpRequest
-from bridge.model.stage import Stage
 
 
 class Buffered:
@@ -65,7 +64,7 @@ class Buffered:
         again = keeper.latest().decide(head.method, host, head.target)
         if isinstance(again, Decision) and again.journalled:
             self._decision = again
-        if self._decision.stage in (Stage.LEGACY, Stage.SHADOW):
+        if self._decision.stage in WRITES_LEGACY_ALONE:
             self._bypass = keeper.flight
             self._bypass.count += 1
 

@@ -1,10 +1,13 @@
 """What the route table decides for one request."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bridge.gateway.routes.route import Route
 from bridge.model.stage import Side, Stage
+
+WRITES_LEGACY_ALONE: Final = frozenset((Stage.LEGACY, Stage.SHADOW))
+"""Stages at which no other side is told of a write, unless earlier ones are still on their way."""
 
 
 class Decision(NamedTuple):
