@@ -58,7 +58,7 @@ class Forwarder:
     async def exchange(self, route: Route, request: HttpRequest, side: Side) -> HttpResponse:
         """Send a request that is translated already; raises as `Upstream.exchange` does."""
         upstream = self._upstreams[route.upstreams[side]]
-        return await upstream.exchange(request, timeout_ms=route.timeout_ms)
+        return await upstream.exchange(request, timeout_ms=route.phases.whole_ms)
 
     async def forward(self, decision: Decision, request: HttpRequest, side: Side) -> HttpResponse:
         """Send a request to `side` and return the answer by the client's ids."""

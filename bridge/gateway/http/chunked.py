@@ -1,8 +1,8 @@
 """Decode and encode the chunked coding (RFC 9112 7.1), strictly.
 
-Sizes are hexadecimal digits alone, every line ends in CRLF, extensions and trailers are checked and
-dropped whole: a trailer merged into the headers, or an extension that only one end understands,
-is how messages come to mean two things.
+Sizes are hexadecimal digits alone, every line ends in CRLF, extensions are checked and dropped: an
+extension that only one end understands is how messages come to mean two things. Trailers are kept
+apart; `trailers` says which of them may be passed on.
 """
 
 import re
@@ -33,7 +33,7 @@ def encode_chunk(data: bytes) -> bytes:
 class ChunkedDecoder:
     """Bytes of a chunked body in, its data out."""
 
-    __slots__ = ("_buffer", "_extra_bytes", "_left", "_step", "rest")
+    __slots__ = ("_buffer", "_extra_bytes", "_left", "_step", "rest", "trailers")
 
     def __init__(self) -> None:
         self._step = _SIZE_STEP
@@ -42,6 +42,8 @@ class ChunkedDecoder:
         self._extra_bytes = 0
         self.rest = b""
         """What followed the body, once `done`."""
+        self.trailers: list[bytes] = []
+        """Field lines of the trailer section, checked; bounded together with the extensions."""
 
     @property
     def done(self) -> bool:
@@ -116,6 +118,7 @@ class ChunkedDecoder:
                 raise MessageRefused(400, "a trailer that is no field line", "RFC 9112 7.1.2")
             if _LINE.fullmatch(line) is None:
                 raise _bad_byte()
+            self.trailers.append(line)
         if self._extra_bytes > _EXTRA_BYTES_MAX:
             raise _too_long()
 

@@ -22,6 +22,8 @@ MAX_FORWARDS: Final = 10
 UNDERSCORE: Final = 11
 DATE: Final = 12
 IMITATION: Final = 13
+TE: Final = 14
+TRAILER: Final = 15
 NOT_A_NAME: Final = -1
 UNSEEN: Final = -2
 
@@ -35,9 +37,8 @@ _KINDS: Final[dict[bytes, int]] = {
     b"proxy-authenticate": HOP,
     b"proxy-authorization": HOP,
     b"http2-settings": HOP,
-    # Trailers are dropped whole, so neither the wish for them nor their announcement is passed on.
-    b"te": HOP,
-    b"trailer": HOP,
+    b"te": TE,
+    b"trailer": TRAILER,
     b"upgrade": UPGRADE,
     b"expect": EXPECT,
     b"via": VIA,
@@ -50,6 +51,8 @@ _KINDS: Final[dict[bytes, int]] = {
     b"x-forwarded-prefix": FORWARDED,
     b"x-forwarded-ssl": FORWARDED,
     b"x-real-ip": FORWARDED,
+    # What a trusted hop may say, and what we say ourselves: see `deadline`.
+    b"x-request-deadline-ms": FORWARDED,
     b"max-forwards": MAX_FORWARDS,
     b"date": DATE,
 }

@@ -7,7 +7,7 @@ from bridge.gateway.http.framing import CHUNKED, MessageRefused
 class RequestBody:
     """Bytes from the client in, body data out, up to the route's limit."""
 
-    __slots__ = ("_began", "_bytes_max", "_decoder", "_left", "_size", "done", "rest")
+    __slots__ = ("_began", "_bytes_max", "_decoder", "_left", "_size", "done", "rest", "trailers")
 
     def __init__(self, length: int, bytes_max: int, now: float) -> None:
         self._decoder = ChunkedDecoder() if length == CHUNKED else None
@@ -18,6 +18,8 @@ class RequestBody:
         self.done = length == 0
         self.rest = b""
         """What followed the body, once `done`."""
+        self.trailers: list[bytes] = []
+        """Field lines of the trailer section, once `done`."""
 
     def feed(self, data: bytes) -> bytes:
         """Return the body data in `data`.
@@ -36,6 +38,7 @@ class RequestBody:
             if decoder.done:
                 self.done = True
                 self.rest = decoder.rest
+                self.trailers = decoder.trailers
         self._size += len(data)
         if self._size > self._bytes_max:
             raise too_large(self._bytes_max)

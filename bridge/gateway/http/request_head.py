@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from bridge.gateway.http import fields
 from bridge.gateway.http.framing import (
+    CHUNKED,
     MessageRefused,
     Specials,
     body_length,
@@ -56,7 +57,11 @@ class RequestHead(NamedTuple):
     forwarded: tuple[bytes, ...]
     """Lines of Forwarded and X-Forwarded-*, which are not among `lines`."""
     max_forwards: int | None
-    """Of OPTIONS alone."""
+    """Of OPTIONS alone; the field line that is forwarded says one less."""
+    trailer: bytes = b""
+    """Value of Trailer: the fields that are to follow the body."""
+    takes_trailers: bool = False
+    """Whether the client reads trailers: `TE: trailers`, nominated by Connection."""
 
 
 class HeadReader:
@@ -165,7 +170,8 @@ class _Fold:
 
     __slots__ = (
         "codings", "connection", "dropped", "expect", "forwarded", "hosts", "lengths",
-        "max_forwards", "method", "minor", "underscored", "upgrades", "via",
+        "max_forwards", "max_forwards_at", "method", "minor", "te", "trailer", "underscored",
+        "upgrades", "via",
     )  # fmt: skip
 
     def __init__(self, method: bytes, minor: int) -> None:
@@ -180,6 +186,9 @@ class _Fold:
         self.forwarded: tuple[bytes, ...] = ()
         self.expect: bytes | None = None
         self.max_forwards: bytes | None = None
+        self.max_forwards_at = 0
+        self.te: tuple[bytes, ...] = ()
+        self.trailer: tuple[bytes, ...] = ()
         self.underscored = False
         self.dropped: list[int] = []
 
@@ -195,6 +204,7 @@ class _Fold:
             self.via += (value_of(line),)
         elif kind == fields.MAX_FORWARDS:
             self.max_forwards = value_of(line)
+            self.max_forwards_at = index
         elif kind in (fields.UNDERSCORE, fields.IMITATION):
             self.underscored = True
         elif kind != fields.DATE:
@@ -207,6 +217,10 @@ class _Fold:
                 self.forwarded += (line,)
             elif kind == fields.EXPECT:
                 self._expect(index, value_of(line))
+            elif kind == fields.TE:
+                self.te += (value_of(line),)
+            elif kind == fields.TRAILER:
+                self.trailer += (value_of(line),)
 
     def _expect(self, index: int, value: bytes) -> None:
         if self.minor == 0:
@@ -241,6 +255,9 @@ class _Fold:
         options = connection_options(self.connection) if self.connection else frozenset()
         if options - {b"keep-alive", b"close", b"upgrade"}:
             self._drop_nominated(lines, options)
+        forwards = self._forwards()
+        if forwards:
+            lines[self.max_forwards_at] = b"Max-Forwards: %d" % (forwards - 1)
         for index in reversed(self.dropped):
             del lines[index]
         if minor == 0:
@@ -258,7 +275,9 @@ class _Fold:
             self._upgrade(options, length),
             self.via,
             self.forwarded,
-            self._forwards(),
+            forwards,
+            b", ".join(self.trailer) if length == CHUNKED else b"",
+            bool(self.te) and minor == 1 and b"te" in options and _names_trailers(self.te),
         )
 
     def _authority(self) -> Authority | None:
@@ -300,6 +319,11 @@ class _Fold:
         if not text.isdigit() or len(text) > 5:
             raise MessageRefused(400, "Max-Forwards is not a number", "RFC 9110 7.6.2")
         return int(text)
+
+
+@lru_cache(maxsize=64)
+def _names_trailers(values: tuple[bytes, ...]) -> bool:
+    return any(part.strip(b" \t").lower() == b"trailers" for part in b",".join(values).split(b","))
 
 
 @lru_cache(maxsize=1024)

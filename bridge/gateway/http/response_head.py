@@ -3,8 +3,19 @@
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from bridge.gateway.http.fields import CODING, CONNECTION, DATE, FIELD_BYTES, HOP, LENGTH, UPGRADE
+from bridge.gateway.http.fields import (
+    CODING,
+    CONNECTION,
+    DATE,
+    FIELD_BYTES,
+    HOP,
+    LENGTH,
+    TE,
+    TRAILER,
+    UPGRADE,
+)
 from bridge.gateway.http.framing import (
+    CHUNKED,
     UNTIL_CLOSE,
     MessageRefused,
     body_length,
@@ -32,6 +43,8 @@ class ResponseHead(NamedTuple):
     dated: bool
     upgrade: bytes | None
     """Value of Upgrade, in a 101."""
+    trailer: bytes = b""
+    """Value of Trailer: the fields that are to follow a chunked body."""
 
 
 class ResponseReader:
@@ -76,6 +89,7 @@ def parse_response_head(head: bytes, method: bytes) -> ResponseHead:
     dropped: list[int] = []
     framing: list[int] = []
     upgrade = None
+    trailer = b""
     dated = False
     for kind, index, line in special_fields(lines):
         if kind == DATE:
@@ -89,7 +103,10 @@ def parse_response_head(head: bytes, method: bytes) -> ResponseHead:
         elif kind == CODING:
             codings += (line,)
             framing.append(index)
-        elif kind == HOP:
+        elif kind in (HOP, TE):
+            dropped.append(index)
+        elif kind == TRAILER:
+            trailer = trailer + b", " + value_of(line) if trailer else value_of(line)
             dropped.append(index)
         elif kind == UPGRADE:
             upgrade = value_of(line)
@@ -110,7 +127,16 @@ def parse_response_head(head: bytes, method: bytes) -> ResponseHead:
         del lines[index]
     persistent = minor == 1 or b"keep-alive" in options
     keep_alive = persistent and length != UNTIL_CLOSE and b"close" not in options
-    return ResponseHead(status, lines, length, minor, keep_alive, dated, upgrade)
+    return ResponseHead(
+        status,
+        lines,
+        length,
+        minor,
+        keep_alive,
+        dated,
+        upgrade,
+        trailer if length == CHUNKED else b"",
+    )
 
 
 @lru_cache(maxsize=1024)

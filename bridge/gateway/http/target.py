@@ -16,8 +16,18 @@ _ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?]*)(.*)", re.DOTALL)
 TARGET_BYTES: Final = bytes(byte for byte in range(0x21, 0x7F) if byte != 0x23)
 """What a target may hold: neither a fragment, nor white space, control or 8-bit bytes."""
 
+ENCODED_SLASH: Final = "encoded_slash"
+ENCODED_DOTS: Final = "encoded_dots"
+DOUBLE_ESCAPES: Final = "double_escapes"
+NON_UTF8: Final = "non_utf8"
+
+# What an overlong form begins with: `/` in two, three or four bytes (RFC 3629 3).
+_OVERLONG: Final = re.compile(rb"[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
+_NOTHING: Final[frozenset[str]] = frozenset()
+
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _DOUBLE_ESCAPE: Final = re.compile(rb"%25[0-9A-Fa-f]{2}")
+_ENCODED_DOT: Final = re.compile(rb"%2[eE]")
 _DOTS: Final = (b".", b"..")
 
 ASTERISK: Final = b"*"
@@ -71,6 +81,43 @@ def segments(path: bytes) -> list[str]:
     return [_decoded(part) for part in _without_dots(path[1:].split(b"/"))]
 
 
+class LenientPath(NamedTuple):
+    """A path under leniences, in the two ways in which it may be read."""
+
+    parts: list[str]
+    """As its route's back end reads it: encoded slashes are data of their segment."""
+    other: list[str]
+    """As a system reads it that decodes first, then splits, merges slashes and cuts parameters."""
+    used: frozenset[str]
+    """Names of the leniences without which it would have been refused."""
+
+
+def lenient_segments(path: bytes, allowed: frozenset[str]) -> LenientPath:
+    """Return both readings of a path that `segments` refuses.
+
+    Raises:
+        MessageRefused: it is refused even so.
+    """
+    if b"\\" in path:
+        raise _ambiguous("a backslash")
+    used: set[str] = set()
+    raw = path[1:].split(b"/")
+    if ENCODED_DOTS in allowed:
+        dots = [_ENCODED_DOT.sub(b".", part) for part in raw]
+        dots = [dot if dot in _DOTS else part for dot, part in zip(dots, raw, strict=True)]
+        if dots != raw:
+            used.add(ENCODED_DOTS)
+            raw = dots
+    parts = [_decoded(part, allowed, used) for part in _without_dots(raw)]
+    twice = [part.encode("utf-8", "surrogateescape") for part in parts]
+    if DOUBLE_ESCAPES in used:
+        twice = [_ESCAPE.sub(lambda found: bytes((int(found[1], 16),)), part) for part in twice]
+    split = b"/".join(twice).replace(b"\\", b"/").split(b"/")
+    split = [kept for part in split if (kept := part.partition(b";")[0])]
+    other = [part.decode("utf-8", "surrogateescape") for part in _without_dots(split or [b""])]
+    return LenientPath(parts, other, frozenset(used))
+
+
 def loose_segments(path: bytes) -> list[str]:
     """Return the segments as a back end reads them that merges slashes and cuts `;parameters` off.
 
@@ -95,16 +142,18 @@ def _without_dots(parts: list[bytes]) -> list[bytes]:
     return kept
 
 
-def _decoded(part: bytes) -> str:
+def _decoded(part: bytes, allowed: frozenset[str] = _NOTHING, used: set[str] | None = None) -> str:
+    """Decode one segment once; what `allowed` lets pass is noted in `used`."""
     if b"%" not in part:
         return part.decode("ascii")
+    found: set[str] = set() if used is None else used
     if part.count(b"%") != len(_ESCAPE.findall(part)):
         raise _ambiguous("a percent sign that begins no escape")
     if _DOUBLE_ESCAPE.search(part):
-        raise _ambiguous("a doubly encoded byte")
+        _let(DOUBLE_ESCAPES, allowed, found, "a doubly encoded byte")
     plain = _ESCAPE.sub(lambda found: bytes((int(found[1], 16),)), part)
     if b"/" in plain or b"\\" in plain:
-        raise _ambiguous("an encoded slash or backslash")
+        _let(ENCODED_SLASH, allowed, found, "an encoded slash or backslash")
     if plain in _DOTS:
         raise _ambiguous("an encoded dot segment")
     if any(byte < 0x20 or byte == 0x7F for byte in plain):
@@ -112,7 +161,16 @@ def _decoded(part: bytes) -> str:
     try:
         return plain.decode("utf-8")
     except UnicodeDecodeError:
-        raise _ambiguous("an escape that is not UTF-8") from None
+        if _OVERLONG.search(plain):
+            raise _ambiguous("an overlong escape") from None
+        _let(NON_UTF8, allowed, found, "an escape that is not UTF-8")
+        return plain.decode("latin-1")
+
+
+def _let(name: str, allowed: frozenset[str], used: set[str], what: str) -> None:
+    if name not in allowed:
+        raise _ambiguous(what)
+    used.add(name)
 
 
 def _ambiguous(what: str) -> MessageRefused:

@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from bridge.gateway.routes.sections.accepts import Accepts
+from bridge.gateway.routes.sections.dual import DualRules
+from bridge.gateway.routes.sections.lenience import Lenience
+from bridge.gateway.routes.sections.timeouts import Phases, Timeouts
 from bridge.model.stage import Side
 
 
@@ -63,3 +67,13 @@ class Route:
     timeout_ms: int
     server_error_in_doubt: bool = False
     """Whether the application may answer 500 after it committed: such a write is then in doubt."""
+    dual: DualRules = field(default_factory=DualRules)
+    """What is promised of its writes on both sides, and what follows when that goes wrong."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    lenience: Lenience = field(default_factory=Lenience)
+    accepts: Accepts = field(default_factory=Accepts)
+    phases: Phases = field(init=False, compare=False, repr=False)
+    """`timeouts` with `timeout_ms`, as requests use them."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "phases", self.timeouts.phases(self.timeout_ms))

@@ -13,7 +13,11 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from bridge.gateway.http.fields import is_token
 from bridge.gateway.routes.path_template import check_template, parameters
 from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule
+from bridge.gateway.routes.sections.accepts import Accepts
+from bridge.gateway.routes.sections.dual import DualRules
+from bridge.gateway.routes.sections.lenience import Lenience
 from bridge.gateway.routes.sections.section import Count, Flag, Name, Pointer, Section
+from bridge.gateway.routes.sections.timeouts import Timeouts
 from bridge.model.stage import Side
 
 # Large enough for uploads of documents; a journalled body is held in memory up to this size.
@@ -97,6 +101,14 @@ class RouteSections(Section):
     """How long an upstream has for its answer."""
     server_error_in_doubt: Flag = False
     """Whether the application may answer 500 after it committed: such a write is in doubt."""
+    dual: DualRules = DualRules()
+    """How its writes come to both sides."""
+    timeouts: Timeouts = Timeouts()
+    """How long each phase may take, where `timeout_ms` alone does not say it."""
+    lenience: Lenience = Lenience()
+    """What old clients may do that HTTP/1.1 forbids."""
+    accepts: Accepts = Accepts()
+    """What the upstreams understand beyond what every HTTP/1.1 server must."""
 
 
 class RouteEntry(RouteSections):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from bridge.gateway.http.framing import MessageRefused
-from bridge.gateway.http.target import loose_segments, segments
+from bridge.gateway.http.target import lenient_segments, loose_segments, segments
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.path_template import parameters
 from bridge.gateway.routes.route import Route
@@ -85,9 +85,17 @@ class _Tail(NamedTuple):
 class RoutingTable:
     """Routes and stages of one generation."""
 
-    __slots__ = ("_any_host", "_hosts", "_tails", "generation")
+    __slots__ = ("_any_host", "_hosts", "_tails", "generation", "leniences")
 
-    def __init__(self, hosts: Mapping[bytes, _Node], any_host: _Node, generation: int) -> None:
+    def __init__(
+        self,
+        hosts: Mapping[bytes, _Node],
+        any_host: _Node,
+        generation: int,
+        leniences: frozenset[str] = frozenset(),
+    ) -> None:
+        self.leniences = leniences
+        """What some route allows; a request is taken only if its own does."""
         self._hosts = hosts
         self._any_host = any_host
         self._tails: dict[bytes, _Tail] = {}
@@ -107,13 +115,15 @@ class RoutingTable:
         states = {state.group: state for state in groups}
         hosts: dict[bytes, _Node] = {}
         any_host = _Node()
+        leniences: frozenset[str] = frozenset()
         for route in routes:
+            leniences |= route.lenience.names
             if route.host is None:
                 root = any_host
             else:
                 root = hosts.setdefault(route.host.lower().encode("ascii"), _Node())
             _insert(root, route, _leaf(route, states.get(route.group)))
-        return cls(hosts, any_host, generation)
+        return cls(hosts, any_host, generation, leniences)
 
     def decide(self, method: bytes, host: bytes | None, target: bytes) -> Decision | Refusal:
         """Decide one request; `host` is its authority's name in lower case, without the port."""
@@ -132,10 +142,10 @@ class RoutingTable:
             if b"//" in path or b";" in path or path[-1:] == b"/":
                 loose = loose_segments(path)
         except MessageRefused as refused:
-            return Refusal(refused.status, "ambiguous-path", refused.detail)
-        named = self._hosts.get(host) if host is not None and self._hosts else None
+            found = self._leniently(method, host, path) if self.leniences else None
+            return found or Refusal(refused.status, "ambiguous-path", refused.detail)
         allowed: list[bytes] = []
-        for root in (self._any_host,) if named is None else (named, self._any_host):
+        for root in self._roots(host):
             params: list[str] = []
             leaf = _find(root, parts, 0, method, params, allowed)
             if leaf is None:
@@ -156,6 +166,33 @@ class RoutingTable:
             methods = tuple(sorted(set(allowed)))
             return Refusal(405, "method-not-routed", "no route of this path takes it", methods)
         return Refusal(404, "no-route", "no route takes this path")
+
+    def _roots(self, host: bytes | None) -> tuple[_Node, ...]:
+        named = self._hosts.get(host) if host is not None and self._hosts else None
+        return (self._any_host,) if named is None else (named, self._any_host)
+
+    def _leniently(self, method: bytes, host: bytes | None, path: bytes) -> Decision | None:
+        """Decide a path that is read differently by different systems, if its route allows it.
+
+        Read the other way it must not name another route that writes: `/files/..%2Forders` is no
+        way to the orders past their rules.
+        """
+        try:
+            reading = lenient_segments(path, self.leniences)
+        except MessageRefused:
+            return None
+        for root in self._roots(host):
+            params: list[str] = []
+            leaf = _find(root, reading.parts, 0, method, params, [])
+            if leaf is None:
+                continue
+            if not reading.used <= leaf.route.lenience.names:
+                return None
+            other = _find(root, reading.other, 0, method, [], [])
+            if other is not None and other is not leaf and other.route.writes:
+                return None
+            return leaf.decision(dict(zip(leaf.names, params, strict=True)))
+        return None
 
 
 def _leaf(route: Route, state: GroupState | None) -> _Leaf:
