@@ -7,6 +7,7 @@ from enum import Enum
 from bridge.gateway.routes.sections.accepts import Accepts
 from bridge.gateway.routes.sections.dual import DualRules
 from bridge.gateway.routes.sections.lenience import Lenience
+from bridge.gateway.routes.sections.shadow import ShadowRules
 from bridge.gateway.routes.sections.timeouts import Phases, Timeouts
 from bridge.model.stage import Side
 
@@ -72,6 +73,8 @@ class Route:
     timeouts: Timeouts = field(default_factory=Timeouts)
     lenience: Lenience = field(default_factory=Lenience)
     accepts: Accepts = field(default_factory=Accepts)
+    shadow: ShadowRules = field(default_factory=ShadowRules)
+    """Which of its requests are copied to the other side, from stage `shadow` on."""
     phases: Phases = field(init=False, compare=False, repr=False)
     """`timeouts` with `timeout_ms`, as requests use them."""
 

@@ -17,6 +17,7 @@ from bridge.gateway.routes.sections.accepts import Accepts
 from bridge.gateway.routes.sections.dual import DualRules
 from bridge.gateway.routes.sections.lenience import Lenience
 from bridge.gateway.routes.sections.section import Count, Flag, Name, Pointer, Section
+from bridge.gateway.routes.sections.shadow import ShadowRules
 from bridge.gateway.routes.sections.timeouts import Timeouts
 from bridge.model.stage import Side
 
@@ -109,6 +110,8 @@ class RouteSections(Section):
     """What old clients may do that HTTP/1.1 forbids."""
     accepts: Accepts = Accepts()
     """What the upstreams understand beyond what every HTTP/1.1 server must."""
+    shadow: ShadowRules = ShadowRules()
+    """What is copied to the other side for comparison, from stage `shadow` on."""
 
 
 class RouteEntry(RouteSections):

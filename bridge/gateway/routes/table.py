@@ -213,7 +213,10 @@ def _leaf(route: Route, state: GroupState | None) -> _Leaf:
         and (stage in _JOURNALLING or (epoch > 0 and stage is not Stage.COMPLETE))
     )
     upstream = route.upstreams[authority]
-    plain = Decision(route, stage, epoch, authority, {}, journalled, upstream, bool(route.ids))
+    # What is journalled at a later stage comes to the other side by its replay, not as a copy.
+    tapped = len(route.upstreams) > 1 and route.shadow.copies(stage, writes=route.writes)
+    has_ids = bool(route.ids)
+    plain = Decision(route, stage, epoch, authority, {}, journalled, upstream, has_ids, tapped)
     return _Leaf(route, parameters(route.path), plain)
 
 
