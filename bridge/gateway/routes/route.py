@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from bridge.gateway.routes.sections.accepts import Accepts
+from bridge.gateway.routes.sections.comparison import ComparisonRules
 from bridge.gateway.routes.sections.dual import DualRules
 from bridge.gateway.routes.sections.lenience import Lenience
 from bridge.gateway.routes.sections.shadow import ShadowRules
@@ -75,6 +76,8 @@ class Route:
     accepts: Accepts = field(default_factory=Accepts)
     shadow: ShadowRules = field(default_factory=ShadowRules)
     """Which of its requests are copied to the other side, from stage `shadow` on."""
+    comparison: ComparisonRules = field(default_factory=ComparisonRules)
+    """How the answers of the two sides are compared."""
     phases: Phases = field(init=False, compare=False, repr=False)
     """`timeouts` with `timeout_ms`, as requests use them."""
 

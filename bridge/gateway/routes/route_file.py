@@ -14,6 +14,7 @@ from bridge.gateway.http.fields import is_token
 from bridge.gateway.routes.path_template import check_template, parameters
 from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule
 from bridge.gateway.routes.sections.accepts import Accepts
+from bridge.gateway.routes.sections.comparison import ComparisonRules
 from bridge.gateway.routes.sections.dual import DualRules
 from bridge.gateway.routes.sections.lenience import Lenience
 from bridge.gateway.routes.sections.section import Count, Flag, Name, Pointer, Section
@@ -112,6 +113,8 @@ class RouteSections(Section):
     """What the upstreams understand beyond what every HTTP/1.1 server must."""
     shadow: ShadowRules = ShadowRules()
     """What is copied to the other side for comparison, from stage `shadow` on."""
+    comparison: ComparisonRules = ComparisonRules()
+    """How the answers of the two sides are compared."""
 
 
 class RouteEntry(RouteSections):

@@ -1,0 +1,144 @@
+"""Compare two answers: bytes first, then what they mean, by the route's rules."""
+
+from functools import lru_cache
+from typing import Final
+
+from bridge.gateway.comparison.contents import content_of
+from bridge.gateway.comparison.difference import (
+    Comparison,
+    DifferenceKind,
+    FindOtherId,
+    Outcome,
+)
+from bridge.gateway.comparison.documents import Document, document_of
+from bridge.gateway.comparison.header_fields import compare_headers
+from bridge.gateway.comparison.places import PlaceTree
+from bridge.gateway.comparison.walk import Walk
+from bridge.gateway.routes.sections.comparison import ComparisonRules
+from bridge.gateway.routes.sections.comparison_rules import AnyRule, IdsRule, IgnoreRule, StatusRule
+from bridge.model.http import HttpResponse
+
+_IDENTICAL: Final = Comparison(Outcome.IDENTICAL)
+
+
+class Comparer:
+    """The comparison of one route's answers; makes its rules ready once.
+
+    Not for several threads at once.
+    """
+
+    def __init__(self, rules: ComparisonRules) -> None:
+        self.rules = rules
+        body: list[tuple[str, AnyRule]] = []
+        fields: dict[str, tuple[AnyRule, ...]] = {}
+        self._statuses: list[StatusRule] = []
+        for rule in rules.rules:
+            if isinstance(rule, StatusRule):
+                self._statuses.append(rule)
+                continue
+            for place in rule.at:
+                if place[0] == "/":
+                    body.append((place, rule))
+                else:
+                    where, _, name = place.partition(":")
+                    place = f"{where}:{name.lower() if where == 'header' else name}"
+                    fields[place] = (*fields.get(place, ()), rule)
+        self._body = PlaceTree(body)
+        self._fields = fields
+        # Equal bytes are no equal ids where the two sides count by themselves.
+        self._has_ids = any(isinstance(rule, IdsRule) for rule in rules.rules)
+
+    def compare(
+        self, authority: HttpResponse, other: HttpResponse, *, ids: FindOtherId | None = None
+    ) -> Comparison:
+        """Return how the two answers relate.
+
+        `ids` finds the other side's id for one of the authority's, where a rule says that ids
+        stand. Never raises for what the answers hold.
+        """
+        same_status = authority.status == other.status
+        same_body = authority.body == other.body
+        # No header, no status, no id to look at: what is left is one comparison of bytes.
+        if same_status and same_body and authority.headers == other.headers and not self._has_ids:
+            return _IDENTICAL
+        walk = Walk(
+            ids=ids,
+            numbers_as_text=self.rules.numbers_as_text,
+            differences_count_max=self.rules.differences_count_max,
+        )
+        bodies = True
+        if not same_status:
+            bodies = self._statuses_differ(walk, authority.status, other.status)
+        if not walk.count and self.rules.headers:
+            compare_headers(
+                walk, authority.headers, other.headers, self.rules.headers, self._fields, ids
+            )
+        if bodies and not (same_body and not self._has_ids and _same_type(authority, other)):
+            self._bodies(walk, authority, other)
+        elif bodies and same_status and not walk.count and not walk.hidden:
+            return _IDENTICAL
+        if not walk.count:
+            return Comparison(
+                Outcome.BY_RULES if walk.hidden else Outcome.EQUAL,
+                hidden=tuple(walk.hidden.items()),
+            )
+        return Comparison(
+            Outcome.MISMATCH, tuple(walk.found), walk.more, tuple(walk.hidden.items())
+        )
+
+    def _statuses_differ(self, walk: Walk, authority: int, other: int) -> bool:
+        """Take down what differing statuses mean; return whether the bodies are compared."""
+        for rule in self._statuses:
+            if authority in rule.equal and other in rule.equal:
+                walk.hide(rule)
+                return rule.bodies
+        walk.differ_at("status", DifferenceKind.STATUS, authority, other)
+        return False
+
+    def _bodies(self, walk: Walk, authority: HttpResponse, other: HttpResponse) -> None:
+        for rule in self._body.root.rules:
+            if isinstance(rule, IgnoreRule):
+                walk.hide(rule)
+                return
+        most = self.rules.body_bytes_max
+        mine, theirs = content_of(authority, most), content_of(other, most)
+        if mine.body == theirs.body and not self._has_ids:
+            return
+        if max(len(mine.body), len(theirs.body)) > most:
+            walk.differ_at("/", DifferenceKind.BYTES, mine.body, theirs.body)
+            return
+        read = document_of(mine, self.rules.body), document_of(theirs, self.rules.body)
+        self._documents(walk, *read)
+
+    def _documents(self, walk: Walk, mine: Document, theirs: Document) -> None:
+        if mine.kind != theirs.kind:
+            # One is JSON and the other an error page, or only one can be read.
+            walk.differ_at("/", DifferenceKind.FORM, mine.kind, theirs.kind)
+        elif mine.kind == "binary":
+            if mine.value != theirs.value:
+                walk.differ_at("/", DifferenceKind.BYTES, mine.value, theirs.value)
+        else:
+            walk.values(mine.value, theirs.value, self._body.root)
+
+
+def compare(
+    authority: HttpResponse,
+    other: HttpResponse,
+    rules: ComparisonRules,
+    *,
+    ids: FindOtherId | None = None,
+) -> Comparison:
+    """Return how two answers relate; who compares many of one route keeps a `Comparer`."""
+    return _comparer(rules).compare(authority, other, ids=ids)
+
+
+@lru_cache(maxsize=256)
+def _comparer(rules: ComparisonRules) -> Comparer:
+    return Comparer(rules)
+
+
+def _same_type(authority: HttpResponse, other: HttpResponse) -> bool:
+    for name in (b"content-type", b"content-encoding"):
+        if authority.header(name) != other.header(name):
+            return False
+    return True
