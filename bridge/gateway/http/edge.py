@@ -1,12 +1,28 @@
 """The fields that the gateway writes itself: Via, Forwarded and X-Forwarded-*."""
 
+from collections.abc import Container
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
+from bridge.gateway.http.deadline import NAME as DEADLINE
+from bridge.gateway.http.deadline import parse_deadline_ms
 from bridge.gateway.http.request_head import RequestHead
 from bridge.model.http import Headers
 
 Network: TypeAlias = IPv4Network | IPv6Network
+
+
+class Origin(NamedTuple):
+    """Where a connection comes from, as its listener knows it."""
+
+    address: str
+    """The client's, without a port; a balancer may have told it by the PROXY protocol."""
+    scheme: bytes = b"http"
+    identity: Headers = ()
+    """Fields that tell who the client's certificate is of."""
+    hosts: Container[bytes | None] | None = None
+    """Hosts that may be asked for; every other gets 421. None: any."""
+
 
 _LIST_FIELDS: Final = (b"x-forwarded-for", b"forwarded")
 
@@ -26,12 +42,14 @@ class Edge:
     """Writes these fields for the requests of one client's connection."""
 
     __slots__ = (
-        "_added", "_added_from", "_address", "_block", "_cached", "_cached_for", "_lines", "_name",
-        "_trusted",
+        "_added", "_added_from", "_address", "_block", "_cached", "_cached_for", "_identity",
+        "_lines", "_name", "_scheme", "_trusted",
     )  # fmt: skip
 
-    def __init__(self, address: str, trusted: tuple[Network, ...], name: bytes) -> None:
-        plain = address.partition("%")[0]
+    def __init__(self, origin: Origin, trusted: tuple[Network, ...], name: bytes) -> None:
+        plain = origin.address.partition("%")[0]
+        self._scheme = origin.scheme
+        self._identity = origin.identity
         self._address = plain.encode("ascii")
         self._trusted = bool(trusted) and _is_in(plain, trusted)
         self._name = name
@@ -69,16 +87,25 @@ class Edge:
             self._cached_for = needed
         return self._cached
 
+    def deadline_ms(self, head: RequestHead) -> int | None:
+        """Return how long a trusted hop waits for the answer, if it said so."""
+        if not self._trusted:
+            return None
+        said = [value for name, value in map(_pair, head.forwarded) if name.lower() == _DEADLINE]
+        return parse_deadline_ms(said[0]) if len(said) == 1 else None
+
     def _pairs(self, head: RequestHead) -> Headers:
         address = self._address
         host = head.authority.raw if head.authority else None
-        element = (b'for="[%b]";proto=http' if b":" in address else b"for=%b;proto=http") % address
+        scheme = self._scheme
+        node = b'for="[%b]";proto=%b' if b":" in address else b"for=%b;proto=%b"
+        element = node % (address, scheme)
         if host is not None:
             element += b';host="%b"' % host
         said = _said(head) if self._trusted else {}
         pairs: list[tuple[bytes, bytes]] = [
             (b"X-Forwarded-For", _appended(said.get(b"x-forwarded-for"), address)),
-            (b"X-Forwarded-Proto", said.get(b"x-forwarded-proto", b"http")),
+            (b"X-Forwarded-Proto", said.get(b"x-forwarded-proto", scheme)),
         ]
         if b"x-forwarded-host" in said or host is not None:
             pairs.append((b"X-Forwarded-Host", said.get(b"x-forwarded-host", host or b"")))
@@ -86,6 +113,9 @@ class Edge:
         if said:
             others = (_pair(line) for line in head.forwarded)
             pairs += [(wire, value) for wire, value in others if wire.lower() not in _OWN]
+        if self._identity and not self._trusted:
+            # The certificate of a trusted hop is not its client's: that hop's word alone counts.
+            pairs += self._identity
         pairs.append((b"Via", b"1.%d %b" % (head.minor, self._name)))
         return tuple(pairs)
 
@@ -95,7 +125,8 @@ def _is_in(address: str, networks: tuple[Network, ...]) -> bool:
     return any(parsed in network for network in networks)
 
 
-_OWN: Final = frozenset((*_LIST_FIELDS, b"x-forwarded-proto", b"x-forwarded-host"))
+_DEADLINE: Final = DEADLINE.lower()
+_OWN: Final = frozenset((*_LIST_FIELDS, b"x-forwarded-proto", b"x-forwarded-host", _DEADLINE))
 
 
 def _pair(line: bytes) -> tuple[bytes, bytes]:

@@ -51,19 +51,27 @@ _KINDS: Final[dict[bytes, int]] = {
     b"x-forwarded-prefix": FORWARDED,
     b"x-forwarded-ssl": FORWARDED,
     b"x-real-ip": FORWARDED,
+    b"client-cert": FORWARDED,
+    b"client-cert-chain": FORWARDED,
     # What a trusted hop may say, and what we say ourselves: see `deadline`.
     b"x-request-deadline-ms": FORWARDED,
     b"max-forwards": MAX_FORWARDS,
     b"date": DATE,
 }
 
+IDENTITY_PREFIXES: Final = (b"x-client-cert-", b"x-ssl-client-", b"ssl-client-")
+"""Names that tell an application who a client's certificate is of: never a client's own to say."""
+
+_TOLD_BY_HOPS: Final = (b"x-forwarded-", *IDENTITY_PREFIXES)
+
 # Framing fields may be nominated (they are hop-by-hop or ours anyway); these carry meaning from end
 # to end, and `Connection: authorization` would be a way to strip them on the way (RFC 9110 7.6.1).
 _MAY_NOT_BE_NOMINATED: Final = frozenset(
     b"host content-length content-type content-encoding content-range authorization cookie"
-    b" set-cookie cache-control date via expect forwarded idempotency-key if-match if-none-match"
-    b" if-modified-since if-unmodified-since if-range range location max-forwards origin referer"
-    b" vary www-authenticate x-real-ip x-request-id traceparent tracestate etag".split()
+    b" set-cookie cache-control date via expect forwarded client-cert client-cert-chain"
+    b" idempotency-key if-match if-none-match if-modified-since if-unmodified-since if-range"
+    b" range location max-forwards origin referer vary www-authenticate x-real-ip"
+    b" x-request-id traceparent tracestate etag".split()
 )
 
 # A CGI or WSGI back end reads `X_Forwarded_For` and `X-Forwarded-For` as one variable, so that a
@@ -99,11 +107,11 @@ def kind_of_name(name: bytes) -> int:
     kind = _KINDS.get(lower)
     if kind is not None:
         return kind
-    if lower.startswith(b"x-forwarded-"):
+    if lower.startswith(_TOLD_BY_HOPS):
         return FORWARDED
     if b"_" in lower:
         twin = lower.replace(b"_", b"-")
-        if twin in _NOT_IMITATED or twin.startswith(b"x-forwarded-"):
+        if twin in _NOT_IMITATED or twin.startswith(_TOLD_BY_HOPS):
             return IMITATION
         return UNDERSCORE
     return PLAIN
@@ -145,4 +153,4 @@ def _named(name: bytes) -> tuple[int, bool]:
 
 def may_be_nominated(option: bytes) -> bool:
     """Whether a Connection option (lower case) may make us remove the field of its name."""
-    return option not in _MAY_NOT_BE_NOMINATED and not option.startswith(b"x-forwarded-")
+    return option not in _MAY_NOT_BE_NOMINATED and not option.startswith(_TOLD_BY_HOPS)

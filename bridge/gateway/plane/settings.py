@@ -17,6 +17,8 @@ class PlaneSettings:
     """Peers whose forwarding fields are believed and appended to; others' are replaced."""
     connections_max: int = 10_000
     """Clients of one worker: about 20 kB each when idle, below the usual limit of descriptors."""
+    handshake_ms: int = 10_000
+    """For what precedes the first request: a balancer's PROXY header and the TLS handshake."""
     head_ms: int = 10_000
     """For a whole request head, from its first byte: a slow one is an attack or a dead link."""
     keep_alive_ms: int = 75_000
@@ -29,5 +31,11 @@ class PlaneSettings:
     """Between two reads of an answer, or of a client that does not take it."""
     tunnel_idle_ms: int = 600_000
     """Without a byte in either direction of a WebSocket."""
+    drain_idle_ms: int = 1_000
+    """How long a kept connection without a request is left open when the worker is told to stop:
+    a request that is on its way is answered, with `Connection: close`."""
+    handover_ms: int = 200
+    """How long a shared port goes on accepting what was begun before the worker was told to stop:
+    longer than the round trip of almost every client."""
     drain_ms: int = 10_000
     """For requests under way when the worker is told to stop."""

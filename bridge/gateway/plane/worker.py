@@ -1,13 +1,15 @@
 """One worker of the data plane: accepts clients until it is told to stop, then drains."""
 
 import asyncio
+import functools
 import gc
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from bridge.gateway.plane.client_connection import ClientConnection
+from bridge.gateway.plane.entrance import Door
+from bridge.gateway.plane.handover import is_shared, take_no_more
 from bridge.gateway.plane.keeper import Generation, TableKeeper
 from bridge.gateway.plane.plane import Plane
 from bridge.gateway.plane.settings import PlaneSettings
@@ -27,7 +29,7 @@ _COLLECT_AFTER: Final = 20_000
 
 
 async def serve(
-    listener: socket.socket,
+    listener: socket.socket | Sequence[tuple[socket.socket, Door]],
     *,
     load_table: Callable[[int], RoutingTable],
     generation: Generation,
@@ -42,9 +44,10 @@ async def serve(
 ) -> None:
     """Serve `listener` until `stop`, then let requests under way finish, within a bound.
 
-    `load_table` builds the whole table of a generation, blocking for a few milliseconds; `pools`
-    holds one per upstream name that a route uses; `ready` is called once clients are accepted;
-    `tap` may follow what the table says is tapped.
+    A single listener is plain HTTP; several come with how clients come in by each. `load_table`
+    builds the whole table of a generation, blocking for a few milliseconds; `pools` holds one per
+    upstream name that a route uses; `ready` is called once clients are accepted; `tap` may follow
+    what the table says is tapped.
 
     Raises:
         BridgeError: the first table cannot be built. Later the last good one stays.
@@ -63,14 +66,22 @@ async def serve(
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
     ticker = _Ticker(plane, loop)
-    server = await loop.create_server(lambda: ClientConnection(plane), sock=listener)
+    doors: list[tuple[socket.socket, Door]]
+    doors = [(listener, Door())] if isinstance(listener, socket.socket) else [*listener]
+    servers = [
+        await loop.create_server(functools.partial(door.connection, plane), sock=sock)
+        for sock, door in doors
+    ]
     try:
         if ready is not None:
             ready()
         await stop.wait()
         observer.note("draining", slot=slot, connections=len(plane.connections))
     finally:
-        server.close()
+        plane.draining = True
+        await _leave([sock for sock, _ in doors], plane.settings.handover_ms / 1000)
+        for server in servers:
+            server.close()
         await _drain(plane, observer)
         ticker.stop()
         plane.note_counts()
@@ -111,8 +122,14 @@ class _Ticker:
             plane.note_counts()
 
 
+async def _leave(listeners: Sequence[socket.socket], within_s: float) -> None:
+    """Take no more attempts, then accept what was begun: another process may have the port."""
+    leaving = [take_no_more(listener) for listener in listeners if is_shared(listener)]
+    if any(leaving):
+        await asyncio.sleep(within_s)
+
+
 async def _drain(plane: Plane, observer: Observer) -> None:
-    plane.draining = True
     deadline = time.monotonic() + plane.settings.drain_ms / 1000
     for connection in tuple(plane.connections):
         connection.drain()

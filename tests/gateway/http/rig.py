@@ -129,7 +129,7 @@ class Gateway:
         self.groups = tuple(groups)
         self.generation = Counter()
         self.observer = RecordingObserver()
-        self.settings = settings or PlaneSettings(drain_ms=1_000)
+        self.settings = settings or PlaneSettings(drain_ms=1_000, drain_idle_ms=0)
         self.limits = limits or PoolLimits(wait_ms=500)
         self.write_path = write_path or RecordingWritePath()
         self.loop: asyncio.AbstractEventLoop
