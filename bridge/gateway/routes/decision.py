@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from bridge.gateway.routes.block_edit import SideRewriting
 from bridge.gateway.routes.route import Route
 from bridge.model.stage import Side, Stage
 
@@ -24,6 +25,8 @@ class Decision(NamedTuple):
     upstream: str = ""
     """The authority's upstream, for a request that is forwarded as it comes."""
     has_ids: bool = False
-    """Whether the write path has to be asked for ids to translate."""
+    """Whether the write path has to be asked for ids to translate, or for bodies to change."""
     tapped: bool = False
     """Whether the worker's tap is asked to follow this request (see `plane.tap`)."""
+    edits: SideRewriting | None = None
+    """What the route's rules change for the authority."""

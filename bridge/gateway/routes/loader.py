@@ -10,9 +10,10 @@ from pydantic_core import ErrorDetails
 from bridge.contracts.refusals import hint, known_keys, reason
 from bridge.contracts.strict_yaml import load_strictly
 from bridge.gateway.routes.route import Route
-from bridge.gateway.routes.route_file import RouteEntry, RouteFile, RouteSections
+from bridge.gateway.routes.route_file import KeyEntry, RouteEntry, RouteFile, RouteSections
 from bridge.gateway.routes.sections.section import Section
 from bridge.gateway.routes.table import RoutingTable
+from bridge.gateway.routes.token_keys import TokenKeys
 from bridge.model.errors import ConfigInvalid
 
 
@@ -30,7 +31,7 @@ def load_routes(folder: Path, upstreams: Collection[str]) -> tuple[Route, ...]:
     routes: list[Route] = []
     groups: dict[str, str] = {}
     for path in files:
-        found = read_group(path.name, _parse(path), upstreams)
+        found = read_group(path.name, _parse(path), upstreams, folder)
         group = found[0].group
         if group in groups:
             raise ConfigInvalid(
@@ -43,8 +44,12 @@ def load_routes(folder: Path, upstreams: Collection[str]) -> tuple[Route, ...]:
     return tuple(routes)
 
 
-def read_group(name: str, tree: object, upstreams: Collection[str]) -> list[Route]:
+def read_group(
+    name: str, tree: object, upstreams: Collection[str], folder: Path | None = None
+) -> list[Route]:
     """Return the routes of one parsed file; `name` is the file's, for messages.
+
+    `folder` is where files of keys are, which a route may name.
 
     Raises:
         ConfigInvalid: names the file, the place, and for an unknown key the nearest known one.
@@ -56,8 +61,8 @@ def read_group(name: str, tree: object, upstreams: Collection[str]) -> list[Rout
     problems = _unknown_upstreams(given, upstreams)
     routes = []
     for entry in given.routes:
-        route = _route(given, entry)
         try:
+            route = _route(given, entry, folder)
             if len(route.upstreams) > 1:
                 entry.refuse_unsaid()
             for section_name in RouteSections.model_fields:
@@ -66,7 +71,8 @@ def read_group(name: str, tree: object, upstreams: Collection[str]) -> list[Rout
                     section.refuse_misfit(route)
         except ValueError as exc:
             problems.append(f"route {entry.route_id!r} {exc}")
-        routes.append(route)
+        else:
+            routes.append(route)
     if problems:
         raise _wrong(name, problems)
     return routes
@@ -102,18 +108,36 @@ def _unknown_upstreams(given: RouteFile, upstreams: Collection[str]) -> list[str
     ]
 
 
-def _route(given: RouteFile, entry: RouteEntry) -> Route:
+def _route(given: RouteFile, entry: RouteEntry, folder: Path | None) -> Route:
     return Route(
         route_id=entry.route_id,
         group=given.group,
         methods=tuple(method.encode("ascii") for method in entry.methods or ()),
         path=entry.path,
         writes=bool(entry.writes),
-        key=None if entry.key is None else entry.key.rule(),
+        key=None if entry.key is None else entry.key.rule(_token_keys(entry.key, folder)),
         ids=entry.ids.rules(),
         upstreams=dict(given.sides),
+        header_test=entry.header_test(),
+        cohort_salt=given.cohort_salt or given.group,
         **{name: getattr(entry, name) for name in RouteSections.model_fields},
     )
+
+
+def _token_keys(key: KeyEntry, folder: Path | None) -> TokenKeys | None:
+    if key.verified_by is None:
+        return None
+    try:
+        content = b"" if folder is None else (folder / key.verified_by).read_bytes()
+    except OSError as exc:
+        raise ValueError(
+            f"'key.verified_by' names {key.verified_by!r}, which cannot be read: {exc.strerror};"
+            " put it beside the route files"
+        ) from exc
+    try:
+        return TokenKeys.parse(content)
+    except ValueError as exc:
+        raise ValueError(f"'key.verified_by' names {key.verified_by!r}, which {exc}") from exc
 
 
 def _explain_all(tree: object, exc: ValidationError) -> list[str]:

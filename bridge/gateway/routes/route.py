@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from bridge.gateway.routes.block_edit import SideRewriting, side_rewriting
 from bridge.gateway.routes.sections.accepts import Accepts
 from bridge.gateway.routes.sections.comparison import ComparisonRules
 from bridge.gateway.routes.sections.dual import DualRules
 from bridge.gateway.routes.sections.lenience import Lenience
+from bridge.gateway.routes.sections.matching import HeaderTest
+from bridge.gateway.routes.sections.rewriting import AnswerRewriting, RequestRewriting
 from bridge.gateway.routes.sections.shadow import ShadowRules
 from bridge.gateway.routes.sections.timeouts import Phases, Timeouts
+from bridge.gateway.routes.token_keys import TokenKeys
 from bridge.model.stage import Side
 
 
@@ -18,7 +22,9 @@ class KeyPlace(Enum):
 
     PATH = "path"  # A `{name}` of the path template.
     HEADER = "header"  # A request header.
+    COOKIE = "cookie"  # A cookie of the request.
     QUERY = "query"  # A query parameter.
+    CLAIM = "claim"  # A claim of the request's bearer token (see `token_keys`).
     JSON = "json"  # A JSON pointer (RFC 6901) into the request body.
     CREATED = "created"  # The id that the authority gives in its answer: a create.
 
@@ -29,9 +35,11 @@ class KeyRule:
 
     place: KeyPlace
     name: str
-    """Parameter or header name, or JSON pointer (into the answer, for CREATED)."""
+    """Parameter, header, cookie or claim name, or JSON pointer (into the answer, for CREATED)."""
     entity: str | None = None
     """The id map's entity, when the key is an id that differs between the sides."""
+    token_keys: TokenKeys | None = None
+    """For CLAIM: only tokens that one of these signed have claims; None takes any token's word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +51,24 @@ class IdRules:
     request: Mapping[str, str] = field(default_factory=dict)
     """JSON pointer into the request body → entity."""
     response: Mapping[str, str] = field(default_factory=dict)
-    """JSON pointer into the answer → entity."""
+    """JSON pointer into the answer → entity; in bodies `*` names every item of an array."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Query parameter → entity."""
+    location: tuple[str, ...] = ()
+    """Path templates of `Location` and `Content-Location`; a parameter's name is its entity."""
 
     def __bool__(self) -> bool:
-        return bool(self.path or self.request or self.response)
+        return self.in_requests or self.in_answers
+
+    @property
+    def in_requests(self) -> bool:
+        """Whether requests hold ids."""
+        return bool(self.path or self.request or self.query)
+
+    @property
+    def in_answers(self) -> bool:
+        """Whether answers hold ids."""
+        return bool(self.response or self.location)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +100,20 @@ class Route:
     """Which of its requests are copied to the other side, from stage `shadow` on."""
     comparison: ComparisonRules = field(default_factory=ComparisonRules)
     """How the answers of the two sides are compared."""
+    request: RequestRewriting = field(default_factory=RequestRewriting)
+    """What changes in requests on their way to each side."""
+    response: AnswerRewriting = field(default_factory=AnswerRewriting)
+    """What changes in answers on their way back from each side."""
+    header_test: HeaderTest | None = None
+    """What it asks of a request's header fields, beside host, path and method."""
+    cohort_salt: str = ""
+    """Deals the group's keys into cohorts (see `cohort`); the group's name when not declared."""
+    rewriting: Mapping[Side, SideRewriting | None] = field(init=False, compare=False, repr=False)
+    """`request` and `response`, as they are done for each side."""
     phases: Phases = field(init=False, compare=False, repr=False)
     """`timeouts` with `timeout_ms`, as requests use them."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phases", self.timeouts.phases(self.timeout_ms))
+        rewriting = {side: side_rewriting(self.request, self.response, side) for side in Side}
+        object.__setattr__(self, "rewriting", rewriting)

@@ -17,9 +17,17 @@ from bridge.gateway.routes.sections.accepts import Accepts
 from bridge.gateway.routes.sections.comparison import ComparisonRules
 from bridge.gateway.routes.sections.dual import DualRules
 from bridge.gateway.routes.sections.lenience import Lenience
+from bridge.gateway.routes.sections.matching import (
+    CONDITIONS_COUNT_MAX,
+    HeaderCondition,
+    HeaderName,
+    HeaderTest,
+)
+from bridge.gateway.routes.sections.rewriting import AnswerRewriting, RequestRewriting
 from bridge.gateway.routes.sections.section import Count, Flag, Name, Pointer, Section
 from bridge.gateway.routes.sections.shadow import ShadowRules
 from bridge.gateway.routes.sections.timeouts import Timeouts
+from bridge.gateway.routes.token_keys import TokenKeys
 from bridge.model.stage import Side
 
 # Large enough for uploads of documents; a journalled body is held in memory up to this size.
@@ -50,20 +58,29 @@ class KeyEntry(Section):
     """A `{name}` of the path."""
     header: str | None = None
     """A request header."""
+    cookie: str | None = None
+    """A cookie."""
     query: str | None = None
     """A query parameter."""
+    claim: str | None = None
+    """A claim of the bearer token (JWT): its name, or a JSON pointer into the claims."""
     json_: Pointer | None = Field(default=None, alias="json")
     """A JSON pointer into the request's body."""
     created: Pointer | None = None
     """A JSON pointer into the answer of a create: the id that the authority gave."""
     entity: Name | None = None
     """What kind of thing the id names, when the two sides give it different ids."""
+    verified_by: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,100}$")] | None = None
+    """For `claim`: a file beside the route files with the keys of the token's issuer (a JWK set,
+    or a PEM public key). Without it a claim is what the client says."""
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if len(self.places()) != 1:
             places = ", ".join(place.value for place in KeyPlace)
             raise ValueError(f"needs one place out of {places}")
+        if self.verified_by is not None and self.claim is None:
+            raise ValueError("has 'verified_by', which only a 'claim' can be")
         return self
 
     def places(self) -> list[tuple[KeyPlace, str]]:
@@ -71,10 +88,10 @@ class KeyEntry(Section):
         given = self.model_dump(by_alias=True)
         return [(place, given[place.value]) for place in KeyPlace if given[place.value]]
 
-    def rule(self) -> KeyRule:
-        """Return the rule that is meant."""
+    def rule(self, token_keys: TokenKeys | None) -> KeyRule:
+        """Return the rule that is meant; `token_keys` are those of `verified_by`."""
         place, name = self.places()[0]
-        return KeyRule(place=place, name=name, entity=self.entity)
+        return KeyRule(place=place, name=name, entity=self.entity, token_keys=token_keys)
 
 
 class IdsEntry(Section):
@@ -83,13 +100,18 @@ class IdsEntry(Section):
     path: Mapping[str, Name] = {}
     """A `{name}` of the path: the entity."""
     request: Mapping[Pointer, Name] = {}
-    """A JSON pointer into the request's body: the entity."""
+    """A JSON pointer into the request's body: the entity; `*` names every item of an array."""
     response: Mapping[Pointer, Name] = {}
-    """A JSON pointer into the answer's body: the entity."""
+    """A JSON pointer into the answer's body: the entity; `*` as in requests."""
+    query: Mapping[str, Name] = {}
+    """A query parameter: the entity."""
+    location: tuple[Annotated[str, AfterValidator(check_template)], ...] = ()
+    """Path templates of `Location` and `Content-Location` of answers; the name of a `{parameter}`
+    is its entity."""
 
     def rules(self) -> IdRules:
         """Return the rules that are meant."""
-        return IdRules(path=self.path, request=self.request, response=self.response)
+        return IdRules(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
 class RouteSections(Section):
@@ -115,6 +137,10 @@ class RouteSections(Section):
     """What is copied to the other side for comparison, from stage `shadow` on."""
     comparison: ComparisonRules = ComparisonRules()
     """How the answers of the two sides are compared."""
+    request: RequestRewriting = RequestRewriting()
+    """What changes in requests on their way to each side."""
+    response: AnswerRewriting = AnswerRewriting()
+    """What changes in answers on their way back from each side."""
 
 
 class RouteEntry(RouteSections):
@@ -128,6 +154,11 @@ class RouteEntry(RouteSections):
     """The methods that it takes; without them every method."""
     path: Annotated[str, AfterValidator(check_template)]
     """Literal segments and `{name}` segments; a last `{name...}` takes the rest."""
+    headers: Annotated[
+        Mapping[HeaderName, HeaderCondition], Field(max_length=CONDITIONS_COUNT_MAX)
+    ] = {}
+    """What header fields have to be for this route to take a request: of two routes with the same
+    path and method the one that asks for more comes first, and one that asks for nothing last."""
     writes: Flag | None = None
     """Whether it changes data. It must be said for methods that may."""
     key: KeyEntry | None = None
@@ -147,6 +178,10 @@ class RouteEntry(RouteSections):
             if name not in names:
                 raise ValueError(f"'ids.path' names {name!r}, which is not in its path")
         return self
+
+    def header_test(self) -> HeaderTest | None:
+        """Return what is asked of header fields; None when nothing is."""
+        return HeaderTest.of(self.headers) if self.headers else None
 
     def refuse_unsaid(self) -> None:
         """Raise `ValueError` when a route of a group with two sides leaves open what it writes."""
@@ -176,6 +211,9 @@ class RouteFile(Section):
     """The group's name: it is what is switched."""
     sides: Mapping[Side, str]
     """The upstream of each side; a group that only passes through has legacy alone."""
+    cohort_salt: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """Deals the group's keys into cohorts; the group's name when absent. Groups with one salt have
+    the same cohorts; another salt deals all keys anew, in the middle of a ramp too."""
     defaults: RouteSections = RouteSections()
     """What holds for all routes of the file, unless a route says otherwise."""
     routes: Annotated[tuple[RouteEntry, ...], AfterValidator(_at_least_one)]

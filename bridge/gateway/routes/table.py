@@ -5,13 +5,14 @@ an old table and half of a new one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from bridge.gateway.http.framing import MessageRefused
 from bridge.gateway.http.target import lenient_segments, loose_segments, segments
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.path_template import parameters
 from bridge.gateway.routes.route import Route
+from bridge.gateway.routes.trie import Leaf, Node, Tail, find, gather_tails, insert
 from bridge.model.errors import ConfigInvalid
 from bridge.model.stage import GroupState, Side, Stage
 
@@ -31,8 +32,6 @@ _JOURNALLING: Final = frozenset((Stage.DUAL, Stage.CANARY, Stage.HANDOVER, Stage
 # Segments of these bytes mean the same however they are read.
 _PLAIN_BYTES: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_~"
 
-_ANY_METHOD: Final = b"*"
-
 
 class Refusal(NamedTuple):
     """Why the table has no decision for a request."""
@@ -44,44 +43,6 @@ class Refusal(NamedTuple):
     """Methods of the path, for 405."""
 
 
-Params: TypeAlias = tuple[str, ...]
-
-
-class _Leaf(NamedTuple):
-    """One route under its group's state."""
-
-    route: Route
-    names: tuple[str, ...]
-    plain: Decision
-    """The decision itself, where the path has no parameters."""
-
-    def decision(self, params: Mapping[str, str]) -> Decision:
-        """Return the decision for a path with parameters."""
-        route, stage, epoch, side, _, journalled, upstream, has_ids, tapped = self.plain
-        return Decision(route, stage, epoch, side, params, journalled, upstream, has_ids, tapped)
-
-
-class _Node:
-    """One place in the trie; written only while the table is built."""
-
-    __slots__ = ("literal", "methods", "parameter", "rest")
-
-    def __init__(self) -> None:
-        self.literal: dict[str, _Node] = {}
-        self.parameter: _Node | None = None
-        self.rest: dict[bytes, _Leaf] = {}
-        self.methods: dict[bytes, _Leaf] = {}
-
-
-class _Tail(NamedTuple):
-    """What may follow a literal prefix as the path's last segment."""
-
-    literals: frozenset[bytes]
-    """Segments that other routes name; they come first."""
-    methods: Mapping[bytes, _Leaf]
-    """Routes that end in a parameter."""
-
-
 class RoutingTable:
     """Routes and stages of one generation."""
 
@@ -89,8 +50,8 @@ class RoutingTable:
 
     def __init__(
         self,
-        hosts: Mapping[bytes, _Node],
-        any_host: _Node,
+        hosts: Mapping[bytes, Node],
+        any_host: Node,
         generation: int,
         leniences: frozenset[str] = frozenset(),
     ) -> None:
@@ -98,8 +59,8 @@ class RoutingTable:
         """What some route allows; a request is taken only if its own does."""
         self._hosts = hosts
         self._any_host = any_host
-        self._tails: dict[bytes, _Tail] = {}
-        _gather_tails(any_host, b"", self._tails)
+        self._tails: dict[bytes, Tail] = {}
+        gather_tails(any_host, b"", self._tails)
         self.generation = generation
 
     @classmethod
@@ -113,20 +74,25 @@ class RoutingTable:
                 authority it has no upstream for.
         """
         states = {state.group: state for state in groups}
-        hosts: dict[bytes, _Node] = {}
-        any_host = _Node()
+        hosts: dict[bytes, Node] = {}
+        any_host = Node()
         leniences: frozenset[str] = frozenset()
         for route in routes:
             leniences |= route.lenience.names
             if route.host is None:
                 root = any_host
             else:
-                root = hosts.setdefault(route.host.lower().encode("ascii"), _Node())
-            _insert(root, route, _leaf(route, states.get(route.group)))
+                root = hosts.setdefault(route.host.lower().encode("ascii"), Node())
+            insert(root, route, _leaf(route, states.get(route.group)))
         return cls(hosts, any_host, generation, leniences)
 
-    def decide(self, method: bytes, host: bytes | None, target: bytes) -> Decision | Refusal:
-        """Decide one request; `host` is its authority's name in lower case, without the port."""
+    def decide(
+        self, method: bytes, host: bytes | None, target: bytes, lines: Sequence[bytes] = ()
+    ) -> Decision | Refusal:
+        """Decide one request.
+
+        `host` is its authority's name in lower case, without the port; `lines` are its field lines.
+        """
         path = target.partition(b"?")[0]
         if not self._hosts:
             # Most paths end in the only segment that varies: what is before it is looked up whole.
@@ -142,16 +108,16 @@ class RoutingTable:
             if b"//" in path or b";" in path or path[-1:] == b"/":
                 loose = loose_segments(path)
         except MessageRefused as refused:
-            found = self._leniently(method, host, path) if self.leniences else None
+            found = self._leniently(method, host, path, lines) if self.leniences else None
             return found or Refusal(refused.status, "ambiguous-path", refused.detail)
         allowed: list[bytes] = []
         for root in self._roots(host):
             params: list[str] = []
-            leaf = _find(root, parts, 0, method, params, allowed)
+            leaf = find(root, parts, 0, method, lines, params, allowed)
             if leaf is None:
                 continue
             if loose is not None:
-                other = _find(root, loose, 0, method, [], [])
+                other = find(root, loose, 0, method, lines, [], [])
                 if other is not None and other is not leaf and other.route.writes:
                     return Refusal(
                         400,
@@ -167,11 +133,13 @@ class RoutingTable:
             return Refusal(405, "method-not-routed", "no route of this path takes it", methods)
         return Refusal(404, "no-route", "no route takes this path")
 
-    def _roots(self, host: bytes | None) -> tuple[_Node, ...]:
+    def _roots(self, host: bytes | None) -> tuple[Node, ...]:
         named = self._hosts.get(host) if host is not None and self._hosts else None
         return (self._any_host,) if named is None else (named, self._any_host)
 
-    def _leniently(self, method: bytes, host: bytes | None, path: bytes) -> Decision | None:
+    def _leniently(
+        self, method: bytes, host: bytes | None, path: bytes, lines: Sequence[bytes]
+    ) -> Decision | None:
         """Decide a path that is read differently by different systems, if its route allows it.
 
         Read the other way it must not name another route that writes: `/files/..%2Forders` is no
@@ -183,19 +151,19 @@ class RoutingTable:
             return None
         for root in self._roots(host):
             params: list[str] = []
-            leaf = _find(root, reading.parts, 0, method, params, [])
+            leaf = find(root, reading.parts, 0, method, lines, params, [])
             if leaf is None:
                 continue
             if not reading.used <= leaf.route.lenience.names:
                 return None
-            other = _find(root, reading.other, 0, method, [], [])
+            other = find(root, reading.other, 0, method, lines, [], [])
             if other is not None and other is not leaf and other.route.writes:
                 return None
             return leaf.decision(dict(zip(leaf.names, params, strict=True)))
         return None
 
 
-def _leaf(route: Route, state: GroupState | None) -> _Leaf:
+def _leaf(route: Route, state: GroupState | None) -> Leaf:
     stage = state.stage if state else Stage.LEGACY
     epoch = state.epoch if state else 0
     authority = AUTHORITY[stage]
@@ -215,87 +183,9 @@ def _leaf(route: Route, state: GroupState | None) -> _Leaf:
     upstream = route.upstreams[authority]
     # What is journalled at a later stage comes to the other side by its replay, not as a copy.
     tapped = len(route.upstreams) > 1 and route.shadow.copies(stage, writes=route.writes)
-    has_ids = bool(route.ids)
-    plain = Decision(route, stage, epoch, authority, {}, journalled, upstream, has_ids, tapped)
-    return _Leaf(route, parameters(route.path), plain)
-
-
-def _insert(root: _Node, route: Route, leaf: _Leaf) -> None:
-    node = root
-    methods: dict[bytes, _Leaf] | None = None
-    for part in route.path.split("/")[1:]:
-        assert methods is None, f"{route.path!r} goes on after its rest"
-        if part.startswith("{") and part.endswith("...}"):
-            methods = node.rest
-        elif part.startswith("{"):
-            node.parameter = node.parameter or _Node()
-            node = node.parameter
-        else:
-            node = node.literal.setdefault(part, _Node())
-    if methods is None:
-        methods = node.methods
-    for method in route.methods or (_ANY_METHOD,):
-        known = methods.get(method)
-        if known is not None:
-            raise ConfigInvalid(
-                f"cannot build the route table: routes {known.route.route_id!r} and"
-                f" {route.route_id!r} both take {method.decode()} {route.path!r}"
-            )
-        methods[method] = leaf
-
-
-def _gather_tails(node: _Node, prefix: bytes, tails: dict[bytes, _Tail]) -> None:
-    if node.parameter is not None and node.parameter.methods:
-        literals = frozenset(part.encode("utf-8") for part in node.literal)
-        tails[prefix] = _Tail(literals, node.parameter.methods)
-    for part, below in node.literal.items():
-        _gather_tails(below, prefix + b"/" + part.encode("utf-8"), tails)
-
-
-def _find(
-    node: _Node,
-    parts: list[str],
-    at: int,
-    method: bytes,
-    params: list[str],
-    allowed: list[bytes],
-) -> _Leaf | None:
-    """Literal before parameter before rest; `allowed` gathers the methods of matching paths."""
-    size = len(parts)
-    while at < size:
-        part = parts[at]
-        below = node.literal.get(part)
-        parameter = node.parameter
-        if parameter is None and not node.rest:
-            if below is None:
-                return None
-            node = below
-            at += 1
-            continue
-        if below is not None:
-            leaf = _find(below, parts, at + 1, method, params, allowed)
-            if leaf is not None:
-                return leaf
-        # An empty segment is no value: `/orders//status` has no order.
-        if parameter is not None and part:
-            params.append(part)
-            leaf = _find(parameter, parts, at + 1, method, params, allowed)
-            if leaf is not None:
-                return leaf
-            params.pop()
-        leaf = _of(node.rest, method, allowed) if node.rest else None
-        if leaf is not None:
-            params.append("/".join(parts[at:]))
-        return leaf
-    return _of(node.methods, method, allowed)
-
-
-def _of(methods: Mapping[bytes, _Leaf], method: bytes, allowed: list[bytes]) -> _Leaf | None:
-    leaf = methods.get(method)
-    if leaf is None and method == b"HEAD":
-        leaf = methods.get(b"GET")
-    if leaf is None:
-        leaf = methods.get(_ANY_METHOD)
-    if leaf is None:
-        allowed.extend(methods)
-    return leaf
+    edits = route.rewriting[authority]
+    has_ids = bool(route.ids) or (edits is not None and edits.needs_bodies)
+    plain = Decision(
+        route, stage, epoch, authority, {}, journalled, upstream, has_ids, tapped, edits
+    )
+    return Leaf(route, parameters(route.path), plain)

@@ -107,7 +107,7 @@ BAD = (
     ),
     (
         ROUTE % "methods: [PUT], path: /x, writes: true, key: {json: /y, header: z}",
-        "needs one place out of path, header, query, json, created",
+        "needs one place out of path, header, cookie, query, claim, json, created",
     ),
     (
         ROUTE % "methods: [PUT], path: /x, writes: true, key: {jsn: /y}",
