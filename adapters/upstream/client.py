@@ -1,8 +1,10 @@
 """Whole exchanges with one upstream, for the write path and the replays."""
 
 import asyncio
+import time
 
 from adapters.upstream.pool import Pool
+from bridge.gateway.http.deadline import NAME as DEADLINE
 from bridge.gateway.http.response_head import ResponseHead
 from bridge.gateway.upstream_ports import Failure, UpstreamConnection
 from bridge.model.errors import OutcomeUnknown, UpstreamUnavailable
@@ -13,6 +15,7 @@ ANSWER_BYTES_MAX_DEFAULT = 16 * 1024 * 1024
 
 _BODY_METHODS = frozenset((b"POST", b"PUT", b"PATCH"))
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+_DEADLINE = DEADLINE.lower()
 
 
 class UpstreamClient:
@@ -30,7 +33,7 @@ class UpstreamClient:
             OutcomeUnknown: bytes were sent and no whole answer came.
         """
         exchange = _Exchange(self._pool.name, request.method, self._answer_bytes_max)
-        data = _encoded(request, self._pool.host_line)
+        deadline = time.monotonic() + timeout_ms / 1000
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 connection: UpstreamConnection | None
@@ -40,6 +43,7 @@ class UpstreamClient:
                     connection = await exchange.connection
                 else:
                     exchange.connected(connection)
+                data = _encoded(request, self._pool.host_line, deadline - time.monotonic())
                 exchange.sent = True
                 connection.start(exchange, request.method, data, complete=True)
                 return await exchange.answer
@@ -100,11 +104,16 @@ class _Exchange:
                 )
             )
 
+    def trailers(self, lines: list[bytes]) -> None:
+        """Dropped whole: a stored answer has none (RFC 9110 6.5.1)."""
+
     def ended(self) -> None:
         self._using = None  # Its pool has it back.
         if not self.answer.done():
             assert self._head is not None, "ended without a head"
-            self.answer.set_result(_response(self._head, b"".join(self._body)))
+            bodiless = self._method == b"HEAD" or self._head.status == 304
+            answer = _response(self._head, b"".join(self._body), bodiless=bodiless)
+            self.answer.set_result(answer)
 
     def switched(self, head: ResponseHead) -> None:
         self.failed_after_sending("switched protocols, which nobody asked for")
@@ -143,11 +152,15 @@ class _Exchange:
                 future.exception()  # Seen, even if a timeout was told in its place.
 
 
-def _encoded(request: HttpRequest, host_line: bytes) -> bytes:
+def _encoded(request: HttpRequest, host_line: bytes, left_s: float) -> bytes:
     lines = [b"%b %b HTTP/1.1" % (request.method, request.target)]
-    lines += [
-        b"%b: %b" % (name, value) for name, value in request.headers if name.lower() not in _FRAMING
-    ]
+    for name, value in request.headers:
+        lower = name.lower()
+        if lower == _DEADLINE:
+            # What the request was marked with is old by now: it waited, or is replayed.
+            lines.append(b"%b: %d" % (name, max(0, round(left_s * 1000))))
+        elif lower not in _FRAMING:
+            lines.append(b"%b: %b" % (name, value))
     if request.header(b"host") is None:
         lines.append(host_line)
     if request.body or request.method in _BODY_METHODS:
@@ -155,11 +168,13 @@ def _encoded(request: HttpRequest, host_line: bytes) -> bytes:
     return b"\r\n".join([*lines, b"\r\n"]) + request.body
 
 
-def _response(head: ResponseHead, body: bytes) -> HttpResponse:
+def _response(head: ResponseHead, body: bytes, *, bodiless: bool) -> HttpResponse:
     headers: list[tuple[bytes, bytes]] = []
     for line in head.lines[1:]:
         name, _, value = line.partition(b":")
-        if name.lower() not in _FRAMING:
+        lower = name.lower()
+        # Without a body its length says how long it would be: nobody else knows (RFC 9110 8.6).
+        if lower not in _FRAMING or (bodiless and lower == b"content-length"):
             headers.append((name, value.strip(b" \t")))
     answer: Headers = tuple(headers)
     return HttpResponse(status=head.status, reason=head.lines[0][13:], headers=answer, body=body)

@@ -79,6 +79,11 @@ class Connection(asyncio.Protocol):
         if self._step == _TUNNEL and transport is not None and not transport.is_closing():
             transport.write_eof()
 
+    def hand_over(self, user: UpstreamUser) -> None:
+        """From now on tell `user` instead."""
+        if self._user is not None:
+            self._user = user
+
     def pause_reading(self) -> None:
         """Read no more for a while."""
         if self._user is not None and self._transport is not None and not self._paused:
@@ -209,8 +214,8 @@ class Connection(asyncio.Protocol):
         if head.status == 101:
             self._step = _TUNNEL
             user.switched(head)
-            if rest and self._user is user:
-                user.more(rest)
+            if rest and self._user is not None:
+                self._user.more(rest)
             return False
         if self._interims > _INTERIMS_MAX:
             self._malformed(f"more than {_INTERIMS_MAX} interim answers")
@@ -239,7 +244,12 @@ class Connection(asyncio.Protocol):
             ended = self._decoder.done
             if ended:
                 self._end(clean=not self._decoder.rest)
-            user.answered(head, body, ended=ended)
+            if ended and self._decoder.trailers:
+                user.answered(head, body, ended=False)
+                user.trailers(self._decoder.trailers)
+                user.ended()
+            else:
+                user.answered(head, body, ended=ended)
             return
         else:
             assert length == UNTIL_CLOSE, length
@@ -271,6 +281,8 @@ class Connection(asyncio.Protocol):
         if body:
             user.more(body)
         if ended:
+            if self._decoder.trailers:
+                user.trailers(self._decoder.trailers)
             user.ended()
 
     def _decoded(self, data: bytes) -> bytes | None:

@@ -50,6 +50,9 @@ class UpstreamUser(Protocol):
     def more(self, data: bytes) -> None:
         """Hear more of the body (never empty), or of the tunnel."""
 
+    def trailers(self, lines: list[bytes]) -> None:
+        """Hear the field lines of a trailer section, before the end that they belong to."""
+
     def ended(self) -> None:
         """Hear that the body is whole, or that the tunnel's other end sends no more."""
 
@@ -77,6 +80,9 @@ class UpstreamConnection(Protocol):
 
     def finish(self) -> None:
         """Say that the request is complete; in a tunnel, that we send no more."""
+
+    def hand_over(self, user: UpstreamUser) -> None:
+        """From now on tell `user` instead; called while the present one hears `switched`."""
 
     def pause_reading(self) -> None:
         """Read no more for a while: the client reads slower than the upstream writes."""

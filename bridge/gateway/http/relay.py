@@ -98,7 +98,14 @@ def whole_answer(
     if not dated:
         lines.append(date_line)
     bodiless = response.status in (204, 304)
-    if not bodiless:
+    if client.method == b"HEAD" or response.status == 304:
+        # What a GET would have had: the upstream's own word, or nothing (RFC 9110 8.6).
+        told = response.header(b"content-length")
+        if told is None and response.body:
+            told = b"%d" % len(response.body)
+        if told is not None and response.status != 204:
+            lines.append(b"Content-Length: " + told)
+    elif not bodiless:
         lines.append(b"Content-Length: %d" % len(response.body))
     if close:
         lines.append(b"Connection: close")

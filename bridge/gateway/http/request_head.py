@@ -62,6 +62,8 @@ class RequestHead(NamedTuple):
     """Value of Trailer: the fields that are to follow the body."""
     takes_trailers: bool = False
     """Whether the client reads trailers: `TE: trailers`, nominated by Connection."""
+    plain: bool = False
+    """Whether nothing but Host in it means anything to a proxy; the usual case."""
 
 
 class HeadReader:
@@ -118,6 +120,9 @@ class HeadReader:
             (),
             (),
             None,
+            b"",
+            False,
+            True,
         )
 
     def _differs_plainly(self, lines: list[bytes]) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from bridge.gateway.http.deadline import NAME as DEADLINE
 from bridge.gateway.http.problems import MARKER, problem
 from bridge.gateway.http.relay import CONTINUE
 from bridge.gateway.http.request_head import RequestHead, end_to_end
@@ -9,13 +10,16 @@ from bridge.gateway.plane.handling import SAFE, ClientSide, Step
 from bridge.gateway.plane.keeper import Flight
 from bridge.gateway.plane.tap import Followed, follow
 from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
-from bridge.model.http import HttpRequest
+from bridge.model.http import Headers, HttpRequest
 
 
 class Buffered:
     """Gathers a body, then runs the write path in a task that its client cannot cancel."""
 
     __slots__ = ("_body", "_bypass", "_conn", "_decision", "_followed", "_head", "_task")
+
+    until = float("inf")
+    """The write path has its own limits, which its client cannot shorten."""
 
     def __init__(self, conn: ClientSide, head: RequestHead, decision: Decision) -> None:
         self._conn = conn
@@ -41,7 +45,7 @@ class Buffered:
         request = HttpRequest(
             method=head.method,
             target=head.target,
-            headers=end_to_end(head.lines) + conn.edge.pairs(head),
+            headers=end_to_end(head.lines) + conn.edge.pairs(head) + self._deadline(),
             body=b"".join(self._body),
         )
         self._body.clear()
@@ -52,6 +56,16 @@ class Buffered:
         if self._decision.tapped:
             self._follow(request)
         self._task = conn.plane.spawn(self._run(request))
+
+    def _deadline(self) -> Headers:
+        """Mark a request whose upstream is to be told how long it is waited for.
+
+        The number is written when it is sent: a write may have to wait for its lane before.
+        """
+        total_s = self._decision.route.phases.total_s
+        if total_s is None and self._conn.edge.deadline_ms(self._head) is None:
+            return ()
+        return ((DEADLINE, b"%d" % self._decision.route.phases.whole_ms),)
 
     def _decide_again(self) -> None:
         """Take the newest table: the body may have come long after the head.
@@ -101,6 +115,9 @@ class Buffered:
         self._followed = follow(plane.tap, plane.observer, self._decision, head, block)
         if self._followed is not None:
             self._followed.more_request(request.body, complete=True)
+
+    def trailed(self, lines: list[bytes]) -> None:
+        """Dropped whole: a journalled request has none (RFC 9110 6.5.1)."""
 
     def client_gone(self, *, body_complete: bool) -> bool:
         """A write goes on without its client, a read does not."""

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from bridge.gateway.http.edge import Edge, is_loop
+from bridge.gateway.http.edge import Edge, Origin, is_loop
 from bridge.gateway.http.framing import HEAD_BYTES_MAX, MessageRefused
 from bridge.gateway.http.problems import CODES, problem
 from bridge.gateway.http.relay import Client, whole_answer
@@ -15,6 +15,8 @@ from bridge.gateway.plane.buffered import Buffered
 from bridge.gateway.plane.client_transport import ClientTransport
 from bridge.gateway.plane.forward import Forward
 from bridge.gateway.plane.handling import SAFE, Handling, Step
+from bridge.gateway.plane.lenient_heads import may_become_lenient, read_leniently
+from bridge.gateway.plane.own_answers import refused_answer
 from bridge.gateway.plane.plane import Plane
 from bridge.gateway.routes.table import Refusal
 from bridge.model.http import Headers, HttpResponse
@@ -28,12 +30,15 @@ class ClientConnection(ClientTransport):
     """See the module."""
 
     __slots__ = (
-        "_ahead", "_body", "_forgiven", "_handling", "_head_began", "_heads", "_pumping",
-        "_scanned", "client", "edge",
+        "_ahead", "_body", "_forgiven", "_handling", "_head_began", "_heads", "_hosts", "_origin",
+        "_pumping", "_scanned", "client", "edge",
     )  # fmt: skip
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: Plane, origin: Origin | None = None) -> None:
+        """`origin` is what an entrance has learnt; without one it is the connection's peer."""
         super().__init__(plane)
+        self._origin = origin
+        self._hosts = origin.hosts if origin is not None else (plane.hosts or None)
         self.client = _NOBODY
         self.edge: Edge
         self._handling: Handling | None = None
@@ -52,11 +57,14 @@ class ClientConnection(ClientTransport):
         super().connection_made(transport)
         plane = self.plane
         plane.connections.add(self)
-        address = transport.get_extra_info("peername")
-        if not address:
-            self.transport.abort()  # It was gone before we looked.
-            return
-        self.edge = Edge(address[0], plane.settings.trusted_hops, plane.name)
+        origin = self._origin
+        if origin is None:
+            address = transport.get_extra_info("peername")
+            if not address:
+                self.transport.abort()  # It was gone before we looked.
+                return
+            origin = Origin(address[0])
+        self.edge = Edge(origin, plane.settings.trusted_hops, plane.name)
         if len(plane.connections) > plane.settings.connections_max:
             limit = f"{plane.settings.connections_max} connections are open"
             self.refuse(503, "too-many-connections", limit, ((b"Retry-After", b"1"),))
@@ -118,24 +126,32 @@ class ClientConnection(ClientTransport):
             self._handling.resume_reading()
         self._pump()
 
-    # -- time -----------------------------------------------------------------------------------
-
     def expired(self) -> None:
         """The deadline has passed; called by the worker's tick."""
-        if self.step is Step.BODY:
+        if self.step is Step.BODY and not self._paused:
             self.refuse(408, "body-timeout", "the request's body came too slowly")
         elif self._handling is not None:
             self._handling.expired()
         elif self.step is Step.HEAD and self._head_began:
             self.refuse(408, "head-timeout", "the request's head came too slowly")
+        elif self.step is Step.HEAD and not self.transport.get_write_buffer_size():
+            self.transport.close()  # Idle.
         else:
-            # Idle, or refused and still sending, or not taking its answer.
+            # Refused and still sending, or not taking its answer.
             self.transport.abort()
 
     def drain(self) -> None:
-        """Close when idle; a request that is under way is the last."""
+        """Take no more than the request that is under way, or that comes within a moment.
+
+        Closing an idle connection at once would cut a request that is already on its way to us.
+        """
+        plane = self.plane
         if self.step is Step.HEAD and not self._head_began:
-            self.transport.close()
+            idle_ms = plane.settings.drain_idle_ms
+            if idle_ms:
+                self.deadline = min(self.deadline, plane.now + idle_ms / 1000)
+            else:
+                self.transport.close()
         else:
             self.client = self.client._replace(keep_alive=False)
 
@@ -172,13 +188,27 @@ class ClientConnection(ClientTransport):
                 return False
             head = self._heads.read(data[:end])
         except MessageRefused as refused:
+            return self._take_leniently(data, refused)
+        self._taken(head, data[end + 4 :])
+        return True
+
+    def _take_leniently(self, data: bytes, refused: MessageRefused) -> bool:
+        """Begin a request that only its route's leniences save; else refuse it."""
+        plane = self.plane
+        table = plane.keeper.latest()
+        found = read_leniently(table, data) if table.leniences else None
+        if found is not None:
+            plane.leniences.update((found.route_id, name) for name in found.used)
+            self._taken(found.head, data[found.end :])
+        elif not may_become_lenient(table, data):
             self._refuse_message(refused)
-            return False
-        self._ahead = data[end + 4 :]
+        return found is not None
+
+    def _taken(self, head: RequestHead, rest: bytes) -> None:
+        self._ahead = rest
         self._head_began = self._forgiven = False
         self._scanned = 0
         self._begin(head)
-        return True
 
     def _begin_head(self) -> None:
         if not self._head_began:
@@ -193,8 +223,11 @@ class ClientConnection(ClientTransport):
             self.client = Client(head.method, head.minor, keep_alive)
         self.step = Step.BODY if head.length else Step.ANSWER
         host = head.authority.name if head.authority else None
-        if plane.hosts and host not in plane.hosts:
-            self.refuse(421, "host-unknown", "this gateway does not serve that host")
+        hosts = self._hosts
+        if hosts is not None and host not in hosts:
+            self.refuse(421, "host-unknown", "that host is not served over this connection")
+        elif head.plain:
+            self._route(head, host)
         elif head.via and is_loop(head.via, plane.name):
             self.refuse(508, "loop", "the request has passed this gateway before")
         elif head.target == ASTERISK or head.max_forwards == 0:
@@ -206,8 +239,7 @@ class ClientConnection(ClientTransport):
         plane = self.plane
         decision = plane.keeper.latest().decide(head.method, host, head.target)
         if isinstance(decision, Refusal):
-            allow = ((b"Allow", b", ".join(decision.allow)),) if decision.allow else ()
-            self.answer(problem(decision.status, decision.code, decision.detail, allow))
+            self.answer(refused_answer(decision))
             return
         route = decision.route
         if head.length > route.body_bytes_max:
@@ -230,22 +262,22 @@ class ClientConnection(ClientTransport):
             handling.start(data, complete=self.step is Step.ANSWER)
 
     def _more_body(self, data: bytes) -> None:
-        handling, body = self._handling, self._body
+        handling, body, plane = self._handling, self._body, self.plane
         assert handling is not None
         assert body is not None
         decoded = self._fed(data)
         if decoded is None:
             return
-        plane = self.plane
         idle_s = plane.settings.body_idle_ms / 1000
         if body.keeps_pace(plane.now, plane.settings.body_rate_min, idle_s):
-            self.deadline = plane.now + idle_s
+            self.deadline = min(plane.now + idle_s, handling.until)
         if decoded or body.done:
             handling.body(decoded, complete=body.done)
 
     def _fed(self, data: bytes) -> bytes | None:
         """Return the body data in `data`, or None when the request was refused."""
-        body = self._body
+        handling, body = self._handling, self._body
+        assert handling is not None
         assert body is not None
         try:
             decoded = body.feed(data)
@@ -253,18 +285,21 @@ class ClientConnection(ClientTransport):
             self._refuse_message(refused)
             return None
         if body.done:
+            if body.trailers:
+                handling.trailed(body.trailers)
             self._ahead = body.rest
             self._body = None
             self.step = Step.ANSWER
         return decoded
 
-    def begin_tunnel(self) -> None:
-        """Pass bytes both ways from now on, beginning with those already read."""
+    def begin_tunnel(self, tunnel: Handling) -> None:
+        """Hand `tunnel` all bytes from now on, beginning with those already read."""
+        self._handling = tunnel
         self.step = Step.TUNNEL
         ahead, self._ahead = self._ahead, b""
         self.resume_receiving()
-        if ahead and self._handling is not None:
-            self._handling.body(ahead, complete=False)
+        if ahead:
+            tunnel.body(ahead, complete=False)
 
     # -- answers --------------------------------------------------------------------------------
 
@@ -273,9 +308,8 @@ class ClientConnection(ClientTransport):
         if self.step is not Step.GONE:
             close = self.step is not Step.ANSWER or not self.client.keep_alive
             via = self.plane.via_line if upstream else None
-            self.transport.write(
-                whole_answer(response, self.client, via, self.plane.date_line, close=close)
-            )
+            date = self.plane.date_line
+            self.transport.write(whole_answer(response, self.client, via, date, close=close))
         else:
             close = True
         self.plane.count(route_id, upstream, response.status)
@@ -291,9 +325,8 @@ class ClientConnection(ClientTransport):
         self.client = self.client._replace(keep_alive=False)
         self.answer(problem(status, code, detail, headers))
 
-    def _refuse_message(self, refused: MessageRefused) -> None:
-        code = CODES[refused.status]
-        self.refuse(refused.status, code, f"{refused.detail} ({refused.section})")
+    def _refuse_message(self, no: MessageRefused) -> None:
+        self.refuse(no.status, CODES[no.status], f"{no.detail} ({no.section})")
 
     def finished(self, *, close: bool) -> None:
         """The answer is sent: take the next request, or end."""

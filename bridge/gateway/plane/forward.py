@@ -4,23 +4,23 @@ from typing import Final
 
 from bridge.gateway.http.chunked import LAST_CHUNK, encode_chunk
 from bridge.gateway.http.framing import CHUNKED
-from bridge.gateway.http.problems import problem
 from bridge.gateway.http.relay import interim_head, relayed_head, switched_head
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.response_head import ResponseHead
+from bridge.gateway.http.trailers import announced, carried, last_chunk
 from bridge.gateway.plane.handling import IDEMPOTENT, SAFE, ClientSide, Step
 from bridge.gateway.plane.keeper import Flight
+from bridge.gateway.plane.own_answers import failed_answer, late_answer, unasked_switch
+from bridge.gateway.plane.special_requests import Deadline, deadline_of, has_key, special
 from bridge.gateway.plane.tap import Followed, follow
+from bridge.gateway.plane.tunnel import Tunnel
 from bridge.gateway.routes.decision import Decision
-from bridge.gateway.upstream_ports import Failure, FailureKind, UpstreamConnection
+from bridge.gateway.upstream_ports import Failure, UpstreamConnection
+from bridge.model.http import HttpResponse
 
-_STATUS: Final = {
-    FailureKind.UNREACHABLE: 502,
-    FailureKind.CONNECT_TIMEOUT: 504,
-    FailureKind.BUSY: 503,
-    FailureKind.LOST: 502,
-    FailureKind.MALFORMED: 502,
-}
+# A body that came together with its head, or soon after, is kept for a second try up to this size.
+_REPLAY_BYTES_MAX: Final = 65_536
+_NOBODY_WAITS: Final = 3_600.0
 
 
 class Forward:
@@ -34,7 +34,13 @@ class Forward:
     _complete = False
     _answered = False
     _close = False
-    _ends = 0
+    _last_in = LAST_CHUNK
+    _lines_out: list[bytes] | None = None
+    _trailers_in: frozenset[bytes] = frozenset()
+    _trailers_out: frozenset[bytes] = frozenset()
+    _deadline: Deadline | None = None
+    until = float("inf")
+    """Monotonic seconds at which the whole exchange is over."""
     _bypass: Flight | None = None
     _followed: Followed | None = None
 
@@ -43,6 +49,7 @@ class Forward:
         self._head = head
         self._decision = decision
         route = decision.route
+        self._phases = route.phases
         self._pool = conn.plane.pools[decision.upstream]
         self._chunk_in = head.length == CHUNKED
         # A write that passes the journal is counted until it has ended: see `plane.Flight`.
@@ -57,11 +64,9 @@ class Forward:
         conn, head = self._conn, self._head
         method = head.method
         block = conn.edge.block(head)
-        if head.authority is None:
-            block += self._pool.host_line + b"\r\n"
-        if head.upgrade is not None:
-            block += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade
-        elif self._decision.tapped:
+        if self._phases.total_s is not None or not head.plain:
+            block += self._added()
+        if self._decision.tapped and head.upgrade is None:
             plane = conn.plane
             self._followed = follow(plane.tap, plane.observer, self._decision, head, block)
         plain = body
@@ -69,13 +74,15 @@ class Forward:
             body = self._encoded(body, complete)
         data = b"%b\r\n%b\r\n%b" % (head.start, block, body)
         self._complete = complete
-        if complete and method in IDEMPOTENT:
+        if method in IDEMPOTENT or has_key(head, self._decision.route):
             self._replay = data
         link = self._pool.take(checked=method not in SAFE)
         if link is None:
             self._pending = data
             if not complete:
                 conn.pause_receiving()
+            connect_s = self._phases.connect_s or _NOBODY_WAITS  # The pool's own limit holds.
+            conn.deadline = min(conn.plane.now + connect_s, self.until)
             self._pool.order(self)
         else:
             self._send(link, data)
@@ -85,13 +92,11 @@ class Forward:
     def body(self, data: bytes, *, complete: bool) -> None:
         """Send more."""
         link = self._link
-        if self._conn.step is Step.TUNNEL:
-            self._touch()
-            if link is not None:
-                link.send(data)
-            return
         encoded = self._encoded(data, complete)
         self._complete = complete
+        if self._replay is not None:
+            whole = self._replay + encoded
+            self._replay = whole if len(whole) <= _REPLAY_BYTES_MAX else None
         if link is None:
             # Only what was already read when reading was paused.
             self._pending = (self._pending or b"") + encoded
@@ -111,11 +116,12 @@ class Forward:
         self.dropped()
         return False
 
+    def trailed(self, lines: list[bytes]) -> None:
+        """Take the trailers of the request, before its end."""
+        self._lines_out = lines
+
     def client_ended(self) -> None:
-        """Pass on, in a tunnel, that the client sends no more."""
-        if self._link is not None:
-            self._link.finish()
-        self._end_of_direction()
+        """There is no tunnel here yet."""
 
     def dropped(self) -> None:
         """Give everything up."""
@@ -136,15 +142,9 @@ class Forward:
             self._followed.failed("authority_timeout" if waiting else "authority_cut")
         sent = self._link is not None
         self.dropped()
-        if waiting and conn.step is not Step.TUNNEL:
-            what = "no answer" if sent else "no connection"
-            may = "; it may have been executed" if sent and conn.client.method not in SAFE else ""
-            self._problem(
-                504,
-                "upstream-timeout",
-                f"{what} from upstream {self._upstream!r} within"
-                f" {self._decision.route.timeout_ms} ms{may}",
-            )
+        if waiting:
+            late = conn.plane.now >= self.until
+            self._own(late_answer(self._decision, sent=sent, whole=late, method=self._head.method))
         elif conn.step is Step.GONE:
             conn.finished(close=True)
         else:
@@ -166,9 +166,11 @@ class Forward:
         """Send what was waiting for a connection."""
         data, self._pending = self._pending, None
         assert data is not None, "connected without an order"
+        if self._deadline is not None:
+            data = self._deadline.renewed(data)
         self._send(connection, data)
         if not self._complete:
-            self._conn.resume_receiving()
+            self.resume_sending()
 
     def interim(self, head: ResponseHead) -> None:
         """Relay a 1xx; HTTP/1.0 knows none (RFC 9110 15.2)."""
@@ -185,6 +187,8 @@ class Forward:
         self._replay = None
         plane.answers[decision.route.route_id, decision.upstream, head.status // 100] += 1
         client = conn.client
+        if head.trailer and self._head.takes_trailers:
+            head = self._announcing(head)
         if conn.step is Step.BODY:
             # An early answer: the rest of the body is not wanted, and its end cannot be found.
             conn.step = Step.ANSWER
@@ -208,22 +212,21 @@ class Forward:
             self._finish()
 
     def more(self, data: bytes) -> None:
-        """Relay more of the body, or of the tunnel."""
+        """Relay more of the body."""
         self._touch()
         self._conn.write(encode_chunk(data) if self._chunk_out else data)
         if self._followed is not None:
             self._followed.more_answer(data)
 
+    def trailers(self, lines: list[bytes]) -> None:
+        """Take the trailers of the answer, before its end."""
+        if self._trailers_in:
+            self._last_in = last_chunk(carried(lines, self._trailers_in))
+
     def ended(self) -> None:
-        """The body is whole, or the tunnel's other end sends no more."""
-        conn = self._conn
-        if conn.step is Step.TUNNEL:
-            if not conn.transport.is_closing():
-                conn.transport.write_eof()
-            self._end_of_direction()
-            return
+        """The body is whole."""
         if self._chunk_out:
-            conn.write(LAST_CHUNK)
+            self._conn.write(self._last_in)
         if self._followed is not None:
             self._followed.ended()
         self._finish()
@@ -233,21 +236,26 @@ class Forward:
         conn = self._conn
         if self._head.upgrade is None or conn.step is Step.GONE:
             self.dropped()
-            self._problem(
-                502, "upstream-malformed", f"upstream {self._upstream!r} switched protocols unasked"
-            )
+            self._own(unasked_switch(self._decision.upstream))
             return
-        self._answered = True
-        conn.plane.count(self._decision.route.route_id, self._upstream, head.status)
+        link, self._link = self._link, None
+        assert link is not None, "switched without a connection"
+        conn.plane.count(self._decision.route.route_id, self._decision.upstream, head.status)
         conn.write(switched_head(head, conn.plane.via_line))
-        conn.begin_tunnel()
-        self._touch()
+        asked = self._head
+        host = asked.authority.name if asked.authority else None
+        tunnel = Tunnel(
+            conn, link, self._decision, method=asked.method, host=host, target=asked.target
+        )
+        link.hand_over(tunnel)
+        self._landed()
+        conn.begin_tunnel(tunnel)
 
     def failed(self, failure: Failure) -> None:
         """Try once more where that cannot do harm, else tell the client."""
         conn = self._conn
         self._link = None
-        if conn.step is Step.TUNNEL or self._answered:
+        if self._answered:
             # A clean end would make a cut answer look whole.
             self._landed()
             if self._followed is not None:
@@ -258,30 +266,27 @@ class Forward:
                 conn.cut()
             return
         if failure.stale and self._replay is not None:
-            self._pending, self._replay = self._replay, None
+                self._pending, self._replay = self._replay, None
             self._pool.order(self)
             return
         self._pending = None
         if self._followed is not None:
             self._followed.failed("authority_failed")
-        headers = ((b"Retry-After", b"1"),) if failure.kind is FailureKind.BUSY else ()
-        self._problem(
-            _STATUS[failure.kind], f"upstream-{failure.kind.value}", failure.detail, headers
-        )
+        self._own(failed_answer(failure))
 
     def pause_sending(self) -> None:
         """The upstream reads slowly: stop reading the client."""
         self._conn.pause_receiving()
 
     def resume_sending(self) -> None:
-        """It has caught up."""
-        self._conn.resume_receiving()
+        """It has caught up: the client's time begins again."""
+        conn = self._conn
+        conn.resume_receiving()
+        if conn.step is Step.BODY:
+            plane = conn.plane
+            conn.deadline = min(plane.now + plane.settings.body_idle_ms / 1000, self.until)
 
     # -- inside ---------------------------------------------------------------------------------
-
-    @property
-    def _upstream(self) -> str:
-        return self._decision.upstream
 
     def _send(self, link: UpstreamConnection, data: bytes) -> None:
         self._link = link
@@ -291,25 +296,42 @@ class Forward:
 
     def _await_answer(self) -> None:
         conn = self._conn
-        conn.deadline = conn.plane.now + self._decision.route.timeout_ms / 1000
+        deadline = conn.plane.now + self._phases.first_byte_s
+        conn.deadline = deadline if deadline < self.until else self.until
 
     def _touch(self) -> None:
         conn = self._conn
-        settings = conn.plane.settings
-        idle_ms = settings.tunnel_idle_ms if conn.step is Step.TUNNEL else settings.relay_idle_ms
-        conn.deadline = conn.plane.now + idle_ms / 1000
+        idle_s = self._phases.idle_s or conn.plane.settings.relay_idle_ms / 1000
+        conn.deadline = min(conn.plane.now + idle_s, self.until)
+
+    def _added(self) -> bytes:
+        """Return the field lines that this request gets beside its own and the forwarding ones."""
+        head, route = self._head, self._decision.route
+        lines = b""
+        if not head.plain:
+            lines, self._trailers_out = special(head, route, self._pool.host_line)
+        self._deadline = deadline_of(route, self._conn.edge.deadline_ms(head))
+        if self._deadline is not None and head.upgrade is None:
+            self.until = self._deadline.until
+            lines += self._deadline.line
+        return lines
+
+    def _announcing(self, head: ResponseHead) -> ResponseHead:
+        """Announce the trailers of an answer to a client that reads them."""
+        self._trailers_in = announced(head.trailer)
+        if not self._trailers_in:
+            return head
+        return head._replace(lines=[*head.lines, b"Trailer: " + head.trailer])
 
     def _encoded(self, data: bytes, complete: bool) -> bytes:
         if not self._chunk_in:
             return data
         encoded = encode_chunk(data) if data else b""
-        return encoded + LAST_CHUNK if complete else encoded
-
-    def _end_of_direction(self) -> None:
-        self._ends += 1
-        if self._ends == 2:
-            self.dropped()
-            self._conn.transport.close()
+        if not complete:
+            return encoded
+        if self._lines_out is not None and self._trailers_out:
+            return encoded + last_chunk(carried(self._lines_out, self._trailers_out))
+        return encoded + LAST_CHUNK
 
     def _landed(self) -> None:
         if self._bypass is not None:
@@ -322,10 +344,7 @@ class Forward:
             self._landed()
         self._conn.finished(close=self._close)
 
-    def _problem(
-        self, status: int, code: str, detail: str, headers: tuple[tuple[bytes, bytes], ...] = ()
-    ) -> None:
+    def _own(self, answer: HttpResponse) -> None:
+        """Answer in the upstream's place."""
         self._landed()
-        self._conn.answer(
-            problem(status, code, detail, headers), route_id=self._decision.route.route_id
-        )
+        self._conn.answer(answer, route_id=self._decision.route.route_id)

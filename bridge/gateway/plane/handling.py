@@ -50,8 +50,8 @@ class ClientSide(Protocol):
     def cut(self) -> None:
         """End with a reset, so that half an answer does not look whole."""
 
-    def begin_tunnel(self) -> None:
-        """Pass bytes both ways from now on, beginning with those already read."""
+    def begin_tunnel(self, tunnel: "Handling") -> None:
+        """Hand `tunnel` all bytes from now on, beginning with those already read."""
 
     def pause_receiving(self) -> None:
         """Read no more from the client for a while."""
@@ -63,11 +63,17 @@ class ClientSide(Protocol):
 class Handling(Protocol):
     """How one request is answered: forwarded as it comes, or handed whole to the write path."""
 
+    until: float
+    """Monotonic seconds after which no more of the request is waited for."""
+
     def start(self, body: bytes, *, complete: bool) -> None:
         """Begin, with the body that came together with the head."""
 
     def body(self, data: bytes, *, complete: bool) -> None:
         """Take more of the body, decoded; in a tunnel, more of its bytes."""
+
+    def trailed(self, lines: list[bytes]) -> None:
+        """Take the trailers of the request, before the end of its body."""
 
     def client_gone(self, *, body_complete: bool) -> bool:
         """Hear that nobody listens any more; return whether a write must still be finished."""

@@ -11,6 +11,7 @@ from bridge.gateway.plane.keeper import TableKeeper
 from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.plane.tap import NO_TAP, Tap
 from bridge.gateway.plane.write_path import WritePath
+from bridge.gateway.routes.table import RoutingTable
 from bridge.gateway.upstream_ports import UpstreamPool
 from bridge.model.observer import Observer
 
@@ -33,6 +34,13 @@ class OpenConnection(Protocol):
 
     def abort(self) -> None:
         """Close at once."""
+
+
+class OpenTunnel(Protocol):
+    """A connection that was upgraded and goes on for as long as both ends like."""
+
+    def review(self, table: RoutingTable) -> None:
+        """Look whether a new table still gives it the side that it is connected with."""
 
 
 class Plane:
@@ -65,12 +73,24 @@ class Plane:
         self._tasks: set[asyncio.Task[None]] = set()
         self.answers: Counter[tuple[str, str, int]] = Counter()
         """By route, upstream and status class."""
+        self.leniences: Counter[tuple[str, str]] = Counter()
+        """By route and name: how often an old client needed one."""
+        self.tunnels: set[OpenTunnel] = set()
+        self._reviewed: RoutingTable | None = None
         self.refresh_clock()
 
     def refresh_clock(self) -> None:
         """Read the clocks; deadlines need a tenth of a second, Date a second."""
         self.now = time.monotonic()
         self.date_line = b"Date: " + formatdate(usegmt=True).encode("ascii")
+
+    def review_tunnels(self) -> None:
+        """Let open tunnels see a table that they have not seen yet."""
+        table = self.keeper.table
+        if table is not self._reviewed:
+            self._reviewed = table
+            for tunnel in tuple(self.tunnels):
+                tunnel.review(table)
 
     def count(self, route_id: str, upstream: str, status: int) -> None:
         """Count one answer; `upstream` is empty for the gateway's own."""
@@ -87,6 +107,10 @@ class Plane:
                 status=f"{group}xx",
                 requests=count,
             )
+
+        leniences, self.leniences = self.leniences, Counter()
+        for (route_id, name), count in leniences.items():
+            self.observer.note("lenient", route=route_id, lenience=name, requests=count)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run work that no client's disconnect may end."""

@@ -108,6 +108,7 @@ class _Ticker:
         if self._polls % _POLLS_PER_TICK:
             return
         plane.refresh_clock()
+        plane.review_tunnels()
         now = plane.now
         for connection in tuple(plane.connections):
             if connection.deadline < now:
