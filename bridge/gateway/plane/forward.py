@@ -266,7 +266,7 @@ class Forward:
                 conn.cut()
             return
         if failure.stale and self._replay is not None:
-                self._pending, self._replay = self._replay, None
+            self._pending, self._replay = self._replay, None
             self._pool.order(self)
             return
         self._pending = None
