@@ -1,13 +1,13 @@
 """Bounded keep-alive connections to one upstream."""
 
 import asyncio
-import os
 import select
 import time
 from collections import deque
 from dataclasses import dataclass
 
 from adapters.upstream.connection import Connection
+from adapters.upstream.dialling import SecureDialling, dial, reason
 from bridge.gateway.upstream_ports import Failure, FailureKind, UpstreamUser
 from bridge.model.observer import Observer, SilentObserver
 
@@ -38,8 +38,10 @@ class Pool:
         *,
         limits: PoolLimits | None = None,
         observer: Observer | None = None,
+        secure: SecureDialling | None = None,
     ) -> None:
         self.name = name
+        self.secure = secure
         self._host = host
         self._port = port
         self._limits = limits or PoolLimits()
@@ -141,11 +143,10 @@ class Pool:
             task.add_done_callback(self._connecting.discard)
 
     async def _connect(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._limits.wait_ms / 1000):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self), self._host, self._port
+                connection = await dial(
+                    lambda: Connection(self), self._host, self._port, self.secure
                 )
         except OSError as exc:  # TimeoutError is one: the orders' own deadlines tell that.
             self._connecting.discard(self._task())
@@ -162,22 +163,17 @@ class Pool:
         return task
 
     def _refused(self, exc: OSError) -> None:
-        self._observer.note("connect_failed", upstream=self.name, error=_reason(exc))
+        self._observer.note("connect_failed", upstream=self.name, error=reason(exc))
         if self._waiting and not isinstance(exc, TimeoutError):
             user, _ = self._waiting.popleft()
             user.failed(
                 Failure(
                     FailureKind.UNREACHABLE,
                     f"cannot connect to upstream {self.name!r} at {self._host}:{self._port}:"
-                    f" {_reason(exc)}",
+                    f" {reason(exc)}",
                 )
             )
         self._connect_more()
-
-
-def _reason(exc: OSError) -> str:
-    # asyncio replaces the system's words by "Connect call failed" and the address.
-    return os.strerror(exc.errno).lower() if exc.errno else type(exc).__name__
 
 
 def _has_news(connection: Connection) -> bool:

@@ -14,7 +14,7 @@ from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.exit_codes import CONFIG
 from bridge.runtime.roles.running import run_role
-from bridge.runtime.roles.signals import stop_on_signals
+from bridge.runtime.roles.signals import note_hang_ups, stop_on_signals
 from bridge.runtime.roles.supervisor import RoleProcess, Supervisor, check_alone
 from bridge.runtime.watching.run_files import forget_ended
 from bridge.runtime.watching.telemetry import RunFileObserver, start_logging
@@ -107,6 +107,6 @@ def _supervise(settings: Settings, config: Path, roles: list[str], name: str) ->
         )
         for role in roles
     ]
-    stop = threading.Event()
-    with stop_on_signals(stop):
-        return Supervisor(specs, run_dir, name=name, observer=observer).run(stop)
+    stop, reload = threading.Event(), threading.Event()
+    with stop_on_signals(stop), note_hang_ups(reload):
+        return Supervisor(specs, run_dir, name=name, observer=observer).run(stop, reload)

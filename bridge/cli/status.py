@@ -73,6 +73,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
         ],
     )
     _lanes(report)
+    _certificates(report)
     missing = [canary["category"] for canary in report["canaries"] if canary["missing"]]
     if missing:
         console.print(
@@ -98,6 +99,23 @@ def _lanes(report: dict[str, Any]) -> None:
         console.print(
             f"[yellow]{report['writes_to_decide']} writes need a decision: "
             "`legacy-bridge writes list`[/yellow]"
+        )
+
+
+def _certificates(report: dict[str, Any]) -> None:
+    if report["certificates"]:
+        print_rows(
+            "Certificates",
+            ("of", "names", "days left", "state"),
+            [
+                (
+                    each["of"],
+                    ", ".join(each["names"]),
+                    "" if each["days_left"] is None else f"{each['days_left']:,.1f}",
+                    Text(each["problem"] or "ok", "red" if each["problem"] else "green"),
+                )
+                for each in report["certificates"]
+            ],
         )
 
 

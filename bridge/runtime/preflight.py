@@ -3,16 +3,19 @@
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from bridge.control.exposure import check_exposure
 from bridge.model.errors import BridgeError, ConfigInvalid
 from bridge.model.observer import SilentObserver
 from bridge.runtime.configuration.control_settings import ControlSettings
+from bridge.runtime.configuration.gateway_settings import GatewaySettings
 from bridge.runtime.configuration.polling_settings import PollingSettings
 from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.port_check import check_port
 from bridge.runtime.wiring.capture import capture_service
+from bridge.runtime.wiring.certificates import certificate_status, check_certificates
 from bridge.runtime.wiring.contracts import contract_set
 from bridge.runtime.wiring.delivery import rabbitmq_sink
 from bridge.runtime.wiring.evidence import stampers, witness_askers
@@ -50,6 +53,9 @@ def _foundations(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "contracts", lambda: f"{len(contract_set(settings).contracts())} contracts"
     if settings.delivery is not None:
         yield "broker", lambda: _broker(settings)
+    if settings.gateway is not None and certificate_status(settings.gateway):
+        gateway = settings.gateway
+        yield "certificates", lambda: check_certificates(gateway)
     if settings.event_log.witnesses or settings.event_log.timestamps:
         yield "witnesses", lambda: _evidence(settings)
 
@@ -61,11 +67,11 @@ def _looks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     gateway, control = settings.gateway, settings.control
     if gateway is not None:
         yield "routes", lambda: _routes(settings)
-        yield "gateway port", lambda: check_port(gateway.host, gateway.port, "gateway.port")
+        yield from _listeners(gateway)
     if control is not None:
         yield "control", lambda: _control(control)
     if gateway is not None and control is not None:
-        yield "ports", lambda: _apart(gateway.port, control.port)
+        yield "ports", lambda: _apart(gateway, control.port)
 
 
 def _found(what: str, look: Callable[[], str]) -> Finding:
@@ -132,9 +138,18 @@ def _control(control: ControlSettings) -> str:
     return check_port(control.host, control.port, "control.port")
 
 
-def _apart(gateway_port: int, control_port: int) -> str:
-    if gateway_port == control_port:
-        raise ConfigInvalid(
-            f"cannot listen: gateway.port and control.port are both {gateway_port}; change one"
-        )
+def _listeners(gateway: GatewaySettings) -> Iterator[tuple[str, Callable[[], str]]]:
+    for name, listener in gateway.all_listeners().items():
+        key = f"gateway.listeners.{name}.port" if gateway.listeners else "gateway.port"
+        what = f"gateway port {name}" if gateway.listeners else "gateway port"
+        yield what, partial(check_port, listener.host, listener.port, key)
+
+
+def _apart(gateway: GatewaySettings, control_port: int) -> str:
+    for name, listener in gateway.all_listeners().items():
+        if listener.port == control_port:
+            key = f"gateway.listeners.{name}.port" if gateway.listeners else "gateway.port"
+            raise ConfigInvalid(
+                f"cannot listen: {key} and control.port are both {control_port}; change one"
+            )
     return "gateway and control have ports of their own"

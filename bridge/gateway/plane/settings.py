@@ -15,6 +15,8 @@ class PlaneSettings:
     """Names that are served, lower case; every other Host gets 421. Empty: any."""
     trusted_hops: tuple[Network, ...] = ()
     """Peers whose forwarding fields are believed and appended to; others' are replaced."""
+    trace: bool = False
+    """Whether requests carry a W3C trace context, see `bridge.gateway.http.trace_context`."""
     connections_max: int = 10_000
     """Clients of one worker: about 20 kB each when idle, below the usual limit of descriptors."""
     handshake_ms: int = 10_000

@@ -81,9 +81,13 @@ class ServerContexts:
 
     __slots__ = ("_by_context", "_contexts", "_names", "facts", "front")
 
-    def __init__(self, tls: ServerTls) -> None:
-        """Raises `ConfigInvalid` when a file must not be used."""
-        now = utc_now()
+    def __init__(self, tls: ServerTls, *, replacing: bool = False) -> None:
+        """An expired certificate is better than no service, unless it is `replacing` another.
+
+        Raises:
+            ConfigInvalid: a file must not be used.
+        """
+        now = utc_now() if replacing else None
         self.facts: list[CertificateFacts] = []
         names = []
         self._contexts: list[ssl.SSLContext] = []
@@ -163,7 +167,7 @@ def _server_context(tls: ServerTls) -> ssl.SSLContext:
     return context
 
 
-def client_context(tls: ClientTls) -> ssl.SSLContext:
+def client_context(tls: ClientTls, *, replacing: bool = False) -> ssl.SSLContext:
     """Return the context for connections to an upstream; it verifies certificate and name.
 
     Raises:
@@ -179,7 +183,7 @@ def client_context(tls: ClientTls) -> ssl.SSLContext:
     else:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     if tls.certificate is not None:
-        check_files(tls.certificate, utc_now())
+        check_files(tls.certificate, utc_now() if replacing else None)
         load_chain(context, tls.certificate)
     return context
 
@@ -187,14 +191,14 @@ def client_context(tls: ClientTls) -> ssl.SSLContext:
 class Reloading(Generic[T]):
     """Something that is made of files, and made again when they change.
 
-    `made` is called with what the files give now; the last good thing stays when it raises.
+    `make(replacing)` is told whether there is a good one already, which stays when it raises.
     """
 
     def __init__(
         self,
         what: str,
         files: tuple[Path, ...],
-        make: Callable[[], T],
+        make: Callable[[bool], T],
         observer: Observer,
     ) -> None:
         """`what` names it in notes. Raises `ConfigInvalid` when it cannot be made at all."""
@@ -203,7 +207,7 @@ class Reloading(Generic[T]):
         self._make = make
         self._observer = observer
         self._stamp: Stamp = stamp(files)
-        self.current: T = make()
+        self.current: T = make(False)
 
     def look(self, *, force: bool = False) -> bool:
         """Make it again if a file has changed, or by force; return whether there is a new one."""
@@ -213,7 +217,7 @@ class Reloading(Generic[T]):
         # Remembered even if it fails: the same bad files are not tried again every second.
         self._stamp = found
         try:
-            self.current = self._make()
+            self.current = self._make(True)
         except ConfigInvalid as exc:
             self._observer.note("tls_reload_failed", what=self._what, error=str(exc))
             return False

@@ -16,6 +16,7 @@ from bridge.capture.protocol.stage_files import STAGE_BYTES_MAX_DEFAULT
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.configuration.control_settings import ControlSettings
 from bridge.runtime.configuration.evidence_settings import TimestampSettings, WitnessSettings
+from bridge.runtime.configuration.gateway_settings import GatewaySettings
 from bridge.runtime.configuration.keeping_settings import (
     ClassName,
     FloorSettings,
@@ -23,7 +24,7 @@ from bridge.runtime.configuration.keeping_settings import (
     class_rules,
 )
 from bridge.runtime.configuration.polling_settings import PollingSettings
-from bridge.runtime.configuration.section import Port, Section
+from bridge.runtime.configuration.section import Section
 
 _NAME = r"^[a-z][a-z0-9_]{0,30}$"
 """Source names become parts of event ids and slot names: lower case, 31 characters at most."""
@@ -240,30 +241,6 @@ class DeliverySettings(Section):
     """`amqp://user:password@host:port/vhost`; best given by `BRIDGE_DELIVERY__URL`."""
     exchange: str = "lb.events"
     groups: tuple[GroupSettings, ...] = ()
-
-
-class UpstreamSettings(Section):
-    """One HTTP application behind the gateway."""
-
-    url: str = Field(pattern=r"^http://([^/:@?#\[\]\s]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/?$")
-    """`http://host:port`; TLS to upstreams comes with the gateway's own depth."""
-    connections_max: int = Field(default=128, ge=1, le=10_000)
-    """Bound of the pool of one worker: a weak legacy is protected by its connections."""
-
-
-class GatewaySettings(Section):
-    """The HTTP data plane."""
-
-    host: str = "127.0.0.1"
-    port: Port = 8080
-    workers: int = Field(default=2, ge=1, le=64)
-    routes: Path = Path("routes")
-    upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
-    lane_wait_ms: int = Field(default=5_000, ge=0, le=60_000)
-    """How long a write waits for an earlier write of its key before it gets 503."""
-    drain_wait_ms: int = Field(default=250, ge=0, le=60_000)
-    """How long it waits, after a switch, for replays of its key to the new authority before the
-    side that has them stays its authority."""
 
 
 class Settings(Section):

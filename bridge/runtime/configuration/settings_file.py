@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from bridge.contracts.refusals import hint, known_keys
 from bridge.contracts.strict_yaml import load_strictly
 from bridge.model.errors import ConfigInvalid
+from bridge.runtime.configuration.gateway_settings import anchored
 from bridge.runtime.configuration.settings import SOURCE_KINDS, Settings
 
 ENV_PREFIX = "BRIDGE_"
@@ -23,7 +24,6 @@ _PATH_KEYS = (
     ("event_log", "publish_dir"),
     ("contracts", "dir"),
     ("contracts", "protection_key_file"),
-    ("gateway", "routes"),
 )
 
 
@@ -162,4 +162,5 @@ def _anchored(settings: Settings, base: Path) -> Settings:
         for name, each in tree.event_log.timestamps.items()
     }
     event_log = tree.event_log.model_copy(update={"timestamps": stamps})
-    return tree.model_copy(update={"event_log": event_log})
+    gateway = None if tree.gateway is None else anchored(tree.gateway, base)
+    return tree.model_copy(update={"event_log": event_log, "gateway": gateway})

@@ -11,7 +11,7 @@ from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.exit_codes import SOFTWARE, exit_code
 from bridge.runtime.roles.config_record import record_configuration
 from bridge.runtime.roles.parent import end_with_parent
-from bridge.runtime.roles.signals import stop_on_signals
+from bridge.runtime.roles.signals import ignore_hang_ups, stop_on_signals
 from bridge.runtime.watching.telemetry import RunFileObserver, start_logging
 from bridge.runtime.wiring.stores import Stores
 from bridge.storage.journal.owner import FileLock
@@ -29,6 +29,7 @@ def run_role(settings: Settings, role: str) -> int:
         ConfigInvalid: no role has this name, or the settings lack its section.
     """
     end_with_parent()
+    ignore_hang_ups()
     name, run = _role(settings, role)
     logger = start_logging(name, settings.log_level)
     stop = threading.Event()

@@ -28,6 +28,8 @@ BACKOFF_MAX_S = 30.0
 STEADY_AFTER_S = 10.0
 # Roles drain within 10 s of their own (gateway connections, broker confirms); then they are killed.
 STOP_GRACE_S = 15.0
+# A younger role may not hear a signal yet, which would end it; it has just read its files anyway.
+HEARS_AFTER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +68,10 @@ class Supervisor:
         self._name = name
         self._observer = observer or SilentObserver()
 
-    def run(self, stop: threading.Event) -> int:
+    def run(self, stop: threading.Event, reload: threading.Event | None = None) -> int:
         """Run until `stop` is set; return 0, or the code of a role that can never start.
+
+        Each time that `reload` is set, the roles get SIGHUP: they look at their certificates.
 
         Raises:
             ConfigInvalid: another supervisor runs on the same data folder.
@@ -78,6 +82,9 @@ class Supervisor:
             code = 0
             try:
                 while not stop.is_set() and code == 0:
+                    if reload is not None and reload.is_set():
+                        reload.clear()
+                        self._hang_up()
                     code = self._tend()
                     self._write_state()
                     stop.wait(0.1)
@@ -120,6 +127,12 @@ class Supervisor:
         )
         child.started_at = time.monotonic()
         self._observer.note("role_started", role_name=child.spec.role, pid=child.process.pid)
+
+    def _hang_up(self) -> None:
+        now = time.monotonic()
+        for child in self._children:
+            if now - child.started_at >= HEARS_AFTER_S:
+                _signal(child.process, signal.SIGHUP)
 
     def _stop_all(self) -> None:
         deadline = time.monotonic() + STOP_GRACE_S

@@ -15,6 +15,7 @@ from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.roles.canaries import canary_states
 from bridge.runtime.watching.evidence_status import evidence_status
 from bridge.runtime.watching.run_files import read_roles
+from bridge.runtime.wiring.certificates import certificate_status
 from bridge.runtime.wiring.log_opening import known_of_log
 from bridge.runtime.wiring.reading import reading_status
 from bridge.runtime.wiring.search import indexed_entries
@@ -61,6 +62,7 @@ def collect_status(settings: Settings) -> dict[str, Any]:
             {"category": each.category, "age_s": each.age_s, "missing": each.missing}
             for each in canary_states(settings, stores)
         ]
+    certificates = [] if settings.gateway is None else certificate_status(settings.gateway)
     witnesses = evidence_status("witness", settings.event_log.witnesses, noted)
     authorities = evidence_status("timestamp", settings.event_log.timestamps, noted)
     stuck = any(lane["oldest_age_s"] > LANE_AGE_S_MAX for lane in lanes)
@@ -73,6 +75,7 @@ def collect_status(settings: Settings) -> dict[str, Any]:
         and loss is None
         and not alarmed
         and not any(canary["missing"] for canary in canaries)
+        and not any(each["problem"] for each in certificates)
         and all(each["level"] == 0 for each in (*witnesses, *authorities))
     )
     return {
@@ -88,6 +91,7 @@ def collect_status(settings: Settings) -> dict[str, Any]:
         },
         "witnesses": witnesses,
         "timestamps": authorities,
+        "certificates": certificates,
         "canaries": canaries,
         "sources": sources,
         "sinks": sinks,

@@ -24,7 +24,7 @@ _INFO = frozenset(
         "snapshot_done", "snapshot_progress", "switched", "rolled_back", "table_swapped",
         "checkpoint_signed", "replayer_started", "role_started", "role_ended",
         "gap_closed", "wal_guard_lowered", "webhook_sent", "cosigned", "witness_lowered",
-        "log_keys_changed", "timestamped", "canary_back", "timestamp_lowered",
+        "log_keys_changed", "timestamped", "canary_back", "timestamp_lowered", "tls_reloaded",
     }
 )  # fmt: skip
 # pika tells what it did not expect even where we do: a channel that is gone when its answer comes

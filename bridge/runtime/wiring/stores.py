@@ -16,10 +16,8 @@ from bridge.model.errors import ConfigInvalid
 from bridge.model.observer import Observer
 from bridge.model.pseudonym import Pseudonyms
 from bridge.model.stage import GroupState, Side
-from bridge.runtime.configuration.settings import (
-    GatewaySettings,
-    Settings,
-)
+from bridge.runtime.configuration.gateway_settings import GatewaySettings
+from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.wiring.keeping import Keeping
 from bridge.runtime.wiring.log_opening import STATE_FILE, made, open_event_log, open_signer
 from bridge.runtime.wiring.pseudonym_key import load_pseudonyms
