@@ -1,7 +1,9 @@
 """Admit one write: its lane, its `Idempotency-Key`, and a place where its answer is awaited."""
 
 import asyncio
+import base64
 import hashlib
+import json
 import os
 import time
 from dataclasses import dataclass
@@ -10,9 +12,11 @@ from bridge.gateway.dual import answers
 from bridge.gateway.dual.ports import IdMap
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import KeyPlace
+from bridge.gateway.routes.sections.dual import KeyDemand
 from bridge.gateway.translation.ids import key_of, lane_of
 from bridge.model.errors import StorageUnavailable
 from bridge.model.http import HttpRequest, HttpResponse
+from bridge.model.stage import Side
 
 _CLIENT_KEY = b"idempotency-key"
 _CLIENT_KEY_BYTES_MAX = 255
@@ -32,6 +36,8 @@ class WriteLimits:
     """Switches that may overtake one write before it gives up."""
     look_again_ms: int = 4
     """Between two looks at a lane that another process holds."""
+    both_look_ms_max: int = 50
+    """Between two looks whether the other side has a write that must be on both; grows to this."""
     settle_retry_ms: int = 200
     """Between two tries to record an outcome that the journal could not take."""
 
@@ -42,10 +48,12 @@ class Write:
     __slots__ = (
         "abandoned",
         "answer",
+        "applied",
         "client_key",
         "decision",
         "fingerprint",
         "intent_id",
+        "key_sent",
         "lane",
         "request",
     )
@@ -55,8 +63,13 @@ class Write:
         self.request = request
         self.lane = lane
         self.intent_id = intent_id
+        self.key_sent: str | None = None
+        """The client's `Idempotency-Key` as it came."""
         self.client_key: str | None = None
+        """The same in the client's own scope: two clients may choose the same one."""
         self.fingerprint = ""
+        self.applied: Side | None = None
+        """The side that did it, once the journal knows."""
         self.abandoned = False
         """The client is gone; nothing needs to be begun any more."""
         self.answer: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
@@ -92,8 +105,11 @@ class Admission:
         if keys:
             if len(keys) > 1 or not 0 < len(keys[0]) <= _CLIENT_KEY_BYTES_MAX:
                 return answers.bad_client_key()
-            write.client_key = keys[0].decode("latin-1")
+            write.key_sent = keys[0].decode("latin-1")
+            write.client_key = scope_of(request) + write.key_sent
             write.fingerprint = fingerprint_of(request)
+        elif decision.route.dual.idempotency is KeyDemand.REQUIRED:
+            return answers.client_key_missing()
         return write
 
     def lane(self, decision: Decision, request: HttpRequest) -> str | None:
@@ -105,11 +121,17 @@ class Admission:
         key = key_of(route.key, decision, request)
         return None if key is None else self._lane(route.group, route.key.entity, key)
 
-    def lane_of_path(self, decision: Decision) -> str | None:
-        """Return the lane that the path alone names, for reads; None when it names none."""
+    def lane_of_read(self, decision: Decision, request: HttpRequest | None) -> str | None:
+        """Return the lane whose data a read asks for; None when it names none.
+
+        Without its request only the path can be asked.
+        """
         route = decision.route
         if route.key is not None and route.key.place is KeyPlace.PATH:
             name, entity = route.key.name, route.key.entity
+        elif route.key is not None and request is not None and route.dual.read_your_writes:
+            found = key_of(route.key, decision, request)
+            return None if found is None else self._lane(route.group, route.key.entity, found)
         elif route.ids.path:
             name, entity = next(iter(route.ids.path.items()))
         else:
@@ -125,6 +147,30 @@ class Admission:
 def new_intent_id() -> str:
     """Return a new id: 48 bits of milliseconds, then 80 random ones, so that ids sort by age."""
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+
+
+def scope_of(request: HttpRequest) -> str:
+    """Return whose `Idempotency-Key` it is, as a prefix of the key; empty for nobody in particular.
+
+    The name in Basic credentials, the subject of a bearer token, else the credentials themselves.
+    Nothing is believed: the fingerprint, too, knows the credentials, so that who only claims a name
+    gets 422 and never another's answer.
+    """
+    shown = request.header(b"authorization")
+    if shown is None:
+        return ""
+    scheme, _, rest = shown.partition(b" ")
+    who = shown
+    try:
+        if scheme.lower() == b"basic":
+            who = base64.b64decode(rest.strip(), validate=True).partition(b":")[0]
+        elif scheme.lower() == b"bearer" and rest.count(b".") == 2:
+            part = rest.strip().split(b".")[1]
+            claims = json.loads(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)))
+            who = json.dumps([claims.get("iss"), claims["sub"]]).encode()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        who = shown
+    return hashlib.sha256(scheme.lower() + b" " + who).hexdigest()[:16] + ":"
 
 
 def fingerprint_of(request: HttpRequest) -> str:

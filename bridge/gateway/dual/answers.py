@@ -24,6 +24,15 @@ def bad_client_key() -> HttpResponse:
     return problem(400, "bad-idempotency-key", "Idempotency-Key is not one value of 1 to 255 bytes")
 
 
+def client_key_missing() -> HttpResponse:
+    """The route wants an `Idempotency-Key`, and there is none."""
+    return problem(
+        400,
+        "idempotency-key-missing",
+        "this operation needs an Idempotency-Key: a value of your own that no other request has",
+    )
+
+
 def key_reused() -> HttpResponse:
     """The same `Idempotency-Key` came with another request."""
     return problem(
@@ -50,6 +59,27 @@ def answer_lost(write: JournalledWrite) -> HttpResponse:
         "write-applied",
         f"write {write.intent.intent_id} was applied; its answer was lost and cannot be repeated",
         _named(write.intent.intent_id),
+    )
+
+
+def not_on_both(intent_id: str, state: WriteState, side: str) -> HttpResponse:
+    """The authority has the write, the other side does not have it yet (level L3)."""
+    why = "refused it; a person decides" if state is WriteState.PARKED else "does not have it yet"
+    return problem(
+        202,
+        "write-not-on-both",
+        f"write {intent_id} was applied and is kept; {side} {why}",
+        _named(intent_id),
+    )
+
+
+def undone(intent_id: str, side: str) -> HttpResponse:
+    """The other side refused the write, and its inverse undid it (level L3)."""
+    return problem(
+        409,
+        "write-undone",
+        f"{side} refused write {intent_id}, which was undone: nothing of it is left",
+        _named(intent_id),
     )
 
 

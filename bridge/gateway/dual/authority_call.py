@@ -1,13 +1,16 @@
 """Call the authority between a durable intent and a durable outcome."""
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from bridge.gateway.dual import answers
 from bridge.gateway.dual.admission import Write, WriteLimits
 from bridge.gateway.dual.forwarder import Forwarder
 from bridge.gateway.dual.ports import KeyInUse, WriteJournal, WriteStateForbidden
+from bridge.gateway.dual.replay_attempt import CREDENTIALS, with_key
 from bridge.gateway.dual.states import outcome_of
 from bridge.gateway.routes.route import KeyPlace, KeyRule
 from bridge.gateway.translation.ids import (
@@ -18,10 +21,13 @@ from bridge.gateway.translation.ids import (
     translate_response,
 )
 from bridge.model.errors import OutcomeUnknown, StorageUnavailable, UpstreamUnavailable
-from bridge.model.http import HttpResponse
+from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.observer import Observer
 from bridge.model.stage import Side
-from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteState
+from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteLevel, WriteState
+
+# At L1 nothing is promised beforehand: what changed nothing leaves nothing.
+_WORTH_RECORDING: Final = frozenset({WriteState.APPLIED, WriteState.IN_DOUBT})
 
 
 class AuthorityCall:
@@ -35,12 +41,15 @@ class AuthorityCall:
         owner: str,
         limits: WriteLimits,
         observer: Observer,
+        swapped: frozenset[str] = frozenset(),
     ) -> None:
+        """`swapped` names the upstreams at which replays show credentials of their own."""
         self._journal = journal
         self._forwarder = forwarder
         self._owner = owner
         self._limits = limits
         self._observer = observer
+        self._swapped = swapped
 
     def earlier(self, write: Write) -> HttpResponse | None:
         """Return the answer to a write whose `Idempotency-Key` was seen before."""
@@ -50,60 +59,95 @@ class AuthorityCall:
         found = self._journal.keyed(route.group, route.route_id, write.client_key)
         return None if found is None else self._repeat(write, found)
 
+    def waiting_for_both(self, write: Write) -> HttpResponse | None:
+        """Return what to answer while an applied write is not on both sides; None once it is."""
+        assert write.applied is not None, "only what was applied is waited for"
+        state = self._journal.state_of(write.intent_id)
+        return _both_answer(write.intent_id, write.applied.other, state)
+
     async def open_and_call(self, write: Write, side: Side) -> HttpResponse:
         """Return the client's answer; raises what `WriteJournal.open` does, but for a used key."""
-        decision = write.decision
-        sent = self._forwarder.translated(decision.route, write.request, side)
+        sent = self._forwarder.translated(write.decision.route, write.request, side)
+        intent = self._intent(write, side)
         try:
-            await self._journal.open(
-                WriteIntent(
-                    intent_id=write.intent_id,
-                    group=decision.route.group,
-                    route=decision.route.route_id,
-                    epoch=decision.epoch,
-                    authority=side,
-                    lane=write.lane,
-                    idempotency_key=write.client_key or f'"{write.intent_id}"',
-                    request=write.request,
-                    owner=self._owner,
-                    opened_at=datetime.now(UTC),
-                    client_key=write.client_key,
-                    fingerprint=write.fingerprint,
-                )
-            )
+            await self._journal.open(intent)
         except KeyInUse as exc:
             return self._repeat(write, exc.write)
-        return await self._call(write, side, sent)
+        return await self._call(write, intent, sent)
 
-    async def _call(self, write: Write, side: Side, sent: Translated) -> HttpResponse:
-        """Call the authority and record the outcome before anybody hears of it."""
+    async def call_and_record(self, write: Write, side: Side) -> HttpResponse:
+        """Return the client's answer to a write of which only the outcome is kept (level L1)."""
+        sent = self._forwarder.translated(write.decision.route, write.request, side)
+        return await self._call(write, self._intent(write, side), sent)
+
+    def _intent(self, write: Write, side: Side) -> WriteIntent:
+        decision = write.decision
+        return WriteIntent(
+            intent_id=write.intent_id,
+            group=decision.route.group,
+            route=decision.route.route_id,
+            epoch=decision.epoch,
+            authority=side,
+            lane=write.lane,
+            idempotency_key=write.key_sent or f'"{write.intent_id}"',
+            request=self._kept(write),
+            owner=self._owner,
+            opened_at=datetime.now(UTC),
+            client_key=write.client_key,
+            fingerprint=write.fingerprint,
+            level=level_of(write),
+        )
+
+    def _kept(self, write: Write) -> HttpRequest:
+        """Return the request as the journal may keep it: without what replays do not need."""
         route = write.decision.route
+        left_out = frozenset(name.lower().encode("ascii") for name in route.dual.withhold)
+        if self._swapped.issuperset(route.upstreams.values()):
+            left_out |= CREDENTIALS
+        if not left_out:
+            return write.request
+        return dataclasses.replace(
+            write.request,
+            headers=tuple(
+                field for field in write.request.headers if field[0].lower() not in left_out
+            ),
+        )
+
+    async def _call(self, write: Write, intent: WriteIntent, sent: Translated) -> HttpResponse:
+        """Call the authority and record the outcome before anybody hears of it."""
+        route, side = write.decision.route, intent.authority
+        if side in route.dual.honours_keys:
+            # Our own key goes with the first call too: should its answer be lost, the side can tell
+            # the second from another write.
+            sent = sent._replace(request=with_key(intent, sent.request))
         try:
             response = await self._forwarder.exchange(route, sent.request, side)
         except UpstreamUnavailable:
-            await self._settle(write, WriteState.FAILED, None, "no byte was sent", release_key=True)
+            await self._settle(
+                write, intent, WriteState.FAILED, None, "no byte was sent", release_key=True
+            )
             return answers.unreachable(side.value)
         except OutcomeUnknown:
-            return await self._in_doubt(write, None, f"{side.value} gave no whole answer")
+            return await self._in_doubt(write, intent, None, f"{side.value} gave no whole answer")
         except Exception as exc:
             # A fault of our own after bytes may have left leaves the same question open.
             self._observer.note("call_failed", group=route.group, error=type(exc).__name__)
-            return await self._in_doubt(write, None, "the gateway failed while it waited")
+            return await self._in_doubt(write, intent, None, "the gateway failed while it waited")
         state, release_key = outcome_of(
             response.status, server_error_in_doubt=route.server_error_in_doubt
         )
         if state is WriteState.IN_DOUBT:
             why = f"{side.value} answered {response.status}"
-            return await self._in_doubt(write, response, why)
+            return await self._in_doubt(write, intent, response, why)
         reason = None if state is WriteState.APPLIED else f"{side.value} answered {response.status}"
         ids = ids_made(route.ids, response, sent.used) if state is WriteState.APPLIED else ()
-        await self._settle(write, state, response, reason, ids=ids, release_key=release_key)
+        await self._settle(write, intent, state, response, reason, ids=ids, release_key=release_key)
         return translate_response(route.ids, response, sent.used)
 
     async def _in_doubt(
-        self, write: Write, response: HttpResponse | None, why: str
+        self, write: Write, intent: WriteIntent, response: HttpResponse | None, why: str
     ) -> HttpResponse:
-        await self._settle(write, WriteState.IN_DOUBT, None, why)
+        await self._settle(write, intent, WriteState.IN_DOUBT, None, why)
         status = 0 if response is None else response.status
         self._observer.note(
             "write_in_doubt",
@@ -116,6 +160,7 @@ class AuthorityCall:
     async def _settle(
         self,
         write: Write,
+        intent: WriteIntent,
         state: WriteState,
         response: HttpResponse | None,
         reason: str | None,
@@ -131,18 +176,24 @@ class AuthorityCall:
         route = write.decision.route
         lane = None
         if state is WriteState.APPLIED and response is not None:
-            lane = _lane_made(route.key, response)
+            lane = lane_made(route.key, response)
         while True:
             try:
-                await self._journal.settle(
-                    write.intent_id,
-                    state,
-                    response=response,
-                    lane=lane,
-                    ids=ids,
-                    reason=reason,
-                    release_key=release_key,
-                )
+                if intent.level is WriteLevel.OUTCOME:
+                    if state in _WORTH_RECORDING:
+                        await self._journal.record(
+                            intent, state, response=response, lane=lane, ids=ids, reason=reason
+                        )
+                else:
+                    await self._journal.settle(
+                        write.intent_id,
+                        state,
+                        response=response,
+                        lane=lane,
+                        ids=ids,
+                        reason=reason,
+                        release_key=release_key,
+                    )
             except StorageUnavailable:
                 self._observer.note("outcome_not_recorded", group=route.group, state=state.value)
                 why = "the write journal cannot record it now"
@@ -153,6 +204,7 @@ class AuthorityCall:
                 write.tell(answers.outcome_unknown(write.intent_id, "it was given up"))
                 return
             else:
+                write.applied = intent.authority if state is WriteState.APPLIED else None
                 return
 
     def _repeat(self, write: Write, earlier: JournalledWrite) -> HttpResponse:
@@ -161,6 +213,12 @@ class AuthorityCall:
             return answers.key_reused()
         if earlier.state in (WriteState.INTENT, WriteState.IN_DOUBT):
             return answers.still_running(earlier)
+        if earlier.intent.level is WriteLevel.BOTH:
+            waits = _both_answer(
+                earlier.intent.intent_id, earlier.intent.authority.other, earlier.state
+            )
+            if waits is not None:
+                return waits
         if earlier.response is None:
             return answers.answer_lost(earlier)
         sent = self._forwarder.translated(
@@ -169,7 +227,28 @@ class AuthorityCall:
         return translate_response(write.decision.route.ids, earlier.response, sent.used)
 
 
-def _lane_made(key: KeyRule | None, response: HttpResponse) -> str | None:
+def level_of(write: Write) -> WriteLevel:
+    """Return the level at which this write is journalled.
+
+    A client's key means nothing without an intent (two requests at once would both be carried out),
+    so that a write which has one is journalled at L2 where its route says L1.
+    """
+    level = write.decision.route.dual.level
+    if level is WriteLevel.OUTCOME and write.client_key is not None:
+        return WriteLevel.INTENT
+    return level
+
+
+def _both_answer(intent_id: str, other: Side, state: WriteState | None) -> HttpResponse | None:
+    """Return the answer of level L3 while the authority's own may not be given; else None."""
+    if state is WriteState.COMPENSATED:
+        return answers.undone(intent_id, other.value)
+    if state in (WriteState.APPLIED, WriteState.PARKED):
+        return answers.not_on_both(intent_id, state, other.value)
+    return None  # DONE, or skipped by somebody's decision: the authority's answer holds.
+
+
+def lane_made(key: KeyRule | None, response: HttpResponse) -> str | None:
     """Return the lane of what a create made; None for other writes, or without an id."""
     if key is None or key.place is not KeyPlace.CREATED:
         return None

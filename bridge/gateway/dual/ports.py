@@ -9,6 +9,7 @@ indexed reads of a few microseconds, which an event loop may call directly. Impl
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple, Protocol
 
+from bridge.gateway.routes.route import Route
 from bridge.model.entry import EntryDraft
 from bridge.model.errors import BridgeError, LaneBusy, Remedy
 from bridge.model.http import HttpResponse
@@ -199,6 +200,17 @@ class ReplayQueue(Protocol):
 
     async def prune(self, keep_s: float, count_max: int) -> int:
         """Forget up to `count_max` writes that were final for longer than `keep_s`."""
+
+
+class SeenChanges(Protocol):
+    """Changes that were captured from a side's own database."""
+
+    def of(self, write: JournalledWrite, route: Route) -> str | None:
+        """Return the captured change that `write` made on its authority; None when none is known.
+
+        It is named so that a person finds it (an entry of the event log). That none is known says
+        nothing: capture may be behind, or may not see the table.
+        """
 
 
 class GroupReader(Protocol):

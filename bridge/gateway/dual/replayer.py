@@ -3,37 +3,31 @@
 Exactly one replayer runs at a time (its process holds a lock). It is told of new entries by asking
 the journal every few milliseconds; everything it knows it can read again, so it may die at any
 moment. A write that was sent and not yet recorded is then sent again: at least once, made harmless
-by the `Idempotency-Key` and by what counts as "already there" (`lanes_verdict`).
+by the `Idempotency-Key` and by what counts as "already there" (`replay_verdict`).
 """
 
 import asyncio
-import dataclasses
 import random
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
-from bridge.gateway.dual.forwarder import Forwarder
-from bridge.gateway.dual.ports import IdMap, IdTaken, ReplayQueue, WriteStateForbidden
+from bridge.gateway.dual.compensation import Compensator, Undoing
+from bridge.gateway.dual.ports import IdTaken, ReplayQueue, WriteStateForbidden
+from bridge.gateway.dual.replay_attempt import Attempts, Ready
 from bridge.gateway.dual.replay_breaker import Breaker
-from bridge.gateway.dual.replay_verdict import Ending, Verdict, judge
+from bridge.gateway.dual.replay_verdict import Ending, Verdict, age_s, state_after
+from bridge.gateway.dual.retry_budget import RetryBudget
 from bridge.gateway.routes.route import Route
-from bridge.gateway.translation.ids import Translated
-from bridge.gateway.upstream_ports import Upstream
-from bridge.model.errors import OutcomeUnknown, StorageUnavailable, UpstreamUnavailable
-from bridge.model.http import HttpRequest
+from bridge.gateway.routes.sections.dual import Conflict
+from bridge.model.errors import StorageUnavailable
 from bridge.model.observer import Observer, SilentObserver
 from bridge.model.stage import Side
 from bridge.model.write import JournalledWrite, WriteState
 
 LaneKey: TypeAlias = tuple[str, str]
-
-REPLAY_FIELD = b"legacy-bridge-replay"
-"""Header that names the write a replay belongs to."""
-ORIGIN_FIELD = b"legacy-bridge-origin"
-"""Header that names the side a replay comes from, so that its echo can be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,22 +63,23 @@ class Replayer:
         self,
         *,
         queue: ReplayQueue,
-        ids: IdMap,
-        upstreams: Mapping[str, Upstream],
+        attempts: Attempts,
+        compensator: Compensator,
         route: Callable[[str, str], Route | None],
         alive: Callable[[str], bool],
+        now: Callable[[], datetime],
         limits: ReplayLimits | None = None,
         observer: Observer | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`upstreams` are by the names that routes use; `route` finds (group, route id).
-
-        `alive` tells whether the process that owns an intent still lives.
-        """
+        """`route` finds (group, route id); `alive` tells whether an intent's owner still lives."""
         self._queue = queue
-        self._forwarder = Forwarder(ids, upstreams)
+        self._attempts = attempts
+        self._compensator = compensator
         self._route = route
         self._alive = alive
+        self._now = now
+        self._budgets: dict[str, RetryBudget] = {}
         self._limits = limits or ReplayLimits()
         self._observer = observer or SilentObserver()
         self._chance = chance
@@ -113,7 +108,7 @@ class Replayer:
                 self._stopping = True
 
     async def _follow(self, stop: asyncio.Event) -> None:
-        through, nudge, scanned_at = 0, -1, time.monotonic()
+        through, nudge, scanned_at = 0, -1, _clock()
         while not stop.is_set():
             found = 0
             try:
@@ -123,13 +118,13 @@ class Replayer:
                     for group, lane, side in news.lanes:
                         self._wake((group, lane), side)
                     through = news.through
-                    again = time.monotonic() - scanned_at > self._limits.rescan_s
+                    again = _clock() - scanned_at > self._limits.rescan_s
                     if news.nudge != nudge or again:
-                        through, nudge, scanned_at = 0, news.nudge, time.monotonic()
+                        through, nudge, scanned_at = 0, news.nudge, _clock()
             except StorageUnavailable as exc:
                 self._observer.note("lanes_unreadable", error=str(exc))
             for upstream in self._resting:
-                if self._breakers[upstream].due(time.monotonic()):
+                if self._breakers[upstream].due(_clock()):
                     self._rouse(upstream, 1)
             if found < self._limits.news_count_max:
                 await _pause(stop, self._limits.poll_ms / 1000)
@@ -183,65 +178,84 @@ class Replayer:
             write = self._queue.head(*key)
             if write is None:
                 return None
-            side = write.intent.authority.other
             route = self._route(write.intent.group, write.intent.route)
+            side = write.intent.authority.other
             if route is None or side not in route.upstreams:
-                await self._record(
-                    write, Verdict(Ending.PARK, f"has no route {write.intent.route!r}")
-                )
+                missing = f"has no route {write.intent.route!r}"
+                await self._record(write, route, Verdict(Ending.PARK, missing))
                 continue
-            translated = self._forwarder.translated(route, write.intent.request, side)
-            if translated.unknown:
-                # By its own number it might be another entity over there.
-                missing = f"does not know the id of a {translated.unknown[0]!r}; import it"
-                await self._record(write, Verdict(Ending.PARK, missing))
-                continue
-            upstream = route.upstreams[side]
-            breaker = self._breakers.setdefault(upstream, Breaker())
-            if not breaker.admits(time.monotonic()):
-                return _Rest(upstream)
-            verdict = await self._send(write, route, side, translated, breaker)
-            await self._record(write, verdict)
-            if verdict.ending is Ending.RETRY:
-                if breaker.is_open and verdict.retry_after_s is None:
-                    return _Rest(upstream)
-                return self._backoff_s(key, verdict)
-            self._failures.pop(key, None)
+            if self._compensator.begun(write, route):
+                pause_s: _Rest | float | None = await self._undo(key, write, route, "")
+            else:
+                ready = self._attempts.prepare(write, route, side)
+                if isinstance(ready, Verdict):
+                    await self._record(write, route, ready)
+                    continue
+                pause_s = await self._attempt(key, ready)
+            if pause_s is not None:
+                return pause_s
         return None
 
-    async def _send(
-        self,
-        write: JournalledWrite,
-        route: Route,
-        side: Side,
-        sent: Translated,
-        breaker: Breaker,
-    ) -> Verdict:
-        upstream = route.upstreams[side]
+    async def _attempt(self, key: LaneKey, ready: Ready) -> _Rest | float | None:
+        """Send once and record; return what the lane then waits for, None when it goes on."""
+        write, route = ready.write, ready.route
+        upstream = route.upstreams[ready.side]
+        breaker = self._breakers.setdefault(upstream, Breaker())
+        budget = self._budgets.setdefault(upstream, RetryBudget())
+        if not breaker.admits(_clock()):
+            return _Rest(upstream)
+        if write.attempts == 0:
+            budget.earn()
+        elif not breaker.is_open and not budget.spend(_clock()):
+            # A probe is bounded by the breaker itself.
+            return self._chance() * self._limits.backoff_ms_min / 1000
         answered = False
         try:
-            response = await self._forwarder.exchange(route, _marked(write, sent.request), side)
-            answered = response.status < 500
-        except UpstreamUnavailable:
-            verdict = Verdict(Ending.RETRY, "cannot be reached")
-        except OutcomeUnknown:
-            verdict = Verdict(Ending.RETRY, "gave no whole answer")
-        else:
-            verdict = judge(route, write, sent, response)
+            verdict, answered = await self._attempts.send(ready)
         finally:
             if answered:
                 breaker.succeeded()
                 self._rouse(upstream, self._limits.lanes_count_max)
             else:
-                breaker.failed(time.monotonic(), self._chance())
-        return verdict
+                breaker.failed(_clock(), self._chance())
+        dead_s = route.dual.ages.dead_s
+        if verdict.ending is Ending.RETRY and age_s(write, self._now()) > dead_s:
+            verdict = Verdict(Ending.PARK, f"{verdict.reason}, for more than {dead_s:g} s")
+        if verdict.ending is Ending.REFUSED and route.dual.conflict is Conflict.COMPENSATE:
+            return await self._undo(key, write, route, verdict.reason or "")
+        await self._record(write, route, verdict)
+        if verdict.ending is Ending.RETRY:
+            if breaker.is_open and verdict.retry_after_s is None:
+                return _Rest(upstream)
+            return self._backoff_s(key, verdict)
+        self._failures.pop(key, None)
+        return None
 
-    async def _record(self, write: JournalledWrite, verdict: Verdict) -> None:
+    async def _undo(
+        self, key: LaneKey, write: JournalledWrite, route: Route, why: str
+    ) -> float | None:
+        """Compensate; return how long the lane waits before it is looked at again."""
+        undone = await self._compensator.undo(write, route)
+        if undone.how is Undoing.UNDONE:
+            self._failures.pop(key, None)
+            self._observer.note("replay_compensated", group=route.group)
+            return None
+        reason = "; ".join(text for text in (why, undone.reason) if text)
+        if undone.how is Undoing.REFUSED:
+            await self._record(write, route, Verdict(Ending.PARK, reason))
+            return None
+        verdict = Verdict(Ending.RETRY, reason or "refused; is being undone")
+        await self._record(write, route, verdict)
+        return self._backoff_s(key, verdict)
+
+    async def _record(self, write: JournalledWrite, route: Route | None, verdict: Verdict) -> None:
         """Make the verdict durable, however long it takes: sending again would be the price."""
         intent = write.intent
         side = intent.authority.other.value
         reason = None if verdict.reason is None else f"{side} {verdict.reason}"
-        state = WriteState.DONE if verdict.ending is Ending.DONE else WriteState.PARKED
+        state = state_after(route, verdict)
+        if verdict.ending is Ending.REFUSED and state is WriteState.SKIPPED:
+            reason = f"{reason}; to be reconciled"
         ids = verdict.ids
         while True:
             try:
@@ -290,16 +304,9 @@ class Replayer:
             await _pause(stop, self._limits.sweep_ms / 1000)
 
 
-def _marked(write: JournalledWrite, request: HttpRequest) -> HttpRequest:
-    """Return `request` with the fields by which the other side knows a replay."""
-    intent = write.intent
-    fields = [
-        (REPLAY_FIELD, intent.intent_id.encode("ascii")),
-        (ORIGIN_FIELD, intent.authority.value.encode("ascii")),
-    ]
-    if intent.client_key is None:
-        fields.append((b"Idempotency-Key", intent.idempotency_key.encode("latin-1")))
-    return dataclasses.replace(request, headers=(*request.headers, *fields))
+def _clock() -> float:
+    """Return the loop's time: monotonic seconds, or a rehearsal's."""
+    return asyncio.get_running_loop().time()
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

@@ -2,8 +2,9 @@
 
 A write starts as INTENT, durable before the authority is called. The call ends it in one of four
 ways: APPLIED (it happened), REJECTED (the authority refused), FAILED (it provably never got it), or
-IN_DOUBT (it may have happened). Out of doubt leads only knowledge: a person's finding, or that of a
-process which was taken for dead and saw the answer after all.
+IN_DOUBT (it may have happened). Out of doubt leads only knowledge: a person's finding, that of the
+resolver, or that of a process which was taken for dead and saw the answer after all. One that
+stays in doubt may get a better reason.
 
 An APPLIED write waits in its lane. Each replay that fails for a passing reason leaves it APPLIED, a
 success makes it DONE, a refusal PARKED, and a person may put a parked one back or go on without it.
@@ -21,7 +22,7 @@ _S = WriteState
 
 TRANSITIONS: Final[Mapping[WriteState, frozenset[WriteState]]] = {
     _S.INTENT: frozenset({_S.APPLIED, _S.REJECTED, _S.FAILED, _S.IN_DOUBT}),
-    _S.IN_DOUBT: frozenset({_S.APPLIED, _S.REJECTED, _S.FAILED}),
+    _S.IN_DOUBT: frozenset({_S.IN_DOUBT, _S.APPLIED, _S.REJECTED, _S.FAILED}),
     _S.APPLIED: frozenset({_S.APPLIED, _S.DONE, _S.PARKED, _S.SKIPPED, _S.COMPENSATED}),
     _S.PARKED: frozenset({_S.APPLIED, _S.SKIPPED, _S.COMPENSATED}),
     _S.REJECTED: frozenset(),

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 
 from bridge.gateway.dual import answers
 from bridge.gateway.dual.admission import Admission, Write, WriteLimits
-from bridge.gateway.dual.authority_call import AuthorityCall
+from bridge.gateway.dual.authority_call import AuthorityCall, level_of
 from bridge.gateway.dual.forwarder import Forwarder
 from bridge.gateway.dual.ports import IdMap, LaneState, WriteJournal
 from bridge.gateway.dual.turns import Turns
@@ -35,8 +35,10 @@ from bridge.model.errors import (
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.observer import Observer, SilentObserver
 from bridge.model.stage import Side
+from bridge.model.write import WriteLevel
 
 _NOTHING_IN_THE_WAY = LaneState()
+_L1 = WriteLevel.OUTCOME
 
 
 class DualWriter:
@@ -52,8 +54,9 @@ class DualWriter:
         redecide: Callable[[HttpRequest], Decision | None],
         limits: WriteLimits | None = None,
         observer: Observer | None = None,
+        swapped: frozenset[str] = frozenset(),
     ) -> None:
-        """`upstreams` are by the names that routes use.
+        """`upstreams` are by the names that routes use; `swapped` as for `AuthorityCall`.
 
         `owner` names this incarnation of the worker, and is locked while it lives. `redecide` reads
         the groups anew and decides a request again, after a switch overtook it; None when no route
@@ -70,6 +73,7 @@ class DualWriter:
             owner=owner,
             limits=self._limits,
             observer=observer or SilentObserver(),
+            swapped=swapped,
         )
         self._turns = Turns(waiting_count_max=self._limits.lane_waiting_count_max)
         self._running: set[asyncio.Task[None]] = set()
@@ -81,7 +85,8 @@ class DualWriter:
         try:
             return (
                 self._forwarder.translates(decision)
-                or self._read_side(decision) is not decision.authority
+                or decision.route.dual.read_your_writes
+                or self._read_side(decision, None) is not decision.authority
             )
         except StorageUnavailable:
             return False  # Reads go on without the journal.
@@ -89,7 +94,13 @@ class DualWriter:
     async def read(self, decision: Decision, request: HttpRequest) -> HttpResponse:
         """Forward a read, to the side that has the key's last writes, with ids translated."""
         try:
-            side = self._read_side(decision)
+            side = self._read_side(decision, request)
+            wait_ms = decision.route.dual.read_wait_ms
+            waited_ms = 0
+            while side is not decision.authority and waited_ms < wait_ms:
+                await asyncio.sleep(self._limits.look_again_ms / 1000)
+                waited_ms += self._limits.look_again_ms
+                side = self._read_side(decision, request)
         except StorageUnavailable:
             side = decision.authority
         return await self._forward(decision, request, side)
@@ -116,8 +127,8 @@ class DualWriter:
         while self._running:
             await asyncio.wait(set(self._running))
 
-    def _read_side(self, decision: Decision) -> Side:
-        lane = self._admission.lane_of_path(decision) if decision.epoch else None
+    def _read_side(self, decision: Decision, request: HttpRequest | None) -> Side:
+        lane = self._admission.lane_of_read(decision, request) if decision.epoch else None
         if lane is None:
             return decision.authority
         state = self._journal.lane_state(decision.route.group, lane)
@@ -146,9 +157,10 @@ class DualWriter:
                 return await self._forward(write.decision, write.request, write.decision.authority)
             await self._turns.take(group, write.lane, self._limits.lane_wait_ms / 1000)
             try:
-                return await self._in_turn(write)
+                answer = await self._in_turn(write)
             finally:
                 self._turns.give_back(group, write.lane)
+            return answer if write.applied is None else await self._on_both(write, answer)
         except LaneBusy as exc:
             return answers.lane_busy(str(exc))
         except StorageUnavailable:
@@ -169,6 +181,8 @@ class DualWriter:
             side = self._writable_side(write, state, waited_ms)
             if side is not None:
                 try:
+                    if level_of(write) is _L1:
+                        return await self._authority.call_and_record(write, side)
                     return await self._authority.open_and_call(write, side)
                 except StaleEpoch:
                     decisions += 1
@@ -183,10 +197,28 @@ class DualWriter:
                 await asyncio.sleep(self._limits.look_again_ms / 1000)
         return answers.lane_busy("the client is gone")
 
+    async def _on_both(self, write: Write, answer: HttpResponse) -> HttpResponse:
+        """Hold the answer back until the other side has the write too, or for its time (L3)."""
+        rules = write.decision.route.dual
+        if rules.level is not WriteLevel.BOTH:
+            return answer
+        give_up_at = time.monotonic() + rules.both_wait_ms / 1000
+        pause_ms = self._limits.look_again_ms
+        while True:
+            try:
+                waits = self._authority.waiting_for_both(write)
+            except StorageUnavailable:
+                waits = answers.outcome_unknown(write.intent_id, "the write journal is away")
+            if waits is None or waits.status != 202 or time.monotonic() > give_up_at:
+                return answer if waits is None else waits
+            await asyncio.sleep(pause_ms / 1000)
+            pause_ms = min(pause_ms * 2, self._limits.both_look_ms_max)
+
     def _first_look(self, write: Write) -> LaneState:
-        # Opening asks all of this again, so that only a write that is not journalled has to.
+        # Opening asks all of this again, so that only a write that is not opened has to.
         decision = write.decision
-        if decision.stage not in WRITES_LEGACY_ALONE or decision.epoch == 0:
+        opened = decision.stage not in WRITES_LEGACY_ALONE and level_of(write) is not _L1
+        if opened or decision.epoch == 0:
             return _NOTHING_IN_THE_WAY
         return self._journal.lane_state(write.decision.route.group, write.lane)
 

@@ -118,11 +118,11 @@ class RoutingTable:
                 continue
             if loose is not None:
                 other = find(root, loose, 0, method, lines, [], [])
-                if other is not None and other is not leaf and other.route.writes:
+                if other is not None and other is not leaf and _matters(leaf, other, path):
                     return Refusal(
                         400,
                         "ambiguous-path",
-                        "the path differs only by an empty segment or a ';' from one that writes,"
+                        "the path differs only by an empty segment or a ';' from one"
                         f" of route {other.route.route_id!r}",
                     )
             if not params:
@@ -163,6 +163,18 @@ class RoutingTable:
         return None
 
 
+def _matters(leaf: Leaf, other: Leaf, path: bytes) -> bool:
+    """Whether it matters that a back end may read a path as another route's.
+
+    It does for a write, and where that route leads elsewhere: a path that names a closed door, or
+    data of the other side, must not get there by an empty segment. A slash at the end alone does
+    not: frameworks redirect it.
+    """
+    if other.route.writes:
+        return True
+    return other.plain.upstream != leaf.plain.upstream and (b"//" in path or b";" in path)
+
+
 def _leaf(route: Route, state: GroupState | None) -> Leaf:
     stage = state.stage if state else Stage.LEGACY
     epoch = state.epoch if state else 0
@@ -184,7 +196,9 @@ def _leaf(route: Route, state: GroupState | None) -> Leaf:
     # What is journalled at a later stage comes to the other side by its replay, not as a copy.
     tapped = len(route.upstreams) > 1 and route.shadow.copies(stage, writes=route.writes)
     edits = route.rewriting[authority]
-    has_ids = bool(route.ids) or (edits is not None and edits.needs_bodies)
+    # A key that stands outside of the path is looked up by the write path, for reads that ask for it.
+    looked_up = route.dual.read_your_writes and epoch > 0
+    has_ids = bool(route.ids) or looked_up or (edits is not None and edits.needs_bodies)
     plain = Decision(
         route, stage, epoch, authority, {}, journalled, upstream, has_ids, tapped, edits
     )

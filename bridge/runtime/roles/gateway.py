@@ -5,26 +5,29 @@ import contextlib
 import os
 import secrets
 from contextlib import ExitStack, closing
-from urllib.parse import urlsplit
 
 from adapters.upstream.client import UpstreamClient
-from adapters.upstream.pool import Pool, PoolLimits
 from bridge.gateway.dual.admission import WriteLimits
-from bridge.gateway.dual.replayer import Replayer
+from bridge.gateway.dual.replay_service import ReplayService
 from bridge.gateway.dual.writer import DualWriter
 from bridge.gateway.http.target import parse_authority
-from bridge.gateway.plane.listener import open_listener
 from bridge.gateway.plane.worker import serve
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import Route
 from bridge.gateway.routes.table import RoutingTable
 from bridge.model.errors import StorageUnavailable
 from bridge.model.http import HttpRequest
-from bridge.model.observer import Observer
 from bridge.model.stage import GroupState
-from bridge.runtime.configuration.settings import GatewaySettings
 from bridge.runtime.roles.canaries import write_dualwrite_canaries
 from bridge.runtime.watching.telemetry import RunFileObserver
+from bridge.runtime.wiring.gateway_edge import (
+    follow_files,
+    note_listening,
+    open_doors,
+    open_pools,
+    plane_settings,
+    replay_headers,
+)
 from bridge.runtime.wiring.stores import Stores
 from bridge.storage.journal.owner import FileLock, OwnerLocks
 
@@ -60,7 +63,8 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         raw = request.header(b"host")
         host = parse_authority(raw).name if raw is not None else None
         table = RoutingTable.build(routes, journal.groups(), generation.current())
-        decision = table.decide(request.method, host, request.target)
+        lines = [b"%b: %b" % pair for pair in request.headers]
+        decision = table.decide(request.method, host, request.target, lines)
         return decision if isinstance(decision, Decision) else None
 
     with ExitStack() as stack:
@@ -76,19 +80,24 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
                 lane_wait_ms=gateway.lane_wait_ms, drain_wait_ms=gateway.drain_wait_ms
             ),
             observer=observer,
+            swapped=frozenset(replay_headers(gateway)),
         )
         looking = asyncio.create_task(look_for_switches())
         stack.callback(looking.cancel)
+        doors = open_doors(gateway, observer)
+        following = asyncio.create_task(follow_files(doors, pools))
+        stack.callback(following.cancel)
         await serve(
-            open_listener(gateway.host, gateway.port, shared=True),
+            doors,
             load_table=load_table,
             generation=generation,
             slot=generation.claim_slot(owner),
             write_path=writer,
             pools=pools,
             stop=stop,
+            settings=plane_settings(gateway.plane),
             observer=observer,
-            ready=lambda: observer.note("listening", port=gateway.port),
+            ready=lambda: note_listening(gateway, observer),
         )
         await writer.drain()
 
@@ -109,18 +118,23 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
     with ExitStack() as stack:
         stack.enter_context(closing(lock))
         pools = open_pools(gateway, observer, stack)
-        replayer = Replayer(
-            queue=journal,
-            ids=journal,
+        following = asyncio.create_task(follow_files((), pools))
+        stack.callback(following.cancel)
+        owner = f"replay-{os.getpid()}-{secrets.token_hex(4)}"
+        stack.enter_context(closing(owners.take(owner)))
+        service = ReplayService(
+            journal=journal,
             upstreams={name: UpstreamClient(pool) for name, pool in pools.items()},
             route=route,
             alive=owners.alive,
+            owner=owner,
+            credentials=replay_headers(gateway),
             observer=observer,
         )
         canaries = asyncio.create_task(write_dualwrite_canaries(journal, observer, stop))
         stack.callback(canaries.cancel)
         observer.note("replayer_started")
-        await replayer.run(stop)
+        await service.run(stop)
 
 
 async def _sole_replayer(stores: Stores, stop: asyncio.Event) -> FileLock | None:
@@ -130,21 +144,3 @@ async def _sole_replayer(stores: Stores, stop: asyncio.Event) -> FileLock | None
         except StorageUnavailable:
             await asyncio.sleep(TAKE_OVER_S)  # Another one replays; we are its stand-in.
     return None
-
-
-def open_pools(gateway: GatewaySettings, observer: Observer, stack: ExitStack) -> dict[str, Pool]:
-    """Return a pool per upstream, closed with `stack`."""
-    pools = {}
-    for name, upstream in gateway.upstreams.items():
-        parts = urlsplit(upstream.url)
-        assert parts.hostname is not None, "the settings' pattern demands a host"
-        pool = Pool(
-            name,
-            parts.hostname,
-            parts.port or 80,
-            limits=PoolLimits(connections_max=upstream.connections_max),
-            observer=observer,
-        )
-        stack.callback(pool.close)
-        pools[name] = pool
-    return pools

@@ -27,6 +27,15 @@ TOLD: Final = frozenset(
 """States that the event log is told of: it happened on both sides, or needs somebody. What a person
 decides is told whatever it leads to."""
 
+
+def is_told(before: WriteState, after: WriteState, warrant: Warrant | None) -> bool:
+    """Return whether the event log hears of this change of a write's state.
+
+    What brings a write out of doubt is always told, with the evidence as its reason.
+    """
+    return warrant is not None or after in TOLD or before is WriteState.IN_DOUBT
+
+
 _DECIDED: Final = {
     WriteState.APPLIED: "write-replay",
     WriteState.SKIPPED: "write-skip",

@@ -11,7 +11,7 @@ from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
 from bridge.model.warrant import Warrant
 from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteKind, WriteState
-from bridge.storage.journal.entries import TOLD, write_entry
+from bridge.storage.journal.entries import is_told, write_entry
 from bridge.storage.journal.rows import Clock
 from bridge.switching.history import SwitchRecord
 
@@ -134,7 +134,7 @@ class JournalState:
         self.writes[intent.intent_id] = after
         revision = self._revisions.get(intent.intent_id, 0) + 1
         self._revisions[intent.intent_id] = revision
-        if after.state not in TOLD and warrant is None:
+        if not is_told(before.state, after.state, warrant):
             return
         self.wait_for_log(
             write_entry(

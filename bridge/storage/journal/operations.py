@@ -17,7 +17,7 @@ from bridge.model.stage import Side
 from bridge.model.warrant import Warrant
 from bridge.model.write import MadeId, WriteIntent, WriteKind, WriteLevel, WriteState
 from bridge.storage.journal import sql
-from bridge.storage.journal.entries import TOLD, write_entry
+from bridge.storage.journal.entries import is_told, write_entry
 from bridge.storage.journal.pairs import complete_pairs, record_halves
 from bridge.storage.journal.rows import (
     KINDS,
@@ -163,7 +163,7 @@ def settle_write(
     if response is not None:
         connection.execute(sql.INSERT_ANSWER, answer_row(facts.number, response))
     status = None if response is None else response.status
-    if state in TOLD or warrant is not None:
+    if is_told(facts.state, state, warrant):
         _tell(connection, intent_id, facts, state, status, warrant, reason, at)
     return sequence
 
@@ -208,7 +208,7 @@ def move_write(
     elif state is not facts.state:
         parked = int(state is WriteState.PARKED)
         connection.execute(sql.PARK_LANE_ENTRY, (parked, facts.number))
-    if state in TOLD or warrant is not None:
+    if is_told(facts.state, state, warrant):
         _tell(connection, intent_id, facts, state, None, warrant, reason, at)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bridge.gateway.dual.admission import WriteLimits
-from bridge.gateway.dual.replayer import Replayer, ReplayLimits
+from bridge.gateway.dual.replay_service import ReplayService
+from bridge.gateway.dual.replayer import ReplayLimits
 from bridge.gateway.dual.writer import DualWriter
 from bridge.gateway.upstream_ports import Upstream
 from bridge.storage.generation import Generation
@@ -90,15 +91,15 @@ async def replay(place: Place) -> None:
     """Replay without end."""
     with FileLock.take(place.folder / "replay.lock"):
         journal = SqliteJournal(place.folder / "journal.db")
-        replayer = Replayer(
-            queue=journal,
-            ids=journal,
+        service = ReplayService(
+            journal=journal,
             upstreams=place.upstreams(),
             route=find_route,
             alive=place.owners.alive,
+            owner="replay",
             limits=ReplayLimits(backoff_ms_max=200, sweep_ms=50),
         )
-        await replayer.run(asyncio.Event())
+        await service.run(asyncio.Event())
 
 
 def main(role: str, name: str, folder: str, legacy_port: str, modern_port: str, ids: str) -> None:

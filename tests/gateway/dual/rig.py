@@ -4,16 +4,20 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from bridge.gateway.dual.admission import WriteLimits
-from bridge.gateway.dual.ports import GroupReader
-from bridge.gateway.dual.replayer import Replayer, ReplayLimits
+from bridge.gateway.dual.ports import GroupReader, SeenChanges
+from bridge.gateway.dual.replay_service import ReplayService
+from bridge.gateway.dual.replayer import ReplayLimits
+from bridge.gateway.dual.resolver import ResolverLimits
 from bridge.gateway.dual.writer import DualWriter
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule, Route
+from bridge.gateway.routes.sections.dual import DualRules
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage
 from bridge.storage.journal.sqlite import SqliteJournal
@@ -94,8 +98,10 @@ class Worker:
         self,
         writer_of: Callable[[Callable[[HttpRequest], Decision | None]], DualWriter],
         groups: GroupReader,
+        route: Callable[[str, str], Route | None] = find_route,
     ) -> None:
         self._groups = groups
+        self._route = route
         self.table: GroupState
         self.refresh()
         self.writer = writer_of(self._redecide)
@@ -106,14 +112,20 @@ class Worker:
 
     def _redecide(self, request: HttpRequest) -> Decision | None:
         self.refresh()
-        return decide(self.table, request)
+        return self.decide(request)
+
+    def decide(self, request: HttpRequest) -> Decision:
+        """Decide by the table that it has."""
+        decision = decide(self.table, request)
+        route = self._route(decision.route.group, decision.route.route_id)
+        return decision if route is None else decision._replace(route=route)
 
     async def send(
         self, method: str, target: str, body: Any = None, headers: Headers = ()
     ) -> HttpResponse:
         """Take one request through the write path (or the read path, for a GET)."""
         request = a_request(method, target, body, headers)
-        decision = decide(self.table, request)
+        decision = self.decide(request)
         if method == "GET":
             return await self.writer.read(decision, request)
         return await self.writer.write(decision, request)
@@ -150,6 +162,20 @@ class Rig:
             "modern-orders": RawUpstream(modern.port),
         }
         self.alive: Callable[[str], bool] = lambda owner: True
+        self.rules: dict[str, DualRules] = {}
+        """Dual rules of single routes, in place of none."""
+        self.credentials: dict[str, Headers] = {}
+        self.changes: SeenChanges | None = None
+
+    def rule(self, route_id: str, **rules: Any) -> None:
+        """Give a route dual rules, for workers and replayers that are made afterwards."""
+        self.rules[route_id] = DualRules.model_validate(rules)
+
+    def route(self, group: str, route_id: str) -> Route | None:
+        """Return a route with its rules."""
+        found = find_route(group, route_id)
+        rules = self.rules.get(route_id)
+        return found if found is None or rules is None else replace(found, dual=rules)
 
     def switch(self, to: Stage) -> None:
         """Switch the group, without telling any worker."""
@@ -168,26 +194,31 @@ class Rig:
                 redecide=redecide,
                 limits=WriteLimits(**limits),
                 observer=self.observer,
+                swapped=frozenset(self.credentials),
             ),
             self.journal,
+            self.route,
         )
 
     @asynccontextmanager
-    async def replaying(self, **limits: int) -> AsyncIterator[Replayer]:
-        """Run the replayer meanwhile."""
-        replayer = Replayer(
-            queue=self.journal,
-            ids=self.journal,
+    async def replaying(self, **limits: int) -> AsyncIterator[ReplayService]:
+        """Run the replayer and the resolver meanwhile."""
+        service = ReplayService(
+            journal=self.journal,
             upstreams=self.upstreams,
-            route=find_route,
+            route=self.route,
             alive=lambda owner: self.alive(owner),
+            owner="replay-test",
+            credentials=self.credentials,
+            changes=self.changes,
             limits=ReplayLimits(**limits),
+            resolver_limits=ResolverLimits(look_ms=5, backoff_ms_min=5, backoff_ms_max=20),
             observer=self.observer,
         )
         stop = asyncio.Event()
-        task = asyncio.create_task(replayer.run(stop))
+        task = asyncio.create_task(service.run(stop))
         try:
-            yield replayer
+            yield service
         finally:
             stop.set()
             await task

@@ -1,9 +1,9 @@
 """How a route's writes come to both sides: what is promised, and what follows when it goes wrong.
 
 Templates (`/orders/{order_id}`) are filled from the write itself: `{name}` is a parameter of the
-route's path, `{request:/pointer}` and `{answer:/pointer}` are values of the client's body and of the
-authority's answer, `{idempotency_key}` and `{intent_id}` name the write. Ids are translated to the
-side that is asked.
+route's path, `{request:/pointer}` and `{answer:/pointer}` are values of the client's body and of
+the authority's answer, `{idempotency_key}` and `{intent_id}` name the write. Ids are translated to
+the side that is asked.
 """
 
 from collections.abc import Mapping
@@ -69,6 +69,8 @@ class AskRules(Section):
     """Fetched with GET, e.g. `/requests/{idempotency_key}`; 2xx means that it was carried out."""
     absent: tuple[Count, ...] = (404,)
     """Statuses that mean that it was not."""
+    stored_answer: Flag = False
+    """Whether the 2xx answer is the very one that was lost."""
 
 
 class ReadRules(Section):
@@ -129,7 +131,7 @@ class DualRules(Section):
     honours_keys: tuple[Side, ...] = ()
     """Sides that carry a request out once for each `Idempotency-Key`, however often it comes."""
     in_doubt: tuple[Way, ...] = (Way.HOLD,)
-    """Ways out of doubt that the gateway takes by itself; what they do not decide, a person does."""
+    """Ways out of doubt that the gateway takes by itself; a person decides the rest."""
     quiet_ms: Annotated[int, Field(strict=True, ge=0)] | None = None
     """How long after an answer was lost the authority may still carry the request out: before that
     nothing that is not there counts as not done, and nothing is sent again. The route's timeout
@@ -159,10 +161,8 @@ class DualRules(Section):
     def _fits_together(self) -> Self:
         if Way.ASK in self.in_doubt and self.ask is None:
             raise ValueError("has 'ask' among 'in_doubt' and does not say how: add 'ask'")
-        if Way.READ in self.in_doubt and (self.read is None or not self._read_decides()):
-            raise ValueError(
-                "has 'read' among 'in_doubt' and no 'read' with 'compare', by which to decide"
-            )
+        if Way.READ in self.in_doubt and self.read is None:
+            raise ValueError("has 'read' among 'in_doubt' and does not say how: add 'read'")
         if (self.conflict is Conflict.COMPENSATE) != (self.compensate is not None):
             raise ValueError("needs 'conflict: compensate' and 'compensate' together, or neither")
         if self.version is not None and (self.read is None or self.read.version is None):
@@ -171,34 +171,21 @@ class DualRules(Section):
             raise ValueError("names a way out of doubt twice")
         return self
 
-    def _read_decides(self) -> bool:
-        # A DELETE is decided by the entity's absence; `refuse_misfit` looks at the method.
-        return self.read is not None
-
     def refuse_misfit(self, route: RouteShape) -> None:
         """Raise `ValueError` when these rules cannot hold for `route`."""
+        if not route.writes:
+            return  # A file's defaults stand for its reads too, where most of it means nothing.
+        if self != DualRules() and len(route.upstreams) < 2:
+            raise ValueError("has 'dual' rules, but its group has one side")
         again = self.honours_keys or _WRITES_AGAIN.issuperset(route.methods)
         if Way.REPLAY in self.in_doubt and not (route.methods and again):
             raise ValueError(
                 "has 'replay' among 'in_doubt', but its methods are not all PUT or DELETE and no"
                 " side is declared under 'honours_keys'; it could be carried out twice"
             )
-        deletes = set(route.methods) == {b"DELETE"}
-        if (
-            Way.READ in self.in_doubt
-            and self.read is not None
-            and not (self.read.compare or deletes)
-        ):
+        compares = self.read is not None and self.read.compare
+        if Way.READ in self.in_doubt and not compares and set(route.methods) != {b"DELETE"}:
             raise ValueError("has 'read' among 'in_doubt' and 'read' has no 'compare'")
-        if self != DualRules() and len(route.upstreams) < 2:
-            raise ValueError("has 'dual' rules, but its group has one side")
-        if self.writes_only() and not route.writes:
-            raise ValueError("has 'dual' rules for writes and does not write")
-
-    def writes_only(self) -> bool:
-        """Return whether something is declared that means nothing for a read."""
-        reads = DualRules(read_wait_ms=self.read_wait_ms, read_your_writes=self.read_your_writes)
-        return self != reads
 
     def quiet_s(self, timeout_ms: int) -> float:
         """Return for how long the authority may still carry out what it got; seconds."""
