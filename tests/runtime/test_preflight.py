@@ -135,7 +135,6 @@ def test_a_port_is_taken_by_a_worker_of_ours_too() -> None:
         "http://127.0.0.1:123456",
         "http://[::1",
         "http://a:b@c",
-        "https://a",
     ],
 )
 def test_an_upstream_s_address_has_a_host_and_a_port(tmp_path: Path, url: str) -> None:
