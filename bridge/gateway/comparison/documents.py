@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from decimal import Decimal
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
@@ -18,6 +19,8 @@ from bridge.gateway.routes.sections.comparison import BodyKind
 # that differ would be read as one. Such texts are read with all their digits, ten times slower.
 _DIGITS: Final = bytes(ord("0") if chr(byte) in "0123456789." else 32 for byte in range(256))
 _LONG_NUMBER: Final = b"0" * 16
+# Integers of up to 64 bits are exact in either reader.
+_INEXACT: Final = re.compile(rb"[0-9]{19}|(?<![0-9.])(?=[0-9.]{17})[0-9]+\.[0-9]")
 # A table above it is text.
 _CSV_CELLS_MAX: Final = 200_000
 _FORM_FIELDS_MAX: Final = 10_000
@@ -78,7 +81,7 @@ def _kind_of(media_type: str, body: bytes) -> BodyKind:
 
 def _json(body: bytes) -> Document:
     try:
-        if body.translate(_DIGITS).find(_LONG_NUMBER) >= 0:
+        if body.translate(_DIGITS).find(_LONG_NUMBER) >= 0 and _INEXACT.search(body):
             return Document("json", _exact_json(body))
         return Document("json", orjson.loads(body))
     except (ValueError, RecursionError):

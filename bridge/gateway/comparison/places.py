@@ -24,6 +24,11 @@ _ID_LIKE: Final = re.compile(
 _NAME_CHARACTERS_MAX: Final = 80
 
 
+def names_one_thing(name: str) -> bool:
+    """Return whether a member is named after an id rather than after what it means."""
+    return _ID_LIKE.fullmatch(name) is not None
+
+
 def field_token(name: str) -> str:
     """Return how a member's name is counted."""
     if _ID_LIKE.fullmatch(name):

@@ -1,0 +1,137 @@
+"""Samples of differences: a few of each kind, redacted before they leave the worker."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from bridge.gateway.comparison.canonical import canonical
+from bridge.gateway.comparison.contents import content_of
+from bridge.gateway.comparison.difference import Comparison, Outcome
+from bridge.gateway.comparison.documents import document_of
+from bridge.gateway.comparison.redaction import Redactor
+from bridge.gateway.comparison.verdicts import Finding
+from bridge.gateway.routes.sections.comparison import ComparisonRules
+from bridge.model.http import HttpResponse
+
+# Of one sample: what a person reads. Larger bodies are left away, the differences stay.
+BODY_BYTES_MAX: Final = 64 * 1024
+_DIFFERENCES_COUNT_MAX: Final = 20
+# Classes that are told apart by a worker: fields times kinds.
+_CLASSES_COUNT_MAX: Final = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One pair of answers that differed, redacted."""
+
+    sample_id: str
+    route: str
+    difference: str
+    """Its class: kind and field of its first difference."""
+    made_at: float
+    """Seconds since 1970."""
+    document: bytes
+    """JSON: finding, statuses, differences, and both bodies where they are small enough."""
+
+    def read(self) -> dict[str, Any]:
+        """Return the document."""
+        tree = orjson.loads(self.document)
+        assert isinstance(tree, dict), "written as an object"
+        return tree
+
+
+class Sampler:
+    """Decides what becomes a sample, and makes it; for one route and worker."""
+
+    def __init__(
+        self,
+        route: str,
+        rules: ComparisonRules,
+        redactor: Redactor,
+        *,
+        chance: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        """`chance` gives numbers in [0, 1)."""
+        self._route = route
+        self._rules = rules
+        self._redactor = redactor
+        self._chance = chance
+        self._new_id = new_id
+        self._seen: Counter[str] = Counter()
+
+    def sample(
+        self,
+        comparison: Comparison,
+        finding: Finding,
+        authority: HttpResponse,
+        other: HttpResponse,
+        made_at: float,
+    ) -> Sample | None:
+        """Return a sample of a mismatch, or None when enough of its class are kept."""
+        if comparison.outcome is not Outcome.MISMATCH or not comparison.differences:
+            return None
+        first = comparison.differences[0]
+        difference = f"{first.kind.value} {first.field}"
+        if difference not in self._seen and len(self._seen) >= _CLASSES_COUNT_MAX:
+            return None
+        self._seen[difference] += 1
+        # A reservoir: each of the class is kept with the same chance (Vitter, 1985).
+        most = self._rules.samples_count_max
+        if self._chance() * self._seen[difference] >= most:
+            return None
+        return Sample(
+            sample_id=self._new_id(),
+            route=self._route,
+            difference=difference,
+            made_at=made_at,
+            document=self._document(comparison, finding, authority, other),
+        )
+
+    def _document(
+        self,
+        comparison: Comparison,
+        finding: Finding,
+        authority: HttpResponse,
+        other: HttpResponse,
+    ) -> bytes:
+        redactor = self._redactor
+        tree: dict[str, Any] = {
+            "finding": finding.value,
+            "status": [authority.status, other.status],
+            "differences": [
+                {
+                    "place": redactor.place(one.place),
+                    "kind": one.kind.value,
+                    "authority": redactor.at(one.place, one.authority),
+                    "other": redactor.at(one.place, one.other),
+                }
+                for one in comparison.differences[:_DIFFERENCES_COUNT_MAX]
+            ],
+            "more": comparison.more + max(0, len(comparison.differences) - _DIFFERENCES_COUNT_MAX),
+            "hidden": dict(comparison.hidden),
+        }
+        bodies = [self._body(answer) for answer in (authority, other)]
+        if None not in bodies:
+            tree["bodies"] = bodies
+        written = canonical(tree)
+        if len(written) > 2 * BODY_BYTES_MAX:
+            tree.pop("bodies", None)
+            for one in tree["differences"]:
+                one["authority"], one["other"] = _short(one["authority"]), _short(one["other"])
+            written = canonical(tree)
+        return written
+
+    def _body(self, answer: HttpResponse) -> dict[str, Any] | None:
+        if len(answer.body) > BODY_BYTES_MAX:
+            return None
+        content = content_of(answer, BODY_BYTES_MAX)
+        read = document_of(content, self._rules.body)
+        return {"kind": read.kind, "value": self._redactor.document(read.value)}
+
+
+def _short(value: object) -> object:
+    return "(large)" if isinstance(value, dict | list) else value
