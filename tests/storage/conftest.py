@@ -7,17 +7,31 @@ import pytest
 
 from bridge.storage.journal.memory import MemoryJournal
 from bridge.storage.journal.memory_desk import MemoryJournalDesk
+from bridge.storage.journal.postgres import PostgresJournal
+from bridge.storage.journal.postgres_desk import PostgresJournalDesk
+from bridge.storage.journal.postgres_replicas import PostgresReplicas
 from bridge.storage.journal.sqlite import SqliteJournal
 from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
+from tests.conftest import Database
 from tests.storage.journal_kit import Books
 
+# Owners in whose name the tests open writes; none of them may be taken for dead here.
+_OWNERS = ("worker-a", "dead", "live")
 
-@pytest.fixture(params=["sqlite", "memory"])
+
+@pytest.fixture(params=["sqlite", "memory", "postgres"])
 def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
     made: Books
+    replicas = None
     if request.param == "sqlite":
         path = tmp_path / "journal.db"
         made = Books(SqliteJournal(path), SqliteJournalDesk(path))
+    elif request.param == "postgres":
+        database: Database = request.getfixturevalue("database")
+        replicas = PostgresReplicas(database.dsn, lease_s=60)
+        for owner in _OWNERS:
+            replicas.take(owner)
+        made = Books(PostgresJournal(database.dsn), PostgresJournalDesk(database.dsn))
     else:
         journal = MemoryJournal()
         made = Books(journal, MemoryJournalDesk(journal.state))
@@ -25,3 +39,5 @@ def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
     yield made
     made.journal.close()
     made.desk.close()
+    if replicas is not None:
+        replicas.close()

@@ -9,6 +9,8 @@ from bridge.model.stage import Side
 from bridge.model.write import MadeId, WriteIntent, WriteState
 from bridge.storage.journal.memory import MemoryJournal
 from bridge.storage.journal.memory_desk import MemoryJournalDesk
+from bridge.storage.journal.postgres import PostgresJournal
+from bridge.storage.journal.postgres_desk import PostgresJournalDesk
 from bridge.storage.journal.sqlite import SqliteJournal
 from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
 
@@ -48,8 +50,8 @@ def an_answer(status: int = 200, body: bytes = b"{}") -> HttpResponse:
 class Books(NamedTuple):
     """One journal from both ends."""
 
-    journal: SqliteJournal | MemoryJournal
-    desk: SqliteJournalDesk | MemoryJournalDesk
+    journal: SqliteJournal | MemoryJournal | PostgresJournal
+    desk: SqliteJournalDesk | MemoryJournalDesk | PostgresJournalDesk
 
 
 async def apply_write(books: Books, intent: WriteIntent, *ids: MadeId) -> None:

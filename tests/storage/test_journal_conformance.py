@@ -132,6 +132,25 @@ def test_every_illegal_outcome_is_refused_and_changes_nothing(books: Books) -> N
     asyncio.run(check())
 
 
+def test_what_is_recorded_already_may_be_recorded_again(books: Books) -> None:
+    async def check() -> None:
+        journal = books.journal
+        applied, rejected = an_intent(), an_intent()
+        await journal.open(applied)
+        await journal.open(rejected)
+        sequence = await journal.settle(applied.intent_id, WriteState.APPLIED)
+        assert await journal.settle(applied.intent_id, WriteState.APPLIED) == sequence
+        await journal.settle(rejected.intent_id, WriteState.REJECTED)
+        await journal.settle(rejected.intent_id, WriteState.REJECTED)
+        for _ in range(2):
+            await journal.finish(applied.intent_id, WriteState.DONE)
+        assert await journal.settle(applied.intent_id, WriteState.APPLIED) == sequence
+        assert journal.state_of(applied.intent_id) is WriteState.DONE
+        assert len(books.desk.pending(10)) == 1
+
+    asyncio.run(check())
+
+
 def test_a_used_client_key_gives_its_write(books: Books) -> None:
     async def check() -> None:
         first = an_intent(client_key="k1", fingerprint="same")

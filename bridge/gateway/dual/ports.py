@@ -124,6 +124,9 @@ class WriteJournal(Protocol):
         what it undoes. In the same commit the write that it compensates becomes COMPENSATED and
         leaves its lane, unless it was decided otherwise meanwhile.
 
+        Repeated with the same state it changes nothing, so that a caller whose answer was lost may
+        call again.
+
         Raises:
             StorageUnavailable: the outcome is not recorded; call again until it is.
             WriteStateForbidden: the write was settled otherwise (it had been given up as in doubt).

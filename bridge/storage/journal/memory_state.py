@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from bridge.gateway.dual.ports import IdPair, IdTaken, WriteStateForbidden
-from bridge.gateway.dual.states import may_follow
+from bridge.gateway.dual.states import FINAL, may_follow
 from bridge.gateway.translation.ids import lane_of
 from bridge.model.entry import EntryDraft
 from bridge.model.http import HttpResponse
@@ -45,6 +45,11 @@ class JournalState:
         release_key: bool,
         warrant: Warrant | None,
     ) -> int | None:
+        known = self.writes.get(intent_id)
+        if known is not None and (
+            known.state is state or (state is _S.APPLIED and known.sequence is not None)
+        ):
+            return known.sequence
         write = self.may(intent_id, state)
         intent = dataclasses.replace(
             write.intent,
@@ -101,6 +106,9 @@ class JournalState:
         *,
         attempted: bool,
     ) -> None:
+        known = self.writes.get(intent_id)
+        if known is not None and known.state is state and state in FINAL:
+            return
         write = self.may(intent_id, state)
         self._second_halves(write.intent, ids)
         attempts = write.attempts + int(attempted)

@@ -134,7 +134,10 @@ def settle_write(
     warrant: Warrant | None = None,
 ) -> int | None:
     """Record how the authority's call ended; see `WriteJournal.settle`."""
-    facts = _facts(connection, intent_id, state)
+    facts = _known(connection, intent_id, state)
+    if facts.state is state or (state is WriteState.APPLIED and facts.sequence is not None):
+        return facts.sequence  # Recorded by an earlier call, whose answer was lost.
+    _check(intent_id, facts, state)
     lane = lane or facts.lane
     sequence = None
     if state is WriteState.APPLIED and facts.kind is WriteKind.COMPENSATION:
@@ -198,7 +201,10 @@ def move_write(
     warrant: Warrant | None = None,
 ) -> None:
     """Record how a replay ended, or what a person decided about it."""
-    facts = _facts(connection, intent_id, state)
+    facts = _known(connection, intent_id, state)
+    if facts.state is state and state in FINAL:
+        return
+    _check(intent_id, facts, state)
     if ids:
         complete_pairs(connection, facts, ids)
     final_at = at.timestamp() if state in FINAL else None
@@ -245,18 +251,20 @@ def prune_writes(connection: sqlite3.Connection, final_before: float, count_max:
     return len(rows)
 
 
-def _facts(connection: sqlite3.Connection, intent_id: str, following: WriteState) -> WriteFacts:
+def _known(connection: sqlite3.Connection, intent_id: str, following: WriteState) -> WriteFacts:
     row = connection.execute(sql.WRITE_FACTS, (intent_id,)).fetchone()
     if row is None:
         raise WriteStateForbidden(
             f"cannot make write {intent_id} {following.value}: it is not in the journal"
         )
-    facts = WriteFacts._make((*row[:6], STATES[row[6]], *row[7:9], KINDS[row[9]], row[10]))
+    return WriteFacts._make((*row[:6], STATES[row[6]], *row[7:9], KINDS[row[9]], *row[10:]))
+
+
+def _check(intent_id: str, facts: WriteFacts, following: WriteState) -> None:
     if not may_follow(facts.state, following):
         raise WriteStateForbidden(
             f"cannot make write {intent_id} {following.value}: it is {facts.state.value}"
         )
-    return facts
 
 
 def _tell(

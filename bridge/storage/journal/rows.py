@@ -43,6 +43,7 @@ class WriteFacts(NamedTuple):
     revision: int
     kind: WriteKind
     compensates: str | None
+    sequence: int | None
 
 
 def utc_now() -> datetime:

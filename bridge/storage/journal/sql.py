@@ -160,7 +160,7 @@ INSERT_ANSWER: Final = "INSERT INTO answers VALUES (?, ?, ?, ?, ?)"
 
 WRITE_FACTS: Final = """
 SELECT number, group_name, route, epoch, authority, lane, state, attempts, revision, kind,
-    compensates
+    compensates, sequence
 FROM writes WHERE intent_id = ?
 """
 

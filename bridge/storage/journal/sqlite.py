@@ -15,7 +15,8 @@ from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
 from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteState
 from bridge.storage.journal import sql
-from bridge.storage.journal.commit import WAITING_COUNT_MAX_DEFAULT, GroupCommit
+from bridge.storage.journal.batches import WAITING_COUNT_MAX_DEFAULT
+from bridge.storage.journal.commit import GroupCommit
 from bridge.storage.journal.file import connect, storage_errors
 from bridge.storage.journal.operations import (
     move_write,
