@@ -13,6 +13,7 @@ from bridge.model.http import Headers, HttpRequest, HttpResponse
 # A journalled answer is held in memory and stored; larger ones belong to streamed routes.
 ANSWER_BYTES_MAX_DEFAULT = 16 * 1024 * 1024
 
+_SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 _BODY_METHODS = frozenset((b"POST", b"PUT", b"PATCH"))
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 _DEADLINE = DEADLINE.lower()
@@ -28,14 +29,26 @@ class UpstreamClient:
     async def exchange(self, request: HttpRequest, *, timeout_ms: int) -> HttpResponse:
         """Send `request` once and return the whole answer.
 
+        Only a safe request is sent again, once, when a kept connection was closed under it. A PUT
+        or DELETE may change the *answer* of its second sending (404, 409, 412), and the write path
+        would take that for the outcome: such a write is in doubt, which has its own ways out.
+
         Raises:
             UpstreamUnavailable: provably no byte of the request was sent.
             OutcomeUnknown: bytes were sent and no whole answer came.
         """
-        exchange = _Exchange(self._pool.name, request.method, self._answer_bytes_max)
         deadline = time.monotonic() + timeout_ms / 1000
+        if request.method in _SAFE:
+            try:
+                return await self._once(request, deadline, timeout_ms)
+            except _Stale:
+                pass
+        return await self._once(request, deadline, timeout_ms)
+
+    async def _once(self, request: HttpRequest, deadline: float, timeout_ms: int) -> HttpResponse:
+        exchange = _Exchange(self._pool.name, request.method, self._answer_bytes_max)
         try:
-            async with asyncio.timeout(timeout_ms / 1000):
+            async with asyncio.timeout(deadline - time.monotonic()):
                 connection: UpstreamConnection | None
                 connection = self._pool.take(checked=True)
                 if connection is None:
@@ -60,6 +73,10 @@ class UpstreamClient:
         finally:
             self._pool.cancel(exchange)
             exchange.close()
+
+
+class _Stale(OutcomeUnknown):
+    """A kept connection was closed before an answer: most likely the request was never read."""
 
 
 class _Exchange:
@@ -121,14 +138,14 @@ class _Exchange:
     def failed(self, failure: Failure) -> None:
         self._using = None
         if self.sent:
-            self.failed_after_sending(failure.detail)
+            self.failed_after_sending(failure.detail, _Stale if failure.stale else OutcomeUnknown)
         elif not self.connection.done():
             self.connection.set_exception(UpstreamUnavailable(failure.detail))
 
-    def failed_after_sending(self, why: str) -> None:
+    def failed_after_sending(self, why: str, kind: type[OutcomeUnknown] = OutcomeUnknown) -> None:
         if not self.answer.done():
             self.answer.set_exception(
-                OutcomeUnknown(
+                kind(
                     f"outcome of {self._method.decode('ascii')} on upstream {self._upstream!r} is"
                     f" unknown: {why}"
                 )
