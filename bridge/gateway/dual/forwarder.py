@@ -13,6 +13,7 @@ from bridge.gateway.translation.ids import (
     translate_response,
     without_markers,
 )
+from bridge.gateway.translation.rewriting import answer_from, request_for
 from bridge.gateway.upstream_ports import Upstream
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import Side
@@ -49,16 +50,20 @@ class Forwarder:
             request,
             lambda entity, known_id: self.find(route.group, side, entity, known_id),
         )
-        sent = readable(translated.request, route.ids)
+        sent = request_for(route, side, readable(translated.request, route.ids))
         headers = without_markers(sent.headers)
         if headers is not sent.headers:
             sent = dataclasses.replace(sent, headers=headers)
         return translated._replace(request=sent)
 
     async def exchange(self, route: Route, request: HttpRequest, side: Side) -> HttpResponse:
-        """Send a request that is translated already; raises as `Upstream.exchange` does."""
+        """Send a request that is translated already; raises as `Upstream.exchange` does.
+
+        The answer is as the route's rules have it, with the side's ids.
+        """
         upstream = self._upstreams[route.upstreams[side]]
-        return await upstream.exchange(request, timeout_ms=route.phases.whole_ms)
+        answer = await upstream.exchange(request, timeout_ms=route.phases.whole_ms)
+        return answer_from(route, side, answer)
 
     async def forward(self, decision: Decision, request: HttpRequest, side: Side) -> HttpResponse:
         """Send a request to `side` and return the answer by the client's ids."""

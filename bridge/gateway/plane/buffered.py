@@ -8,9 +8,17 @@ from bridge.gateway.http.relay import CONTINUE
 from bridge.gateway.http.request_head import RequestHead, end_to_end
 from bridge.gateway.plane.handling import SAFE, ClientSide, Step
 from bridge.gateway.plane.keeper import Flight
+from bridge.gateway.plane.plane import Plane
 from bridge.gateway.plane.tap import Followed, follow
 from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
 from bridge.model.http import Headers, HttpRequest
+
+
+def is_whole(plane: Plane, decision: Decision, head: RequestHead) -> bool:
+    """Whether a request that is not journalled has to be had whole all the same."""
+    if decision.edits is not None and decision.edits.needs_bodies and head.upgrade is None:
+        return True
+    return plane.write_path.translates(decision)
 
 
 class Buffered:
@@ -49,7 +57,8 @@ class Buffered:
             body=b"".join(self._body),
         )
         self._body.clear()
-        if self._decision.journalled:
+        route = self._decision.route
+        if self._decision.journalled or (route.writes and len(route.upstreams) > 1):
             self._decide_again()
         # The write path bounds itself: the wait for the lane, and the route's timeout for the call.
         conn.deadline = float("inf")
@@ -75,7 +84,7 @@ class Buffered:
         """
         head, keeper = self._head, self._conn.plane.keeper
         host = head.authority.name if head.authority else None
-        again = keeper.latest().decide(head.method, host, head.target)
+        again = keeper.latest().decide(head.method, host, head.target, head.lines)
         if isinstance(again, Decision) and again.journalled:
             self._decision = again
         if self._decision.stage in WRITES_LEGACY_ALONE:

@@ -11,7 +11,7 @@ from bridge.gateway.http.request_body import RequestBody, too_large
 from bridge.gateway.http.request_head import HeadReader, RequestHead
 from bridge.gateway.http.request_line import refuse_partial
 from bridge.gateway.http.target import ASTERISK
-from bridge.gateway.plane.buffered import Buffered
+from bridge.gateway.plane.buffered import Buffered, is_whole
 from bridge.gateway.plane.client_transport import ClientTransport
 from bridge.gateway.plane.forward import Forward
 from bridge.gateway.plane.handling import SAFE, Handling, Step
@@ -237,7 +237,7 @@ class ClientConnection(ClientTransport):
 
     def _route(self, head: RequestHead, host: bytes | None) -> None:
         plane = self.plane
-        decision = plane.keeper.latest().decide(head.method, host, head.target)
+        decision = plane.keeper.latest().decide(head.method, host, head.target, head.lines)
         if isinstance(decision, Refusal):
             self.answer(refused_answer(decision))
             return
@@ -246,7 +246,7 @@ class ClientConnection(ClientTransport):
             self._refuse_message(too_large(route.body_bytes_max))
             return
         handling: Handling
-        if decision.journalled or (decision.has_ids and plane.write_path.translates(decision)):
+        if decision.journalled or (decision.has_ids and is_whole(plane, decision, head)):
             handling = Buffered(self, head, decision)
         else:
             handling = Forward(self, head, decision)

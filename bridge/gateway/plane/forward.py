@@ -61,18 +61,21 @@ class Forward:
 
     def start(self, body: bytes, *, complete: bool) -> None:
         """Send the head with what there is of the body, or order a connection first."""
-        conn, head = self._conn, self._head
-        method = head.method
-        block = conn.edge.block(head)
+        conn, head, method = self._conn, self._head, self._head.method
+        block = plain_block = conn.edge.block(head)
+        start = head.start
+        if self._decision.edits is not None:
+            start, block = self._decision.edits.head(start, block)
         if self._phases.total_s is not None or not head.plain:
-            block += self._added()
+            added = self._added()
+            block, plain_block = block + added, plain_block + added
         if self._decision.tapped and head.upgrade is None:
             plane = conn.plane
-            self._followed = follow(plane.tap, plane.observer, self._decision, head, block)
+            self._followed = follow(plane.tap, plane.observer, self._decision, head, plain_block)
         plain = body
         if head.length:
             body = self._encoded(body, complete)
-        data = b"%b\r\n%b\r\n%b" % (head.start, block, body)
+        data = b"%b\r\n%b\r\n%b" % (start, block, body)
         self._complete = complete
         if method in IDEMPOTENT or has_key(head, self._decision.route):
             self._replay = data
@@ -180,9 +183,10 @@ class Forward:
 
     def answered(self, head: ResponseHead, body: bytes, *, ended: bool) -> None:
         """Relay the final answer's head, and what came with it."""
-        conn = self._conn
+        conn, decision = self._conn, self._decision
         plane = conn.plane
-        decision = self._decision
+        if decision.edits is not None:
+            head = head._replace(lines=decision.edits.answer_lines(head.lines))
         self._answered = True
         self._replay = None
         plane.answers[decision.route.route_id, decision.upstream, head.status // 100] += 1
@@ -242,11 +246,7 @@ class Forward:
         assert link is not None, "switched without a connection"
         conn.plane.count(self._decision.route.route_id, self._decision.upstream, head.status)
         conn.write(switched_head(head, conn.plane.via_line))
-        asked = self._head
-        host = asked.authority.name if asked.authority else None
-        tunnel = Tunnel(
-            conn, link, self._decision, method=asked.method, host=host, target=asked.target
-        )
+        tunnel = Tunnel(conn, link, self._decision, self._head)
         link.hand_over(tunnel)
         self._landed()
         conn.begin_tunnel(tunnel)

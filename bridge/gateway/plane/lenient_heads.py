@@ -60,7 +60,7 @@ def read_leniently(table: RoutingTable, data: bytes) -> LenientHead | None:
     except MessageRefused:
         return None
     host = head.authority.name if head.authority else None
-    decision = table.decide(head.method, host, head.target)
+    decision = table.decide(head.method, host, head.target, head.lines)
     if not isinstance(decision, Decision) or not found.used <= decision.route.lenience.names:
         return None
     if found.used & _OF_FRAMING:

@@ -6,6 +6,7 @@ switch gives its route to another one, it has `tunnel_drain_ms` more, because no
 said in it, and its client has to connect anew to be heard by the new side.
 """
 
+from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.response_head import ResponseHead
 from bridge.gateway.plane.handling import ClientSide, Step
 from bridge.gateway.routes.decision import Decision
@@ -24,15 +25,12 @@ class Tunnel:
         conn: ClientSide,
         link: UpstreamConnection,
         decision: Decision,
-        *,
-        method: bytes,
-        host: bytes | None,
-        target: bytes,
+        asked: RequestHead,
     ) -> None:
         self._conn = conn
         self._link: UpstreamConnection | None = link
         self._decision = decision
-        self._asked = (method, host, target)
+        self._asked = asked
         self._ends = 0
         phases, settings = decision.route.phases, conn.plane.settings
         self._idle_s = phases.tunnel_idle_s or settings.tunnel_idle_ms / 1000
@@ -41,7 +39,9 @@ class Tunnel:
 
     def review(self, table: RoutingTable) -> None:
         """Look at a new table: a tunnel to a side that is not its route's any more must end."""
-        found = table.decide(*self._asked)
+        asked = self._asked
+        host = asked.authority.name if asked.authority else None
+        found = table.decide(asked.method, host, asked.target, asked.lines)
         if isinstance(found, Decision) and found.upstream == self._decision.upstream:
             self.until = float("inf")
         elif self.until == float("inf"):

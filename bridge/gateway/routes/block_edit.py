@@ -110,6 +110,16 @@ class SideRewriting(NamedTuple):
     answer: BlockEdit | None
     answer_bodies: tuple[BodyRules, ...]
 
+    def head(self, start: bytes, block: bytes) -> tuple[bytes, bytes]:
+        """Return a request line and its block of fields as the rules have them."""
+        if self.request is None:
+            return start, block
+        return self.request.start(start), self.request.block(block)
+
+    def answer_lines(self, lines: list[bytes]) -> list[bytes]:
+        """Return the lines of a response head as the rules have them; the first is its status."""
+        return lines if self.answer is None else [lines[0], *self.answer.lines(lines[1:])]
+
     @property
     def needs_bodies(self) -> bool:
         """Whether a message must be had whole, or nothing may flow through."""

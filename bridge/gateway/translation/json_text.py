@@ -7,7 +7,12 @@ changed without touching the money beside it.
 
 import json
 import re
-from typing import Final
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final, NamedTuple
+
+# A `*` names the items of an array; beyond so many an answer is a dump that nobody reads id by id.
+PLACES_COUNT_MAX: Final = 10_000
 
 _SPACE: Final = re.compile(rb"[ \t\n\r]*")
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -22,13 +27,39 @@ def find_value(text: bytes, pointer: str) -> tuple[int, int] | None:
     Of repeated member names the last counts, as most readers have it.
     """
     at = _after_space(text, 0)
-    for token in _tokens(pointer):
+    for token in tokens_of(pointer):
         found = _step(text, at, token)
         if found is None:
             return None
         at = found
     end = _end_of_value(text, at)
     return None if end is None else (at, end)
+
+
+class Found(NamedTuple):
+    """One value that a pointer with `*` names."""
+
+    pointer: str
+    """With the index in the place of each `*`."""
+    start: int
+    end: int
+
+
+def find_values(text: bytes, pointer: str) -> list[Found]:
+    """Return the values at `pointer`, where `*` names every item of an array, in their order.
+
+    A `*` where the text has an object names the member called `*`. Nothing is returned when there
+    are more than `PLACES_COUNT_MAX`: half of the ids translated would be worse than none.
+    """
+    if "*" not in pointer:
+        span = find_value(text, pointer)
+        return [] if span is None else [Found(pointer, *span)]
+    found: list[Found] = []
+    for place in _expanded(text, _after_space(text, 0), tokens_of(pointer), ""):
+        if len(found) == PLACES_COUNT_MAX:
+            return []
+        found.append(place)
+    return found
 
 
 def id_at(text: bytes, span: tuple[int, int]) -> str | None:
@@ -46,25 +77,58 @@ def id_at(text: bytes, span: tuple[int, int]) -> str | None:
 
 
 def replace_id(text: bytes, span: tuple[int, int], new_id: str) -> bytes:
-    """Return `text` with the value at `span` replaced.
+    """Return `text` with the id at `span` replaced."""
+    return text[: span[0]] + written_id(text, span, new_id) + text[span[1] :]
+
+
+def written_id(text: bytes, span: tuple[int, int], new_id: str) -> bytes:
+    """Return `new_id` as it is written in the place of the id at `span`.
 
     An integer is written as a number unless it replaces a string of digits: a side whose ids are
     numbers shows them as numbers, and one that writes digits as a string means a string.
     """
-    start, end = span
     old_id = id_at(text, span)
-    was_digits = text[start : start + 1] == b'"' and _INTEGER.fullmatch(old_id or "")
+    was_digits = text[span[0] : span[0] + 1] == b'"' and _INTEGER.fullmatch(old_id or "")
     if _INTEGER.fullmatch(new_id) and not was_digits:
-        written = new_id.encode("ascii")
-    else:
-        written = json.dumps(new_id).encode("ascii")
-    return text[:start] + written + text[end:]
+        return new_id.encode("ascii")
+    return json.dumps(new_id).encode("ascii")
 
 
-def _tokens(pointer: str) -> list[str]:
+def tokens_of(pointer: str) -> list[str]:
+    """Return the names in a pointer (RFC 6901 4)."""
     if not pointer:
         return []
     return [part.replace("~1", "/").replace("~0", "~") for part in pointer[1:].split("/")]
+
+
+def _expanded(text: bytes, at: int, tokens: list[str], so_far: str) -> Iterator[Found]:
+    for index, name in enumerate(tokens):
+        if name == "*" and text[at : at + 1] == b"[":
+            for number, (start, _) in enumerate(items(text, at)):
+                yield from _expanded(text, start, tokens[index + 1 :], f"{so_far}/{number}")
+            return
+        below = _step(text, at, name)
+        if below is None:
+            return
+        at = below
+        so_far += "/" + name.replace("~", "~0").replace("/", "~1")
+    end = _end_of_value(text, at)
+    if end is not None:
+        yield Found(so_far, at, end)
+
+
+def items(text: bytes, at: int) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each item of the array at `at`; ends early as `members` does."""
+    at = _after_space(text, at + 1)
+    while text[at : at + 1] not in (b"]", b""):
+        end = _end_of_value(text, at)
+        if end is None:
+            return
+        yield at, end
+        at = _after_space(text, end)
+        if text[at : at + 1] != b",":
+            return
+        at = _after_space(text, at + 1)
 
 
 def _after_space(text: bytes, at: int) -> int:
@@ -109,28 +173,38 @@ def _step(text: bytes, at: int, token: str) -> int | None:
 
 def _member(text: bytes, at: int, name: str) -> int | None:
     found = None
+    for key_start, key_end, start, _ in members(text, at):
+        if unquoted(text[key_start:key_end]) == name:
+            found = start
+    return found
+
+
+def members(text: bytes, at: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield start and end of key and value of each member of the object at `at`.
+
+    Ends early, without an error, where the text is no object any more.
+    """
     at = _after_space(text, at + 1)
     while text[at : at + 1] == b'"':
         key = _STRING.match(text, at)
         if key is None:
-            return None
+            return
         colon = _after_space(text, key.end())
         if text[colon : colon + 1] != b":":
-            return None
+            return
         start = _after_space(text, colon + 1)
         end = _end_of_value(text, start)
         if end is None:
-            return None
-        if _unquoted(key.group()) == name:
-            found = start
+            return
+        yield key.start(), key.end(), start, end
         at = _after_space(text, end)
         if text[at : at + 1] != b",":
-            break
+            return
         at = _after_space(text, at + 1)
-    return found
 
 
-def _unquoted(raw: bytes) -> str | None:
+def unquoted(raw: bytes) -> str | None:
+    """Return a JSON string's text; None for anything else."""
     try:
         value = json.loads(raw)
     except ValueError:
@@ -139,13 +213,5 @@ def _unquoted(raw: bytes) -> str | None:
 
 
 def _item(text: bytes, at: int, index: int) -> int | None:
-    at = _after_space(text, at + 1)
-    for _ in range(index):
-        end = _end_of_value(text, at)
-        if end is None:
-            return None
-        at = _after_space(text, end)
-        if text[at : at + 1] != b",":
-            return None
-        at = _after_space(text, at + 1)
-    return None if text[at : at + 1] in (b"]", b"") else at
+    found = next(islice(items(text, at), index, None), None)
+    return None if found is None else found[0]

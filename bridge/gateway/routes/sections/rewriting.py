@@ -17,7 +17,7 @@ from bridge.model.stage import Side
 # make two readers of one message disagree.
 _NOT_RULED: Final = frozenset(
     {
-        "connection", "content-length", "expect", "forwarded", "host", "keep-alive",
+        "connection", "content-length", "date", "expect", "forwarded", "host", "keep-alive",
         "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "via",
         "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "idempotency-key",
     }
