@@ -90,7 +90,7 @@ class HeadReader:
         """
         line, _, block = head.partition(b"\r\n")
         method, target, minor = parse_request_line(line)
-        if not minor or target[:1] != b"/" or method in _REFUSED_METHODS:
+        if minor != 1 or target[:1] != b"/" or method in _REFUSED_METHODS:
             lines = split_head(head)
             return _folded(method, target, minor, lines, special_fields(lines))
         if block != self._block or not block:
@@ -148,6 +148,9 @@ def parse_request_head(head: bytes) -> RequestHead:
 def _folded(
     method: bytes, target: bytes, minor: int, lines: list[bytes], found: Specials
 ) -> RequestHead:
+    if minor > 1:
+        minor = 1
+        lines[0] = b"%b %b HTTP/1.1" % (method, target)
     fold = _Fold(method, minor)
     for kind, index, line in found:
         fold.take(kind, index, line)
@@ -258,8 +261,10 @@ class _Fold:
             raise _not_served(method)
         length = body_length(self.lengths, self.codings, minor) or 0
         options = connection_options(self.connection) if self.connection else frozenset()
-        if options - {b"keep-alive", b"close", b"upgrade"}:
-            self._drop_nominated(lines, options)
+        # Transfer-Encoding frames the body that we send on, whoever nominates it.
+        nominated = options - {b"keep-alive", b"close", b"upgrade", b"transfer-encoding"}
+        if nominated:
+            self._drop_nominated(lines, nominated)
         forwards = self._forwards()
         if forwards:
             lines[self.max_forwards_at] = b"Max-Forwards: %d" % (forwards - 1)

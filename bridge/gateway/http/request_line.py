@@ -16,7 +16,7 @@ _USUAL_METHODS: Final = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS".spli
 
 
 def parse_request_line(line: bytes) -> tuple[bytes, bytes, int]:
-    """Return method, target and minor version.
+    """Return method, target and minor version, of which more than 1 is to be read as 1.
 
     Raises:
         MessageRefused: anything but `token SP target SP HTTP/1.x`.
@@ -44,7 +44,9 @@ def parse_request_line(line: bytes) -> tuple[bytes, bytes, int]:
         and number[1:2] == b"."
         and (number[:1] + number[2:]).isdigit()
     ):
-        raise MessageRefused(505, "neither HTTP/1.1 nor HTTP/1.0", "RFC 9110 15.6.6")
+        if number[:1] == b"1":
+            return method, target, int(number[2:])  # A later HTTP/1 is compatible (RFC 9110 2.5).
+        raise MessageRefused(505, "the version is not HTTP/1", "RFC 9110 15.6.6")
     raise MessageRefused(400, "the request line does not end in a version", "RFC 9112 2.3")
 
 

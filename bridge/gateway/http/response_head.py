@@ -83,6 +83,9 @@ def parse_response_head(head: bytes, method: bytes) -> ResponseHead:
     """
     lines = split_head(head)
     status, minor = _status_line(lines[0])
+    if minor > 1:
+        minor = 1  # A later HTTP/1 is compatible (RFC 9110 2.5), but what we send on is 1.1.
+        lines[0] = b"HTTP/1.1" + lines[0][8:]
     lengths: tuple[bytes, ...] = ()
     codings: tuple[bytes, ...] = ()
     connection: tuple[bytes, ...] = ()
@@ -165,6 +168,8 @@ def _status_line(line: bytes) -> tuple[int, int]:
         minor = 1
     elif version == b"HTTP/1.0 ":
         minor = 0
+    elif version[:7] == b"HTTP/1." and version[7:8].isdigit() and version[8:] == b" ":
+        minor = int(version[7:8])
     else:
         raise MessageRefused(502, "the status line does not begin with HTTP/1.x", "RFC 9112 4")
     if len(code) != 3 or not code.isdigit() or not b"100" <= code <= b"599":

@@ -128,7 +128,6 @@ LINES = (
     _line("9112-2.3-version-other-name", b"GET /abuse HTTQ/1.1"),
     _line("9110-15.6.6-http-2.0", b"GET /abuse HTTP/2.0", 505),
     _line("9110-15.6.6-http-3.1", b"GET /abuse HTTP/3.1", 505),
-    _line("9110-15.6.6-http-1.2", b"GET /abuse HTTP/1.2", 505),
     Case("9113-3.4-http-2-preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     Case("8446-tls-client-hello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     Case("9112-2.2-two-empty-lines", b"\r\n\r\n" + GET + b"\r\n", 400),
