@@ -105,7 +105,7 @@ def _version_2(data: bytes) -> Proxied | None:
     addresses = _ADDRESS_BYTES.get(family >> 4, 0) if family else 0
     if command == _PROXY and size - 16 < addresses:
         raise ProxyRefused("a header shorter than the addresses of its family")
-    tls = _checked_fields(data[:size], 16 + addresses) if command == _PROXY else False
+    tls = _checked_fields(data[:size], 16 + addresses) if command == _PROXY and family else False
     if command == _LOCAL or family not in (_TCP4, _TCP6):
         # Health checks, and what is neither TCP over IPv4 nor IPv6: the connection's own ends.
         return Proxied(None, tls, size)

@@ -3,12 +3,15 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
+from adapters.upstream.dialling import SecureDialling
 from adapters.upstream.pool import Pool, PoolLimits
+from bridge.gateway.plane.entrance import Door
 from bridge.gateway.plane.listener import open_listener
 from bridge.gateway.plane.settings import PlaneSettings
+from bridge.gateway.plane.tap import NO_TAP, Tap
 from bridge.gateway.plane.worker import serve
 from bridge.gateway.plane.write_path import WritePath
 from bridge.gateway.routes.decision import Decision
@@ -124,6 +127,9 @@ class Gateway:
         settings: PlaneSettings | None = None,
         limits: PoolLimits | None = None,
         write_path: WritePath | None = None,
+        door: Callable[[RecordingObserver], Door] | None = None,
+        secure: Callable[[RecordingObserver], SecureDialling] | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
         self.routes = tuple(routes)
         self.groups = tuple(groups)
@@ -135,7 +141,9 @@ class Gateway:
         self.loop: asyncio.AbstractEventLoop
         self._upstreams = upstreams
         self._stop: asyncio.Event
-        self._listener = open_listener("127.0.0.1", 0, shared=False)
+        self._listener = listener or open_listener("127.0.0.1", 0, shared=False)
+        self.door = door(self.observer) if door else Door()
+        self.secure = secure(self.observer) if secure else None
         self.port: int = self._listener.getsockname()[1]
         self._ready = threading.Event()
         self._failed: BaseException | None = None
@@ -156,11 +164,18 @@ class Gateway:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         pools = {
-            name: Pool(name, "127.0.0.1", port, limits=self.limits, observer=self.observer)
+            name: Pool(
+                name,
+                "127.0.0.1",
+                port,
+                limits=self.limits,
+                observer=self.observer,
+                secure=self.secure,
+            )
             for name, port in self._upstreams.items()
         }
         await serve(
-            self._listener,
+            [(self._listener, self.door)],
             load_table=lambda generation: self.load(generation),
             generation=self.generation,
             slot=0,
@@ -170,7 +185,12 @@ class Gateway:
             settings=self.settings,
             observer=self.observer,
             ready=self._ready.set,
+            tap=self.make_tap(),
         )
+
+    def make_tap(self) -> Tap:
+        """Return what follows exchanges; called in the worker's event loop."""
+        return NO_TAP
 
     def __enter__(self) -> Self:
         self._thread.start()
