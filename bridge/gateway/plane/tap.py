@@ -29,30 +29,6 @@ class BodyCopy(Protocol):
         """Keep more; return False when that is over the bound, and let go of everything."""
 
 
-class MemoryCopy:
-    """A body's copy in memory, up to a bound."""
-
-    __slots__ = ("_left", "parts")
-
-    def __init__(self, bytes_max: int) -> None:
-        self._left = bytes_max
-        self.parts: list[bytes] = []
-
-    def add(self, data: bytes) -> bool:
-        """Keep more, within the bound."""
-        self._left -= len(data)
-        if self._left < 0:
-            self.parts.clear()
-            return False
-        self.parts.append(data)
-        return True
-
-    @property
-    def body(self) -> bytes:
-        """What was kept, in one piece."""
-        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
-
-
 class Followed(ABC):
     """One exchange that a tap follows; fed by `Forward` or `Buffered`, and made by the tap.
 
@@ -72,7 +48,7 @@ class Followed(ABC):
         block: bytes,
         *,
         body: BodyCopy | None,
-        answer: MemoryCopy,
+        answer: BodyCopy,
         observer: Observer,
     ) -> None:
         """`block` holds the field lines as forwarded, each with its CRLF; `body` is None when the

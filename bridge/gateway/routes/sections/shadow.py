@@ -71,14 +71,12 @@ class ShadowRules(Section):
     """A copy older than this is given up; the pair is counted as not compared."""
     request_bytes_max: Count = 16 * 1024 * 1024
     """A request with a larger body is not copied. What is above 64 kB waits on disk."""
-    answer_bytes_max: Count = 256 * 1024
+    answer_bytes_max: Count = 1024 * 1024
     """A pair with a larger answer is not compared: comparing costs the worker's time, about 1 ms
     for 100 kB of JSON that differs."""
-    probe_percent: Percent = 2
-    """Share of the copied reads that is also sent to the same side once more: where legacy differs
-    from itself, a difference from modern says nothing."""
-    probes_per_s: Count = 2
-    """At most so many of these a second and worker; they are legacy's own load."""
+    probes_per_s: Count = 10
+    """The authority is asked twice for a part of the reads (`comparison.noise_fraction`), at most
+    so many times a second and worker, and as often for second looks: it is live."""
     second_look_ms: Count = 250
     """After a difference both sides are read once more, so much later. If they agree then, one of
     them was only ahead: the pair counts as flapping."""

@@ -1,0 +1,95 @@
+"""What happened to the copies of each route, counted. Pure.
+
+Three questions, and a reason with each "no": was a request copied, was the pair compared, and what
+did the comparison say.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from typing import Final
+
+# Upper bounds in milliseconds, for latencies of answers.
+BOUNDS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+
+
+class Latencies:
+    """How long answers took, as a histogram."""
+
+    __slots__ = ("buckets", "count", "total_ms")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(BOUNDS_MS) + 1)
+        self.count = 0
+        self.total_ms = 0.0
+
+    def add(self, milliseconds: float) -> None:
+        """Take one."""
+        self.buckets[bisect_left(BOUNDS_MS, milliseconds)] += 1
+        self.count += 1
+        self.total_ms += milliseconds
+
+
+class RouteCounts:
+    """Counts of one route since the last time they were told."""
+
+    __slots__ = (
+        "compared", "copied", "first", "latencies", "orders", "probed", "seen", "shed", "skew_ms",
+        "uncompared",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.seen = 0
+        """Requests of a tapped route."""
+        self.copied = 0
+        """Copies sent."""
+        self.shed: Counter[str] = Counter()
+        """Chosen to be copied and not copied, by reason."""
+        self.uncompared: Counter[str] = Counter()
+        """Copied and not compared, by reason."""
+        self.compared: Counter[str] = Counter()
+        """Compared, by outcome: `identical` `equal` `by-rules` `flapping` `mismatch`, and
+        `unconfirmed` for mismatches without a second look."""
+        self.probed: Counter[str] = Counter()
+        """Legacy against itself: `same`, `different`, and why there was no answer."""
+        self.orders: Counter[tuple[str, bool]] = Counter()
+        """(order of the calls, whether the answers agreed): what the order has to do with it."""
+        self.first: Counter[str] = Counter()
+        """Whose answer was whole first: `authority` or `copy`."""
+        self.skew_ms: dict[str, Latencies] = {}
+        """By order of the calls: time between the two."""
+        self.latencies: dict[tuple[str, str], Latencies] = {}
+        """By side and cohort."""
+
+    def took(self, side: str, cohort: str, milliseconds: float) -> None:
+        """Take the time of one answer."""
+        found = self.latencies.get((side, cohort))
+        if found is None:
+            found = self.latencies[side, cohort] = Latencies()
+        found.add(milliseconds)
+
+    def skewed(self, order: str, milliseconds: float) -> None:
+        """Take the time between the two calls of one pair."""
+        found = self.skew_ms.get(order)
+        if found is None:
+            found = self.skew_ms[order] = Latencies()
+        found.add(milliseconds)
+
+    def facts(self) -> dict[str, float]:
+        """Return every count under a flat name, `shed.busy`, for one note."""
+        found: dict[str, float] = {"seen": self.seen, "copied": self.copied}
+        for name in ("shed", "uncompared", "compared", "probed", "first"):
+            counter: Counter[str] = getattr(self, name)
+            found |= {f"{name}.{word}": count for word, count in counter.items()}
+        for (order, agreed), count in self.orders.items():
+            found[f"order.{order}.{'same' if agreed else 'different'}"] = count
+        for order, skew in self.skew_ms.items():
+            found[f"skew.{order}.count"] = skew.count
+            found[f"skew.{order}.ms"] = skew.total_ms
+        for (side, cohort), times in self.latencies.items():
+            start = f"took.{side}.{cohort}"
+            found[f"{start}.count"] = times.count
+            found[f"{start}.ms"] = times.total_ms
+            for bound, count in zip((*BOUNDS_MS, "more"), times.buckets, strict=True):
+                if count:
+                    found[f"{start}.le_{bound}"] = count
+        return {name: count for name, count in found.items() if count}

@@ -1,0 +1,256 @@
+"""Compare pairs beside the exchanges: a little in each turn of the event loop, never more.
+
+In a thread instead, comparisons would take the interpreter from the exchanges for up to its switch
+interval (5 ms) at a time; in turns they take `turn_us`, and one comparison more at most.
+
+A difference is looked at once more: both sides are asked again after a short wait. What then agrees
+was one side being ahead of the other, a class of its own.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from bridge.gateway.comparison.difference import Comparison
+from bridge.gateway.comparison.verdicts import Finding, Verdicts
+from bridge.gateway.http.problems import MARKER
+from bridge.gateway.http.response_head import ResponseHead
+from bridge.gateway.plane.tap import note_stumble
+from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.sections.shadow import SAFE
+from bridge.gateway.shadow.copy_call import CopyCall
+from bridge.gateway.shadow.counts import RouteCounts
+from bridge.gateway.shadow.look import Look
+from bridge.gateway.shadow.pair import Pair
+from bridge.gateway.shadow.shadowed_route import ShadowedRoute
+from bridge.model.http import Headers, HttpResponse
+from bridge.model.observer import Observer
+from bridge.model.stage import Side
+
+_NOT_MODIFIED: Final = 304
+
+
+class Findings(Protocol):
+    """Where findings are kept."""
+
+    def verdicts(self, shadowed: ShadowedRoute) -> Verdicts:
+        """Return the counts that the route's findings are added to."""
+
+    def counted(self, shadowed: ShadowedRoute, counts: RouteCounts) -> None:
+        """Hear what was copied and what was not, since the last time."""
+
+    def found(
+        self,
+        pair: Pair,
+        finding: Finding,
+        comparison: Comparison,
+        authority: HttpResponse,
+        other: HttpResponse,
+    ) -> None:
+        """Hear of a difference, to keep a sample of it."""
+
+
+class Judge:
+    """The comparisons of one worker. Belongs to its event loop."""
+
+    def __init__(
+        self,
+        findings: Findings,
+        *,
+        backlog_max: int,
+        turn_us: int,
+        observer: Observer,
+        pending: Callable[[Decision], bool],
+    ) -> None:
+        """`pending` tells whether writes of a request's key are still on their way."""
+        self._findings = findings
+        self._backlog_max = backlog_max
+        self._turn_s = turn_us / 1e6
+        self._observer = observer
+        self._pending = pending
+        self._backlog: deque[Pair] = deque()
+        self._looks: set[Look] = set()
+        self._scheduled = False
+        self._closed = False
+        self._heads: dict[tuple[str, str], tuple[ResponseHead, Headers]] = {}
+
+    @property
+    def waiting_count(self) -> int:
+        """Pairs that wait for their comparison."""
+        return len(self._backlog)
+
+    def add(self, pair: Pair) -> None:
+        """Take a pair of which nothing is outstanding."""
+        if len(self._backlog) >= self._backlog_max or self._closed:
+            pair.shadowed.counts.uncompared["backlog"] += 1
+            pair.end()
+            return
+        self._backlog.append(pair)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def tick(self, now: float) -> None:
+        """Give up second looks that are too old."""
+        for look in tuple(self._looks):
+            look.tick(now)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._closed = True
+        while self._backlog:
+            self._backlog.popleft().end()
+        for look in tuple(self._looks):
+            look.abort()
+        self._looks.clear()
+
+    # -- one pair -------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        until = time.monotonic() + self._turn_s
+        while self._backlog:
+            pair = self._backlog.popleft()
+            try:
+                self._judge(pair)
+            except Exception as exc:
+                # One pair's bug must not stop the others.
+                pair.shadowed.counts.uncompared["comparison_failed"] += 1
+                note_stumble(self._observer, exc)
+                pair.end()
+            if time.monotonic() >= until:
+                break
+        if self._backlog:
+            asyncio.get_running_loop().call_soon(self._turn)
+        else:
+            self._scheduled = False
+
+    def _judge(self, pair: Pair) -> None:
+        shadowed, copy, probe = pair.shadowed, pair.copy, pair.probe
+        assert copy is not None
+        compare = shadowed.comparer.compare
+        first = pair.answer_response or self._response(
+            shadowed, "client", pair.answer_head, pair.answer.body
+        )
+        again = None
+        if probe is not None and probe.whole:
+            again = compare(first, self._answer(shadowed, shadowed.authority, probe))
+            shadowed.counts.probed["same" if again.equal else "different"] += 1
+        verdicts = self._findings.verdicts(shadowed)
+        reason = ""
+        if copy.whole:
+            other = self._answer(shadowed, shadowed.target, copy)
+            reason = _why_not(first, other)
+            if reason:
+                shadowed.counts.uncompared[reason] += 1
+        if not copy.whole or reason:
+            if again is not None:
+                verdicts.add_noise(again)
+            pair.end()
+            return
+        comparison = compare(first, other, ids=shadowed.other_id)
+        if comparison.equal or not self._looks_again(pair, verdicts, comparison):
+            self._settle(pair, comparison, first, other, again=again, second=None)
+            return
+        look = Look(pair, comparison, first, other, again, self._looked)
+        self._looks.add(look)
+        look.begin_later(shadowed.rules.second_look_ms / 1000)
+
+    def _looks_again(self, pair: Pair, verdicts: Verdicts, comparison: Comparison) -> bool:
+        shadowed = pair.shadowed
+        return (
+            pair.head.method in SAFE
+            and verdicts.needs_second_look(comparison)
+            and shadowed.look_bucket.take(time.monotonic())
+        )
+
+    def _looked(self, look: Look) -> None:
+        """Take a look's answers, or that there are none."""
+        self._looks.discard(look)
+        pair, shadowed = look.pair, look.pair.shadowed
+        again, second = look.again, None
+        if look.whole:
+            compare = shadowed.comparer.compare
+            mine, theirs = look.mine, look.theirs
+            assert mine is not None
+            assert theirs is not None
+            authority = self._answer(shadowed, shadowed.authority, mine)
+            other = self._answer(shadowed, shadowed.target, theirs)
+            second = compare(authority, other, ids=shadowed.other_id)
+            if again is None:
+                again = compare(look.first, authority)
+        self._settle(
+            pair, look.comparison, look.first, look.other, again=again, second=second,
+            by_chance=look.again is not None,
+        )  # fmt: skip
+        look.release()
+
+    def _settle(
+        self,
+        pair: Pair,
+        comparison: Comparison,
+        first: HttpResponse,
+        other: HttpResponse,
+        *,
+        again: Comparison | None,
+        second: Comparison | None,
+        by_chance: bool = True,
+    ) -> None:
+        """Count what a pair comes to, and let go of it."""
+        shadowed, counts = pair.shadowed, pair.shadowed.counts
+        if not comparison.equal and self._pending(pair.decision):
+            # The other side is behind by what is still to be replayed to it.
+            counts.uncompared["lane_pending"] += 1
+            pair.end()
+            return
+        finding = self._findings.verdicts(shadowed).add(
+            comparison, again=again, by_chance=by_chance and again is not None, second=second
+        )
+        word = comparison.outcome.value if finding is Finding.EQUAL else finding.value
+        counts.compared[word] += 1
+        counts.orders[pair.orders.copy, comparison.equal] += 1
+        if finding is not Finding.EQUAL:
+            self._findings.found(pair, finding, comparison, first, other)
+        pair.end()
+
+    # -- answers as values ----------------------------------------------------------------------
+
+    def _answer(self, shadowed: ShadowedRoute, side: Side, call: CopyCall) -> HttpResponse:
+        response = self._response(shadowed, side.value, call.head, call.answer.body)
+        return shadowed.with_known_ids(response, side, call.asked)
+
+    def _response(
+        self, shadowed: ShadowedRoute, role: str, head: ResponseHead | None, body: bytes
+    ) -> HttpResponse:
+        assert head is not None, "a whole answer has a head"
+        # Answers of one kind within a second have one head, which its connection keeps.
+        key = (shadowed.route.route_id, role)
+        kept = self._heads.get(key)
+        if kept is not None and kept[0] is head:
+            headers = kept[1]
+        else:
+            headers = _headers(head.lines)
+            self._heads[key] = (head, headers)
+        return HttpResponse(
+            status=head.status, reason=head.lines[0][13:], headers=headers, body=body
+        )
+
+
+def _headers(lines: list[bytes]) -> Headers:
+    pairs = []
+    for line in lines[1:]:
+        name, _, value = line.partition(b":")
+        pairs.append((name, value.strip(b" \t")))
+    return tuple(pairs)
+
+
+def _why_not(first: HttpResponse, other: HttpResponse) -> str:
+    """Return why two answers cannot be compared, or nothing."""
+    if first.status != other.status:
+        if _NOT_MODIFIED in (first.status, other.status):
+            # The client's validator is the authority's: the other side cannot know it.
+            return "conditional"
+        if other.status >= 400 and other.header(MARKER) is not None:
+            return "gateway_answer"
+    return ""

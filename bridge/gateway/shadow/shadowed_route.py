@@ -1,0 +1,185 @@
+"""One route under one table, as its copies need it: sides, rules and ids made ready once."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
+
+from bridge.gateway.comparison.comparing import Comparer
+from bridge.gateway.dual.ports import IdMap
+from bridge.gateway.http.request_head import RequestHead
+from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.route import KeyPlace, Route
+from bridge.gateway.routes.sections.shadow import SAFE
+from bridge.gateway.shadow.copied_request import (
+    Swaps,
+    encoded_head,
+    plain_copy,
+    request_of,
+    swapped,
+    swaps_of,
+)
+from bridge.gateway.shadow.counts import RouteCounts
+from bridge.gateway.shadow.pace import Pace
+from bridge.gateway.shadow.sampling import Bucket
+from bridge.gateway.translation.ids import readable, translate_request, translate_response
+from bridge.gateway.upstream_ports import UpstreamPool
+from bridge.model.http import HttpRequest, HttpResponse
+from bridge.model.stage import Side, Stage
+
+_UNCHANGED: Final = Swaps({}, {})
+
+
+class Way(Protocol):
+    """How one upstream is reached by requests of ours."""
+
+    @property
+    def pool(self) -> UpstreamPool:
+        """Return connections that no client's request uses."""
+        ...
+
+    @property
+    def pace(self) -> Pace:
+        """Return how many requests it gets at once."""
+        ...
+
+
+class Asked(Mapping[tuple[str, str], str]):
+    """(entity, id on one side) → id in the authority's answer."""
+
+    def __init__(
+        self, used: Mapping[tuple[str, str], str], ids: IdMap | None, group: str, side: Side
+    ) -> None:
+        self._used = used
+        self._ids = ids
+        self._group = group
+        self._side = side
+
+    def __getitem__(self, key: tuple[str, str]) -> str:
+        known = self._used.get(key)
+        if known is None and self._ids is not None:
+            pair = self._ids.pair_on(self._group, key[0], self._side, key[1])
+            known = None if pair is None else pair.on(self._side.other)
+        if known is None:
+            raise KeyError(key)
+        return known
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._used)
+
+    def __len__(self) -> int:
+        return len(self._used)
+
+
+class ShadowedRoute:
+    """See the module."""
+
+    __slots__ = (
+        "_ids", "_key_name", "_swaps", "authority", "bucket", "comparer", "copies", "counts",
+        "look_bucket", "probe_bucket", "probes", "route", "rules", "share", "stage", "target",
+        "translates",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        decision: Decision,
+        *,
+        copies: Way,
+        probes: Way,
+        counts: RouteCounts,
+        credentials: Mapping[str, str],
+        ids: IdMap | None,
+        now: float,
+    ) -> None:
+        """`copies` leads to the other side, `probes` to the authority's."""
+        route = self.route = decision.route
+        rules = self.rules = route.shadow
+        self.stage = decision.stage
+        self.authority = decision.authority
+        self.target = decision.authority.other
+        self.share = rules.share(decision.stage)
+        self.copies = copies
+        self.probes = probes
+        self.counts = counts
+        self.bucket = Bucket(rules.copies_per_s, now)
+        self.probe_bucket = Bucket(rules.probes_per_s, now)
+        self.look_bucket = Bucket(rules.probes_per_s, now)
+        self.comparer = Comparer(route.comparison)
+        self._ids = ids
+        self._key_name = _key_name(route) if rules.by_key else None
+        # What is declared is declared of modern: a stand-in with other credentials and paths.
+        self._swaps = swaps_of(rules, credentials) if self.target is Side.MODERN else _UNCHANGED
+        self.translates = bool(route.ids) and ids is not None
+
+    @property
+    def key_name(self) -> str | None:
+        """The path parameter to choose by; None to choose by chance."""
+        return self._key_name
+
+    def takes(self, method: bytes) -> bool:
+        """Whether a request of this method may be copied: unsafe ones only to a stand-in."""
+        return method in SAFE or (
+            self.rules.side_effect_free
+            and self.target is Side.MODERN
+            and self.stage is Stage.SHADOW
+        )
+
+    def encoded(
+        self, side: Side, mark: bytes, head: RequestHead, block: bytes, body: bytes, length: int
+    ) -> tuple[bytes, Mapping[tuple[str, str], str]]:
+        """Return the bytes of a request to `side`, and which of its ids the client calls what.
+
+        `length` is that of the body, which may follow by itself: `body` is then empty.
+
+        Raises:
+            StorageUnavailable: the id map cannot be read.
+        """
+        swaps = self._swaps if side is self.target else _UNCHANGED
+        if not head.length and not swaps and not self.translates:
+            return plain_copy(head.start, block, mark), {}
+        used: Mapping[tuple[str, str], str] = {}
+        request = request_of(head.method, head.target, block, body)
+        if self.translates:
+            request, used = self._translated(side, request)
+        request = swapped(request, swaps)
+        framed = len(request.body) if request.body else length
+        data = encoded_head(
+            request.method, request.target, request.headers, mark, framed if head.length else None
+        )
+        return data + request.body, used
+
+    def with_known_ids(
+        self, response: HttpResponse, side: Side, asked: Mapping[tuple[str, str], str]
+    ) -> HttpResponse:
+        """Return an answer of `side` with its ids as the client's answer has them."""
+        if not self.translates:
+            return response
+        ids = self._ids if side is self.target else None
+        return translate_response(
+            self.route.ids, response, Asked(asked, ids, self.route.group, side)
+        )
+
+    def other_id(self, entity: str, known_id: str) -> str | None:
+        """Return the other side's id for one of the authority's."""
+        if self._ids is None:
+            return None
+        pair = self._ids.pair(self.route.group, entity, known_id)
+        return None if pair is None else pair.on(self.target)
+
+    def _translated(
+        self, side: Side, request: HttpRequest
+    ) -> tuple[HttpRequest, Mapping[tuple[str, str], str]]:
+        ids, route = self._ids, self.route
+        assert ids is not None
+
+        def find(entity: str, known_id: str) -> str | None:
+            pair = ids.pair(route.group, entity, known_id)
+            return None if pair is None else pair.on(side)
+
+        translated = translate_request(route.path, route.ids, request, find)
+        return readable(translated.request, route.ids), translated.used
+
+
+def _key_name(route: Route) -> str | None:
+    if route.key is not None and route.key.place is KeyPlace.PATH:
+        return route.key.name
+    start = route.path.find("{")
+    return None if start < 0 else route.path[start + 1 : route.path.index("}")].removesuffix("...")
