@@ -13,6 +13,7 @@ _SEND_BUFFER_BYTES_MAX: Final = 262_144
 # A refused client may still be sending; closing at once would reset the answer away under it.
 _LINGER_S: Final = 2.0
 _LINGER_BYTES_MAX: Final = 1 << 20
+_UNDER_WAY: Final = frozenset((Step.BODY, Step.ANSWER, Step.TUNNEL))
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
@@ -62,8 +63,11 @@ class ClientTransport(asyncio.Protocol):
             self.transport.abort()
 
     def abort(self) -> None:
-        """Close at once."""
-        self.transport.abort()
+        """Close at once; half an answer must not look whole."""
+        if self.step in _UNDER_WAY:
+            self.cut()
+        else:
+            self.transport.abort()
 
     def linger(self) -> None:
         """End, but throw away for a while what a refused client may still be sending."""
