@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -19,6 +20,7 @@ from bridge.runtime.wiring.certificates import certificate_status, check_certifi
 from bridge.runtime.wiring.contracts import contract_set
 from bridge.runtime.wiring.delivery import rabbitmq_sink
 from bridge.runtime.wiring.evidence import stampers, witness_askers
+from bridge.runtime.wiring.journal_opening import journal_dsn, open_journal
 from bridge.runtime.wiring.stores import Stores
 
 # A busy source fills a gigabyte of log in minutes: less is no room to notice it in.
@@ -67,6 +69,7 @@ def _looks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     gateway, control = settings.gateway, settings.control
     if gateway is not None:
         yield "routes", lambda: _routes(settings)
+        yield "write journal", lambda: _journal(settings)
         yield from _listeners(gateway)
     if control is not None:
         yield "control", lambda: _control(control)
@@ -131,6 +134,13 @@ def _routes(settings: Settings) -> str:
     with Stores(settings) as stores:
         routes = stores.routes()
     return f"{len(routes)} routes in {len({route.group for route in routes})} groups"
+
+
+def _journal(settings: Settings) -> str:
+    place = "in data_dir" if journal_dsn(settings) is None else "in PostgreSQL"
+    with closing(open_journal(settings)) as journal:
+        groups = len(journal.groups())
+    return f"{place}, knows {groups} groups"
 
 
 def _control(control: ControlSettings) -> str:

@@ -174,6 +174,9 @@ class GatewaySettings(Section):
     routes: Path = Path("routes")
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
     plane: PlaneSection = PlaneSection()
+    journal: str = "sqlite"
+    """`sqlite` (a file in `data_dir`) or, for gateways on several machines, a `postgresql://` URI
+    of a database that is ours."""
     lane_wait_ms: int = Field(default=5_000, ge=0, le=60_000)
     """How long a write waits for an earlier write of its key before it gets 503."""
     drain_wait_ms: int = Field(default=250, ge=0, le=60_000)

@@ -23,8 +23,8 @@ from bridge.model.errors import BridgeError, StorageUnavailable
 from bridge.model.observer import Observer
 from bridge.runtime.configuration.polling_settings import PollingSettings
 from bridge.runtime.configuration.settings import Settings
+from bridge.runtime.wiring.journal_opening import Journal
 from bridge.runtime.wiring.stores import Stores
-from bridge.storage.journal.sqlite import SqliteJournal
 
 Service = Callable[[threading.Event], None]
 
@@ -97,7 +97,7 @@ def canary_services(stores: Stores, observer: Observer) -> list[tuple[str, Servi
 
 
 async def write_dualwrite_canaries(
-    journal: SqliteJournal, observer: Observer, stop: asyncio.Event
+    journal: Journal, observer: Observer, stop: asyncio.Event
 ) -> None:
     """Write the dual writes' canary each day until `stop` is set."""
     writer = CanaryWriter(DUALWRITE, lambda _draft: None, observer=observer)

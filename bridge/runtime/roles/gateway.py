@@ -28,8 +28,8 @@ from bridge.runtime.wiring.gateway_edge import (
     plane_settings,
     replay_headers,
 )
+from bridge.runtime.wiring.journal_opening import REPLAY, Held
 from bridge.runtime.wiring.stores import Stores
-from bridge.storage.journal.owner import FileLock, OwnerLocks
 
 # The replayer that waits for another one to end looks this often; it takes over within this time.
 TAKE_OVER_S = 0.2
@@ -68,7 +68,7 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         return decision if isinstance(decision, Decision) else None
 
     with ExitStack() as stack:
-        stack.enter_context(closing(OwnerLocks(stores.run_dir).take(owner)))
+        stack.enter_context(closing(stores.replicas().take(owner)))
         pools = open_pools(gateway, observer, stack)
         writer = DualWriter(
             journal=journal,
@@ -107,7 +107,7 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
     gateway = stores.gateway_settings()
     by_id = {(route.group, route.route_id): route for route in stores.routes()}
     journal = stores.journal()
-    owners = OwnerLocks(stores.run_dir)
+    owners = stores.replicas()
 
     def route(group: str, route_id: str) -> Route | None:
         return by_id.get((group, route_id))
@@ -133,14 +133,24 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         )
         canaries = asyncio.create_task(write_dualwrite_canaries(journal, observer, stop))
         stack.callback(canaries.cancel)
+        holding = asyncio.create_task(_stop_when_lost(lock, stop))
+        stack.callback(holding.cancel)
         observer.note("replayer_started")
         await service.run(stop)
+        if not lock.held():
+            raise StorageUnavailable("cannot go on replaying: the lease was lost to another one")
 
 
-async def _sole_replayer(stores: Stores, stop: asyncio.Event) -> FileLock | None:
+async def _stop_when_lost(lock: Held, stop: asyncio.Event) -> None:
+    while lock.held():
+        await asyncio.sleep(TAKE_OVER_S)
+    stop.set()
+
+
+async def _sole_replayer(stores: Stores, stop: asyncio.Event) -> Held | None:
     while not stop.is_set():
         try:
-            return FileLock.take(stores.run_dir / "replay.lock")
+            return stores.replicas().take_alone(REPLAY)
         except StorageUnavailable:
             await asyncio.sleep(TAKE_OVER_S)  # Another one replays; we are its stand-in.
     return None

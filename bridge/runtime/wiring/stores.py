@@ -18,13 +18,21 @@ from bridge.model.pseudonym import Pseudonyms
 from bridge.model.stage import GroupState, Side
 from bridge.runtime.configuration.gateway_settings import GatewaySettings
 from bridge.runtime.configuration.settings import Settings
+from bridge.runtime.wiring.journal_opening import (
+    Desk,
+    Journal,
+    LocalReplicas,
+    Replicas,
+    open_board,
+    open_desk,
+    open_journal,
+)
 from bridge.runtime.wiring.keeping import Keeping
 from bridge.runtime.wiring.log_opening import STATE_FILE, made, open_event_log, open_signer
 from bridge.runtime.wiring.pseudonym_key import load_pseudonyms
 from bridge.runtime.wiring.reading import open_requests
 from bridge.storage.generation import Generation
-from bridge.storage.journal.sqlite import SqliteJournal
-from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
+from bridge.storage.journal.postgres_replicas import PostgresReplicas
 from bridge.storage.sink_cursors import SqliteSinkCursors
 from bridge.storage.sqlite_last_values import SqliteLastValues
 from bridge.storage.sqlite_snapshot_requests import SqliteSnapshotRequests
@@ -38,9 +46,9 @@ class Stores:
         self.settings = settings
         self._stack = ExitStack()
         self._event_log: EventLogStore | None = None
-        self._desk: SqliteJournalDesk | None = None
-        self._journal: SqliteJournal | None = None
-        self._generation: Generation | None = None
+        self._desk: Desk | None = None
+        self._journal: Journal | None = None
+        self._generation: Generation | PostgresReplicas | None = None
         self._sink_cursors: SqliteSinkCursors | None = None
         self._signer: Signer | None = None
         self._keeping: Keeping | None = None
@@ -58,32 +66,33 @@ class Stores:
             self._stack.callback(self._event_log.close)
         return self._event_log
 
-    def desk(self) -> SqliteJournalDesk:
+    def desk(self) -> Desk:
         """Return the write journal as a person, the switchboard and the sequencer use it."""
         if self._desk is None:
-            self._desk = SqliteJournalDesk(self._journal_path)
+            self._desk = open_desk(self.settings)
             self._stack.callback(self._desk.close)
             self._desk.ensure_groups(sorted({route.group for route in self.routes()}))
         return self._desk
 
-    def journal(self) -> SqliteJournal:
+    def journal(self) -> Journal:
         """Return the write journal as a gateway worker and the replayer use it."""
         if self._journal is None:
             self.desk()  # Makes the groups known before a write asks for theirs.
-            self._journal = SqliteJournal(self._journal_path)
+            self._journal = open_journal(self.settings)
             self._stack.callback(self._journal.close)
         return self._journal
 
-    @property
-    def _journal_path(self) -> Path:
-        return made(self.settings.data_dir) / "journal.db"
-
-    def generation(self) -> Generation:
+    def generation(self) -> Generation | PostgresReplicas:
         """Return the shared generation counter."""
         if self._generation is None:
-            self._generation = Generation.open(self.run_dir / "generation")
+            self._generation = open_board(self.settings, self.run_dir)
             self._stack.callback(self._generation.close)
         return self._generation
+
+    def replicas(self) -> Replicas:
+        """Return who is alive: on this machine, or on all that share a journal."""
+        board = self.generation()
+        return board if isinstance(board, PostgresReplicas) else LocalReplicas(self.run_dir)
 
     def sink_cursors(self) -> SqliteSinkCursors:
         """Return the book of sink cursors."""

@@ -68,6 +68,10 @@ class FileLock:
                 return cls(path, descriptor)
             os.close(descriptor)
 
+    def held(self) -> bool:
+        """Whether nobody else can hold it now: until `close`, as the kernel keeps it for us."""
+        return self._descriptor is not None
+
     def close(self) -> None:
         """Release the lock and remove its file."""
         if self._descriptor is not None:
