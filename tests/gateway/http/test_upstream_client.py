@@ -170,3 +170,26 @@ async def test_fifty_at_once_share_eight_connections(upstream: Upstream) -> None
         answers = await asyncio.gather(*(exchange(at(upstream, b"/many")) for _ in range(50)))
         assert [answer.body for answer in answers] == [b"ok"] * 50
         assert pool.connection_count <= 8
+
+
+@in_loop
+async def test_a_marked_request_is_told_what_is_left_when_it_is_sent(upstream: Upstream) -> None:
+    marked = HttpRequest(
+        method=b"PUT", target=b"/x", headers=((b"Host", b"a"), (b"X-Request-Deadline-Ms", b"99999"))
+    )
+    async with client_of(upstream.port, timeout_ms=3_000) as (exchange, _):
+        await exchange(marked)
+    left = upstream.received[-1].one(b"x-request-deadline-ms")
+    assert left is not None
+    assert 2_000 < int(left) <= 3_000
+
+
+@in_loop
+async def test_9110_8_6_a_length_without_a_body_is_the_upstreams_word(upstream: Upstream) -> None:
+    upstream.at[b"/h"] = replies(b"HTTP/1.1 200 OK\r\nContent-Length: 321\r\n\r\n")
+    async with client_of(upstream.port) as (exchange, _):
+        answer = await exchange(HttpRequest(method=b"HEAD", target=b"/h", headers=()))
+        assert answer.header(b"content-length") == b"321"
+        upstream.at[b"/h"] = replies(OK)
+        answer = await exchange(HttpRequest(method=b"GET", target=b"/h", headers=()))
+        assert answer.header(b"content-length") is None

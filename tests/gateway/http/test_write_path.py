@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from bridge.gateway.http.problems import problem
-from bridge.model.http import HttpResponse
+from bridge.gateway.routes.decision import Decision
+from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage
 from tests.gateway.http.rig import Gateway, RecordingWritePath, ports
 from tests.gateway.http.upstream import Upstream
@@ -84,6 +85,27 @@ def test_a_write_is_finished_when_its_client_has_gone(upstream: Upstream) -> Non
         assert gateway.path.finished == 0
         gateway.open_gate(gate)
         wait_until(lambda: gateway.path.finished, DEADLINE_S)
+
+
+def test_9110_9_2_1_a_read_is_cancelled_when_its_client_has_gone(upstream: Upstream) -> None:
+    class Waiting(RecordingWritePath):
+        cancelled = False
+
+        async def read(self, decision: Decision, request: HttpRequest) -> HttpResponse:
+            self.reads.append((decision, request))
+            try:
+                await asyncio.sleep(DEADLINE_S)
+            except asyncio.CancelledError:
+                self.cancelled = True
+                raise
+            return self.answer
+
+    path = Waiting()
+    with Gateway(ports(upstream), write_path=path) as gateway:
+        with gateway.connect() as client:
+            client.send(b"GET /orders/7 HTTP/1.1\r\nHost: a\r\n\r\n")
+            wait_until(lambda: path.reads, DEADLINE_S)
+        wait_until(lambda: path.cancelled, DEADLINE_S)
 
 
 def test_a_write_under_way_is_waited_for_at_the_end(upstream: Upstream) -> None:
