@@ -59,7 +59,7 @@ def test_tests_need_more_programs_than_the_demo(
     monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     assert package not in packages.missing(for_tests=True)
-    monkeypatch.setattr("shutil.which", lambda _name: None)
+    monkeypatch.setattr("shutil.which", lambda _name, **_: None)
     assert package in packages.missing(for_tests=True)
     assert package not in packages.missing()
 

@@ -3,8 +3,8 @@
 `python -m bridge.demo.servers.packages`. Installed programs are only run privately: the system
 services that the packages bring are not started, and existing ones are not touched.
 With `--for-tests` also MariaDB, which polling is tested on, openssl, the tests' time-stamp
-authority, and Node.js, which runs the second verifier; with `--all-versions` also every PostgreSQL
-that capture is tested on, into a temporary folder.
+authority, Node.js, which runs the second verifier, and the gateway's peers; with `--all-versions`
+also every PostgreSQL that capture is tested on, into a temporary folder.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from bridge.demo.servers.mariadb import server_program
@@ -26,6 +27,8 @@ _POLICY_TEXT = "#!/bin/sh\nexit 101\n"
 # Another installation may hold the lock; on a fresh machine its own updates do for a while.
 _LOCK_TIMEOUT_S = 180
 _ERROR_LINES = 3
+# What stands before and behind the gateway in its tests: package and program.
+_PEERS = (("haproxy", "haproxy"), ("nginx-light", "nginx"), ("curl", "curl"))
 _EX_UNAVAILABLE = 69
 
 
@@ -45,12 +48,21 @@ def missing(*, for_tests: bool = False) -> list[str]:
             ("mariadb-server", server_program),
             ("openssl", _openssl),
             ("nodejs", _node),
+            *((package, partial(_program, name)) for package, name in _PEERS),
         ]
     for package, look in looks:
         try:
             look()
         except ServerNotStarted:
             found.append(package)
+    return found
+
+
+def _program(name: str) -> str:
+    """Return a program, also one that only administrators usually start."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise ServerNotStarted(f"cannot find {name}")
     return found
 
 

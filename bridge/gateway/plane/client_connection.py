@@ -346,4 +346,4 @@ class ClientConnection(ClientTransport):
             if self._ahead:
                 self._pump()
             elif plane.draining:
-                self.transport.close()
+                self.drain()  # The answer did not say that it was the last.
