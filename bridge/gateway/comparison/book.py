@@ -62,11 +62,22 @@ class RouteBook:
         `made_at` is in seconds since 1970.
         """
         finding = self.verdicts.add(comparison, again=again, by_chance=by_chance, second=second)
+        self.keep(comparison, finding, authority, other, made_at)
+        return finding
+
+    def keep(
+        self,
+        comparison: Comparison,
+        finding: Finding,
+        authority: HttpResponse,
+        other: HttpResponse,
+        made_at: float,
+    ) -> None:
+        """Perhaps keep a sample of a comparison that is counted already."""
         if finding is not Finding.EQUAL and len(self._waiting) < _SAMPLES_WAITING_MAX:
             sample = self._sampler.sample(comparison, finding, authority, other, made_at)
             if sample is not None:
                 self._waiting.append(sample)
-        return finding
 
     def drain(self) -> RouteNews | None:
         """Return what is new since the last call, or None."""

@@ -8,21 +8,24 @@ probes, which are drawn with chance w. Its mean is p, and it varies far less tha
 since what differs by itself differs in both. Every mismatch that is not known noise gets its second
 answer of the authority, so that the first case is seen wherever it happens.
 
+Fields that are noise are not part of the route's share: what another system does to them is told by
+rules, or by the test of the field itself, which is then blunt.
+
 A field is *wrong* when the capital against "p ≤ tolerance" is a discovery (`evidence`), *noise*
-when the authority alone shows it, else *open*. The route is a *mismatch* when its own p is above
+when the authority alone shows it, else *open*. The route is a *mismatch* when a field is wrong or its own p is above
 the tolerance, a *match* when it is below with at least the minimum of comparisons, else there is
 *not enough data*. Mismatches that nobody looked at again count fully against a match and not at all
 for a mismatch.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from bridge.gateway.comparison import tally as names
 from bridge.gateway.comparison.evidence import (
-    Observations,
     discoveries,
     log_capital_above,
     lower_bound,
@@ -132,9 +135,10 @@ class RouteVerdict:
 def judge(counts: Tally, rules: ComparisonRules) -> RouteVerdict:
     """Return the verdict on `counts`."""
     compared, probes = counts[names.COMPARED, ""], _probes(counts)
-    at_least, at_most = _bounds(counts, rules)
+    fields = _fields(counts, rules)
+    at_least, at_most = _bounds(counts, rules, fields)
     agreement = Agreement.OPEN
-    if at_least > rules.tolerance:
+    if at_least > rules.tolerance or any(one.state is FieldState.WRONG for one in fields):
         agreement = Agreement.MISMATCH
     elif at_most <= rules.tolerance and compared >= rules.minimum_count:
         agreement = Agreement.MATCH
@@ -152,7 +156,7 @@ def judge(counts: Tally, rules: ComparisonRules) -> RouteVerdict:
         requests=requests,
         sampled=compared / requests if requests else None,
         shed=_of(counts, names.SHED),
-        fields=_fields(counts, rules),
+        fields=fields,
         rules=_rules(counts, compared),
         latencies=_latencies(counts),
         first_called=_of(counts, names.ORDER),
@@ -186,21 +190,20 @@ def _is_noise(noisy: int, probes: int, tolerance: float, alpha: float) -> bool:
     return log_capital_above(seen, tolerance, 0.0) >= math.log(FIELDS_COUNT_MAX / alpha)
 
 
-def _bounds(counts: Tally, rules: ComparisonRules) -> tuple[float, float]:
-    lowest = -1 / rules.noise_fraction
-    excess, reverse = counts[names.EXCESS, ""], counts[names.NOISE_EXCESS, ""]
-    both, unconfirmed = counts[names.BOTH_EXCESS, ""], counts[names.UNCONFIRMED, ""]
-    rest = counts[names.COMPARED, ""] - excess - reverse - both
-    seen = {1.0: excess, lowest: reverse, 1 + lowest: both}
-    alpha = 1 - rules.confidence
-    against = _plus(seen, 0.0, rest)
-    doubted = _plus(_plus(seen, 0.0, rest - unconfirmed), 1.0, unconfirmed)
-    return lower_bound(against, alpha, lowest), upper_bound(doubted, alpha)
-
-
-def _plus(seen: Observations, value: float, count: int) -> dict[float, int]:
-    # With every comparison probed, `both` counts zero as well.
-    return {**seen, value: seen.get(value, 0) + count}
+def _bounds(
+    counts: Tally, rules: ComparisonRules, fields: Sequence[FieldVerdict]
+) -> tuple[float, float]:
+    lowest, alpha = -1 / rules.noise_fraction, 1 - rules.confidence
+    noise = {one.field for one in fields if one.state is FieldState.NOISE}
+    excess = sum(count for field, count in _of(counts, names.EXCESS) if field not in noise)
+    reverse = counts[names.NOISE_EXCESS, ""]
+    compared = counts[names.COMPARED, ""]
+    at_least = lower_bound(
+        {1.0: excess, lowest: reverse, 0.0: max(0, compared - excess - reverse)}, alpha, lowest
+    )
+    # What speaks for the other side is left away: it could only lower the bound.
+    doubted = excess + counts[names.UNCONFIRMED, ""]
+    return at_least, upper_bound({1.0: doubted, 0.0: compared - doubted}, alpha)
 
 
 def _fields(counts: Tally, rules: ComparisonRules) -> tuple[FieldVerdict, ...]:

@@ -19,9 +19,10 @@ UNCONFIRMED: Final = "unconfirmed"  # A mismatch without a second look.
 # Triples: authority, other, authority again.
 PROBED: Final = "probed"  # The authority was asked twice, by chance.
 PROBED_ALONE: Final = "probed-alone"  # As `probed`, without a comparison beside it.
-EXCESS: Final = "excess"  # The other side differs where the authority agrees with itself.
-NOISE_EXCESS: Final = "noise-excess"  # By chance: the reverse.
-BOTH_EXCESS: Final = "both-excess"  # By chance: both at once.
+# The other side differs where the authority agrees with itself; of: the field, of several the one
+# that differs least by itself.
+EXCESS: Final = "excess"
+NOISE_EXCESS: Final = "noise-excess"  # By chance: the reverse, at a field not known as noise.
 
 # Fields; of: the field.
 DIFFERS: Final = "field.differs"

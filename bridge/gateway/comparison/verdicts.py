@@ -134,9 +134,10 @@ class Verdicts:
             return
         for field in lasting - noise:
             counts[names.CONFIRMED, field] += 1
-        excess = bool(lasting - noise)
+        if lasting - noise:
+            likely = min(lasting - noise, key=lambda field: (counts[names.NOISY, field], field))
+            counts[names.EXCESS, likely] += 1
         if not by_chance:
-            counts[names.EXCESS, ""] += excess
             return
         counts[names.PROBED, ""] += 1
         differ = self._known(comparison.fields)
@@ -144,12 +145,7 @@ class Verdicts:
             counts[names.NOISY, field] += 1
         for field in noise - differ:
             counts[names.NOISE_ONLY, field] += 1
-        noise_excess = bool(noise - differ)
-        if excess and noise_excess:
-            counts[names.BOTH_EXCESS, ""] += 1
-        elif excess:
-            counts[names.EXCESS, ""] += 1
-        elif noise_excess:
+        if noise - differ - self._noisy:
             counts[names.NOISE_EXCESS, ""] += 1
 
     def _finding(
