@@ -1,0 +1,187 @@
+"""The processes of one run: two workers, the replayer, and both sides."""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.waiting import wait_until
+from tests.wire import Wire
+
+WORKERS = ("gateway:0", "gateway:1")
+REPLAY = "replay"
+SIDES = ("legacy", "modern")
+
+_IDS = {"legacy": "{}", "modern": "m-{}"}
+
+ROUTES = """\
+group: orders
+sides: {legacy: legacy-app, modern: modern-app}
+defaults:
+  timeout_ms: 800
+routes:
+  - id: order-create
+    methods: [POST]
+    path: /orders
+    writes: true
+    key: {created: /order_id, entity: order}
+    ids: {response: {/order_id: order}}
+    dual:
+      honours_keys: [legacy, modern]
+      in_doubt: [ask, replay]
+      ask: {target: "/requests/{idempotency_key}", stored_answer: true}
+      quiet_ms: 2000
+  - id: order-value
+    methods: [PUT]
+    path: /orders/{order_id}
+    writes: true
+    key: {path: order_id, entity: order}
+    ids: {path: {order_id: order}, response: {/order_id: order}}
+    dual:
+      in_doubt: [read, replay]
+      read: {target: "/orders/{order_id}", compare: {/value: /value}, version: /version}
+      quiet_ms: 2000
+  - id: order-note
+    methods: [POST]
+    path: /orders/{order_id}/notes
+    writes: true
+    key: {path: order_id, entity: order}
+    ids: {path: {order_id: order}, response: {/order_id: order}}
+    dual:
+      honours_keys: [legacy, modern]
+      in_doubt: [ask, replay]
+      ask: {target: "/requests/{idempotency_key}"}
+      quiet_ms: 2000
+  - id: order-read
+    methods: [GET]
+    path: /orders/{order_id}
+    key: {path: order_id, entity: order}
+    ids: {path: {order_id: order}, response: {/order_id: order}}
+"""
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Fleet:
+    """Starts, kills and starts again; every process is known by its role."""
+
+    def __init__(self, folder: Path, *, wired: bool) -> None:
+        """`wired` puts a wire that can be cut between the gateway and each side."""
+        self.folder = folder
+        self.ports = {name: free_port() for name in ("gateway", *SIDES)}
+        self.wires = {side: Wire(self.ports[side]) for side in SIDES} if wired else {}
+        self.config = folder / "bridge.yaml"
+        self.log = folder / "fleet.log"
+        (folder / "routes").mkdir()
+        (folder / "routes" / "orders.yaml").write_text(ROUTES)
+        self.config.write_text(self._settings())
+        with self.log.open("ab") as log:
+            self._zygote = subprocess.Popen(
+                [sys.executable, "-m", "tests.gateway.dual.killing.zygote"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        self._running: dict[str, tuple[int, int]] = {}
+        """Role → process id and a descriptor that tells its end."""
+
+    def _settings(self) -> str:
+        ports = {side: self.ports[side] for side in SIDES}
+        ports |= {side: wire.port for side, wire in self.wires.items()}
+        upstreams = {
+            f"{side}-app": {"url": f"http://127.0.0.1:{port}"} for side, port in ports.items()
+        }
+        return json.dumps(
+            {
+                "data_dir": "data",
+                "log_level": "warning",
+                "gateway": {
+                    "port": self.ports["gateway"],
+                    "workers": len(WORKERS),
+                    "routes": "routes",
+                    "upstreams": upstreams,
+                    "lane_wait_ms": 600,
+                },
+            }
+        )
+
+    def armed(self, role: str) -> Path:
+        """Return the file that tells `role` at which step to die."""
+        return self.folder / f"armed-{role.replace(':', '-')}"
+
+    def start(self, role: str) -> None:
+        """Start `role`, which does not run."""
+        assert self._zygote.stdin is not None and self._zygote.stdout is not None  # noqa: PT018  # both are pipes
+        if role in SIDES:
+            path = str(self.folder / f"{role}.db")
+            call = ["side", str(self.ports[role]), path, _IDS[role]]
+        else:
+            call = [role, str(self.config), str(self.armed(role))]
+        self._zygote.stdin.write(json.dumps(call) + "\n")
+        self._zygote.stdin.flush()
+        pid = int(self._zygote.stdout.readline())
+        self._running[role] = pid, os.pidfd_open(pid)
+
+    def await_ready(self) -> None:
+        """Wait until the gateway and both sides take connections."""
+        for port in self.ports.values():
+            wait_until(lambda port=port: _listens(port), what=f"a listener on {port}")  # type: ignore[misc]  # binds port now
+
+    def ended(self, role: str, within_s: float) -> bool:
+        """Return whether `role` ends within a time."""
+        readable, _, _ = select.select([self._running[role][1]], [], [], within_s)
+        return bool(readable)
+
+    def kill(self, role: str) -> None:
+        """Kill with -9 and wait for the end, unless it has killed itself."""
+        _, descriptor = self._running.pop(role)
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        select.select([descriptor], [], [], 10)
+        os.close(descriptor)
+        self.armed(role).unlink(missing_ok=True)
+
+    def alive(self, role: str) -> bool:
+        """Return whether `role` runs."""
+        return role in self._running and not self.ended(role, 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for role in list(self._running):
+            self.kill(role)
+        for wire in self.wires.values():
+            wire.close()
+        assert self._zygote.stdin is not None, "it is a pipe"
+        self._zygote.stdin.close()
+        self._zygote.wait(10)
+        assert self._zygote.stdout is not None, "it is a pipe"
+        self._zygote.stdout.close()
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,68 @@
+"""Steps of the dual write at which a process of the gateway can be told to die.
+
+A file arms one step of one role: its name and how often it is passed before the kill. The process
+removes the file and kills itself with -9, so that the next one lives.
+"""
+
+import functools
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# In the order of the protocol: of a worker, and of the replayer with the resolver.
+WORKER_STEPS = ("before-intent", "after-intent", "after-call", "after-outcome")
+REPLAY_STEPS = ("before-replay", "after-replay", "after-finish", "before-settle", "after-settle")
+
+
+def install(armed: Path, role: str) -> None:
+    """Let this process die at armed steps; for test processes alone."""
+    from adapters.upstream.client import UpstreamClient
+    from bridge.gateway.dual.replay_attempt import Attempts
+    from bridge.storage.journal.sqlite import SqliteJournal
+
+    def hit(step: str) -> None:
+        try:
+            name, left = armed.read_text().split()
+        except (OSError, ValueError):
+            return
+        if name != step:
+            return
+        if int(left) > 0:
+            armed.write_text(f"{name} {int(left) - 1}")
+            return
+        armed.unlink(missing_ok=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(owner: Any, method: str, before: str | None, after: str | None) -> None:
+        inner: Callable[..., Any] = getattr(owner, method)
+
+        @functools.wraps(inner)
+        async def outer(*args: Any, **kwargs: Any) -> Any:
+            if before is not None:
+                hit(before)
+            result = await inner(*args, **kwargs)
+            if after is not None:
+                hit(after)
+            return result
+
+        setattr(owner, method, outer)
+
+    if role == "replay":
+        around(Attempts, "send", "before-replay", "after-replay")
+        around(SqliteJournal, "finish", None, "after-finish")
+        around(SqliteJournal, "settle", "before-settle", "after-settle")
+    else:
+        around(SqliteJournal, "open", "before-intent", "after-intent")
+        around(UpstreamClient, "exchange", None, "after-call")
+        around(SqliteJournal, "settle", None, "after-outcome")
+
+
+def run_gateway_role(role: str, config: str, armed: str) -> None:
+    """Run `gateway:N` or `replay` as the command line does, with steps to die at."""
+    from bridge.runtime.configuration.settings_file import load_settings
+    from bridge.runtime.roles.running import run_role
+
+    install(Path(armed), role)
+    raise SystemExit(run_role(load_settings(Path(config)), role))

@@ -1,0 +1,246 @@
+"""One run under a seed: clients, a schedule of kills and faults, and what is left afterwards."""
+
+import asyncio
+import http.client
+import json
+import random
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+from bridge.model.stage import Stage
+from bridge.model.write import JournalledWrite, WriteState
+from bridge.storage.generation import Generation
+from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
+from bridge.switching.switchboard import Switchboard
+from tests.gateway.dual.killing.clients import Client
+from tests.gateway.dual.killing.fleet import REPLAY, SIDES, WORKERS, Fleet
+from tests.gateway.dual.killing.history import Evidence, Execution, Record
+from tests.gateway.dual.killing.points import REPLAY_STEPS, WORKER_STEPS
+from tests.gateway.dual.killing.side import connect, faults_of
+from tests.waiting import wait_until
+from tests.warrants import by
+
+GROUP = "orders"
+ORDERS = [str(number) for number in range(1, 7)]
+_CLIENTS = 6
+# An armed step that traffic does not pass within this time is made a kill at a random moment.
+_STEP_WITHIN_S = 0.6
+_REST_WITHIN_S = 60.0
+
+
+class Outcome(NamedTuple):
+    """What a run was and what it left."""
+
+    evidence: Evidence
+    points: tuple[str, ...]
+    """Each kill: role and step, or role and `random`."""
+
+
+def prepare(fleet: Fleet) -> SqliteJournalDesk:
+    """Start everything at stage dual with a few orders on both sides; return the desk."""
+    for side in SIDES:
+        store = connect(fleet.folder / f"{side}.db")
+        for order_id in ORDERS:
+            own = order_id if side == "legacy" else f"m-{order_id}"
+            store.execute("INSERT INTO orders VALUES (?, 'new', 1)", (own,))
+        if side == "modern":  # The sides count differently, so that ids never meet by accident.
+            for number in range(50):
+                store.execute("INSERT INTO orders VALUES (?, 'other', 1)", (f"x-{number}",))
+        store.close()
+        fleet.start(side)
+    data = fleet.folder / "data"
+    (data / "run").mkdir(parents=True)
+    desk = SqliteJournalDesk(data / "journal.db")
+    desk.ensure_groups([GROUP])
+    desk.import_ids(GROUP, "order", [(order_id, f"m-{order_id}") for order_id in ORDERS], by())
+    generation = Generation.open(data / "run" / "generation")
+    Switchboard(store=desk, board=generation).switch(GROUP, Stage.DUAL, warrant=by())
+    generation.close()
+    for role in (*WORKERS, REPLAY):
+        fleet.start(role)
+    fleet.await_ready()
+    return desk
+
+
+def run(folder: Path, seed: int, points: int) -> Outcome:
+    """Run one schedule with `points` kills; everything has come to rest when it returns."""
+    with Fleet(folder, wired=seed % 2 == 0) as fleet:
+        desk = prepare(fleet)
+        try:
+            keys = list(ORDERS)
+            clients = [
+                Client(number, fleet.ports["gateway"], seed, keys) for number in range(_CLIENTS)
+            ]
+            done = asyncio.run(_storm(fleet, clients, random.Random(seed), points, desk))
+            _come_to_rest(fleet, desk)
+            return Outcome(_evidence(fleet, desk, clients), tuple(done))
+        finally:
+            desk.close()
+
+
+async def _storm(
+    fleet: Fleet,
+    clients: list[Client],
+    chance: random.Random,
+    points: int,
+    desk: SqliteJournalDesk,
+) -> list[str]:
+    stop = asyncio.Event()
+    done: list[str] = []
+    async with asyncio.TaskGroup() as tasks:
+        for client in clients:
+            tasks.create_task(client.run(stop))
+        await asyncio.sleep(0.3)
+        while len(done) < points:
+            if chance.random() < 0.5:
+                await asyncio.to_thread(_disturb, fleet, chance)
+            done.append(await asyncio.to_thread(_kill_one, fleet, chance))
+            await asyncio.sleep(chance.random() * 0.15)
+            _decide_parked(desk)
+        stop.set()
+    return done
+
+
+def _kill_one(fleet: Fleet, chance: random.Random) -> str:
+    """Kill one process, at a step or at a moment, and start it again."""
+    role = chance.choice([*WORKERS, *WORKERS, REPLAY, REPLAY, *SIDES])
+    steps = {REPLAY: REPLAY_STEPS}.get(role, () if role in SIDES else WORKER_STEPS)
+    step = "random"
+    if steps and chance.random() < 0.7:
+        wanted = chance.choice(steps)
+        fleet.armed(role).write_text(f"{wanted} {chance.randrange(4)}")
+        if fleet.ended(role, _STEP_WITHIN_S):
+            step = wanted
+    fleet.kill(role)
+    if role == "modern" and chance.random() < 0.3:
+        # The other side is down for a while: everything for it has to wait.
+        fleet.ended(REPLAY, chance.random() * 0.8)
+        if not fleet.alive(REPLAY):
+            fleet.kill(REPLAY)
+            fleet.start(REPLAY)
+    fleet.start(role)
+    for side in SIDES:
+        if not fleet.alive(side):  # It died of a fault of its own.
+            fleet.kill(side)
+            fleet.start(side)
+    return f"{role} {step}"
+
+
+def _disturb(fleet: Fleet, chance: random.Random) -> None:
+    """Give one side faults for its next writes, or break the wire to it for a moment."""
+    side = chance.choice(SIDES)
+    if fleet.wires and chance.random() < 0.4:
+        wire = fleet.wires[side]
+        chance.choice((wire.cut, wire.deaf, wire.refuse))()
+        fleet.ended(REPLAY, chance.random() * 0.4)
+        wire.resume()
+        return
+    _tell_side(fleet, side, faults_of(chance, side))
+
+
+def _tell_side(fleet: Fleet, side: str, faults: list[str]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", fleet.ports[side], timeout=2)
+    try:
+        connection.request("POST", "/fault", json.dumps(faults))
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        pass  # It is down: that is fault enough.
+    finally:
+        connection.close()
+
+
+def _decide_parked(desk: SqliteJournalDesk) -> None:
+    """Do what an operator does about a refusal that has passed: replay it."""
+    for write in desk.list_writes(state=WriteState.PARKED):
+        desk.replay(write.intent.intent_id, by("ana", "the refusal has passed"))
+
+
+def _come_to_rest(fleet: Fleet, desk: SqliteJournalDesk) -> None:
+    for role in (*WORKERS, REPLAY, *SIDES):
+        if not fleet.alive(role):
+            if role in SIDES:
+                fleet.kill(role)
+            fleet.start(role)
+    fleet.await_ready()
+    for wire in fleet.wires.values():
+        wire.resume()
+    for side in SIDES:
+        _tell_side(fleet, side, [])
+
+    def rests() -> bool:
+        _decide_parked(desk)
+        # A person is asked only about what no way could tell.
+        for write in desk.list_writes(state=WriteState.IN_DOUBT):
+            if "needs a person" in (write.reason or ""):
+                _decide_doubt(fleet, desk, write)
+        return not (desk.lane_counts() or _unsettled(desk))
+
+    try:
+        wait_until(rests, timeout_s=_REST_WITHIN_S, what="rest")
+    except AssertionError as exc:
+        left = [
+            (write.intent.route, write.state.value, write.attempts, write.reason)
+            for write in _unsettled(desk)
+        ]
+        exc.add_note(f"left: {left}\nlanes: {desk.lane_counts()}\nlog: {fleet.log}")
+        raise
+
+
+def _unsettled(desk: SqliteJournalDesk) -> list[JournalledWrite]:
+    waiting = (WriteState.INTENT, WriteState.IN_DOUBT, WriteState.APPLIED, WriteState.PARKED)
+    return [write for state in waiting for write in desk.list_writes(state=state)]
+
+
+def _decide_doubt(fleet: Fleet, desk: SqliteJournalDesk, write: JournalledWrite) -> None:
+    value = json.loads(write.intent.request.body)["value"]
+    made = [execution for execution in _log(fleet, "legacy") if execution.value == value]
+    creates = write.intent.route == "order-create"
+    desk.resolve(
+        write.intent.intent_id,
+        WriteState.APPLIED if made else WriteState.FAILED,
+        warrant=by("ana", "looked"),
+        ids={"order": made[0].key} if made and creates else None,
+    )
+
+
+def _log(fleet: Fleet, side: str) -> tuple[Execution, ...]:
+    store = sqlite3.connect(fleet.folder / f"{side}.db")
+    try:
+        rows = store.execute("SELECT id, value, idempotency_key FROM log ORDER BY n").fetchall()
+    finally:
+        store.close()
+    return tuple(Execution(*row) for row in rows)
+
+
+def _evidence(fleet: Fleet, desk: SqliteJournalDesk, clients: list[Client]) -> Evidence:
+    records = [
+        Record(
+            write.intent.intent_id,
+            str(json.loads(write.intent.request.body)["value"]),
+            write.state.value,
+        )
+        for state in WriteState
+        for write in desk.list_writes(state=state, count_max=1_000_000)
+    ]
+    store = sqlite3.connect(fleet.folder / "data" / "journal.db")
+    try:
+        pairs = store.execute(
+            "SELECT legacy_id, modern_id FROM ids WHERE legacy_id IS NOT NULL"
+        ).fetchall()
+    finally:
+        store.close()
+    listed = {
+        str(draft.fields["intent"])
+        for _, draft in desk.pending(10_000_000)
+        if draft.fields.get("to") == WriteState.IN_DOUBT.value
+    }
+    return Evidence(
+        operations=tuple(operation for client in clients for operation in client.operations),
+        legacy=_log(fleet, "legacy"),
+        modern=_log(fleet, "modern"),
+        pairs={legacy: modern for legacy, modern in pairs if modern is not None},
+        journal=tuple(records),
+        listed=frozenset(listed),
+        initial=dict.fromkeys(ORDERS, "new"),
+    )

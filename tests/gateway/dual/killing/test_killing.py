@@ -1,0 +1,44 @@
+"""Real processes killed with -9 at steps of the protocol and at random moments: nothing is lost."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.dual.killing.checker import check
+from tests.gateway.dual.killing.history import Kind, Told
+from tests.gateway.dual.killing.run import Outcome, run
+
+
+def _show(outcome: Outcome) -> str:
+    evidence = outcome.evidence
+    told = Counter(operation.told.value for operation in evidence.operations)
+    return (
+        f"{len(outcome.points)} kills, operations {dict(told)}, journal "
+        f"{dict(Counter(record.state for record in evidence.journal))}, "
+        f"{len(evidence.listed)} were in doubt, kills {dict(Counter(outcome.points))}"
+    )
+
+
+def _judge(outcome: Outcome) -> None:
+    print(_show(outcome))
+    violations = check(outcome.evidence)
+    assert violations == [], _show(outcome)
+    acknowledged = [
+        operation
+        for operation in outcome.evidence.operations
+        if operation.told is Told.DONE and operation.kind is not Kind.READ
+    ]
+    # A run in which nothing happened would prove nothing.
+    assert len(acknowledged) >= 2 * len(outcome.points)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nothing_is_lost_whatever_is_killed(tmp_path: Path, seed: int) -> None:
+    _judge(run(tmp_path, seed, points=16))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(100, 125))
+def test_nothing_is_lost_in_a_thousand_kills(tmp_path: Path, seed: int) -> None:
+    _judge(run(tmp_path, seed, points=42))
