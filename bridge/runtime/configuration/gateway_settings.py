@@ -122,6 +122,11 @@ class UpstreamSettings(Section):
     """Headers that replayed writes show in place of their client's own `Authorization` and
     `Cookie`; best given by the environment. When every side of a route has some, the journal keeps
     no client's credentials."""
+    shadow_headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,60}$")], SecretStr] = Field(
+        default_factory=dict
+    )
+    """Headers that copies for comparison show in place of their client's own `Authorization` and
+    `Cookie`; best given by the environment. Without any, copies show the client's."""
 
     @model_validator(mode="after")
     def _tls_is_meant(self) -> Self:
@@ -162,6 +167,25 @@ class PlaneSection(Section):
         return self
 
 
+class ShadowSection(Section):
+    """Bounds of one worker's copies; reasons stand beside `bridge.gateway.shadow.limits`."""
+
+    copies_max: int = Field(default=64, ge=1, le=10_000)
+    """Copies under way to one upstream, and its connections."""
+    probes_max: int = Field(default=8, ge=1, le=10_000)
+    """The same for repeated requests to the authority's own side, which is live."""
+    bytes_max: int = Field(default=32 * 1024 * 1024, ge=65_536)
+    """Bodies held in memory for copies and comparisons together."""
+    spool_bytes_max: int = Field(default=256 * 1024 * 1024, ge=0)
+    """Request bodies that wait on disk for their copy."""
+    waiting_max: int = Field(default=1_000, ge=1, le=100_000)
+    """Pairs of which one answer is here."""
+    backlog_max: int = Field(default=1_000, ge=1, le=100_000)
+    """Pairs that wait for their comparison."""
+    turn_us: int = Field(default=500, ge=50, le=10_000)
+    """For comparisons in one turn of the event loop."""
+
+
 class GatewaySettings(Section):
     """The HTTP data plane."""
 
@@ -174,6 +198,7 @@ class GatewaySettings(Section):
     routes: Path = Path("routes")
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
     plane: PlaneSection = PlaneSection()
+    shadow: ShadowSection = ShadowSection()
     journal: str = "sqlite"
     """`sqlite` (a file in `data_dir`) or, for gateways on several machines, a `postgresql://` URI
     of a database that is ours."""

@@ -1,0 +1,156 @@
+"""Wire the copies of a gateway worker: their pools, their bounds, and where findings are kept."""
+
+import asyncio
+import random
+import secrets
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from adapters.upstream.pool import Pool, PoolLimits
+from bridge.eventlog.durable_files import create_private_file
+from bridge.gateway.comparison.book import ComparisonBook
+from bridge.gateway.comparison.ports import ComparisonStore
+from bridge.gateway.dual.ports import IdMap, WriteJournal
+from bridge.gateway.shadow.limits import ShadowLimits
+from bridge.gateway.shadow.mirror import Mirror
+from bridge.model.errors import ConfigInvalid, StorageUnavailable
+from bridge.model.http import Headers
+from bridge.model.observer import Observer
+from bridge.runtime.configuration.gateway_settings import GatewaySettings
+from bridge.runtime.configuration.settings import Settings
+from bridge.runtime.wiring.gateway_tls import address, secure_dialling
+from bridge.runtime.wiring.log_opening import made
+from bridge.storage.comparison.sqlite import SqliteComparisonStore
+
+COMPARISONS_FILE: Final = "comparisons.db"
+# Findings are told in batches: what is lost when a worker dies is seconds of counts.
+KEEP_EVERY_S: Final = 2.0
+_SAMPLE_KEY_BYTES: Final = 32
+# Copies do not queue: what finds no connection in this time is not worth one.
+_WAIT_MS: Final = 1_000
+
+
+def open_comparisons(settings: Settings) -> SqliteComparisonStore:
+    """Return the store of what comparisons found; made when it is missing."""
+    return SqliteComparisonStore(made(settings.data_dir) / COMPARISONS_FILE)
+
+
+def comparison_book(settings: Settings, store: ComparisonStore) -> ComparisonBook:
+    """Return a worker's book, which goes on from what all workers have counted.
+
+    Raises:
+        ConfigInvalid: the key of samples cannot be read or made.
+    """
+    known = {}
+    for series in store.series():
+        known[series.route, series.rules] = store.counts(series.route, series.rules)
+    return ComparisonBook(
+        key=_sample_key(settings.data_dir / "keys" / "sample.key"),
+        chance=random.random,
+        new_id=lambda: uuid.uuid4().hex,
+        known=known,
+    )
+
+
+def open_mirror(
+    settings: Settings,
+    gateway: GatewaySettings,
+    *,
+    book: ComparisonBook,
+    ids: IdMap,
+    journal: WriteJournal,
+    observer: Observer,
+    stack: ExitStack,
+) -> Mirror:
+    """Return the mirror of one worker; its pools are its own, and opened when first needed.
+
+    Raises:
+        ConfigInvalid: a certificate must not be used.
+    """
+    dialling = {
+        name: secure_dialling(name, upstream, observer)
+        for name, upstream in gateway.upstreams.items()
+    }
+
+    def open_pool(name: str, connections_max: int) -> Pool:
+        upstream = gateway.upstreams[name]
+        host, port = address(upstream)
+        return Pool(
+            name,
+            host,
+            port,
+            limits=PoolLimits(
+                connections_max=connections_max,
+                waiting_max=connections_max,
+                wait_ms=min(_WAIT_MS, upstream.wait_ms),
+                idle_ms=upstream.idle_ms,
+            ),
+            observer=observer,
+            secure=dialling[name],
+        )
+
+    mirror = Mirror(
+        open_pool=open_pool,
+        book=book,
+        ids=ids,
+        journal=journal,
+        limits=ShadowLimits(**gateway.shadow.model_dump()),
+        spool_folder=settings.data_dir / "spool",
+        credentials=shadow_headers(gateway),
+        observer=observer,
+    )
+    stack.callback(mirror.close)
+    return mirror
+
+
+def shadow_headers(gateway: GatewaySettings) -> dict[str, Headers]:
+    """Return what copies show instead of their client's credentials, by upstream."""
+    return {
+        name: tuple(
+            (field.encode("ascii"), value.get_secret_value().encode("latin-1"))
+            for field, value in upstream.shadow_headers.items()
+        )
+        for name, upstream in gateway.upstreams.items()
+        if upstream.shadow_headers
+    }
+
+
+async def keep_findings(
+    book: ComparisonBook, store: ComparisonStore, observer: Observer, stop: asyncio.Event
+) -> None:
+    """Tell the store what was found, every few seconds until `stop` and once more after it."""
+    while True:
+        ended = stop.is_set()
+        await tell_findings(book, store, observer)
+        if ended:
+            return
+        try:
+            async with asyncio.timeout(KEEP_EVERY_S):
+                await stop.wait()
+        except TimeoutError:
+            continue
+
+
+async def tell_findings(book: ComparisonBook, store: ComparisonStore, observer: Observer) -> None:
+    """Tell the store what is new; what it cannot take is noted and lost, for it is a sample."""
+    news = book.drain()
+    if not news:
+        return
+    try:
+        await asyncio.to_thread(store.add, news)
+    except StorageUnavailable as exc:
+        observer.note("comparisons_not_stored", routes=len(news), error=str(exc))
+
+
+def _sample_key(path: Path) -> bytes:
+    what = f"cannot use the key of samples {str(path)!r}"
+    try:
+        create_private_file(path, secrets.token_bytes(_SAMPLE_KEY_BYTES))
+        key = path.read_bytes()
+    except OSError as exc:
+        raise ConfigInvalid(f"{what}: {exc.strerror}; check the folder and its rights") from exc
+    if len(key) != _SAMPLE_KEY_BYTES:
+        raise ConfigInvalid(f"{what}: it has {len(key)} bytes, not {_SAMPLE_KEY_BYTES}; remove it")
+    return key
