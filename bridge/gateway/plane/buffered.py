@@ -1,6 +1,7 @@
 """Hand one whole request to the write path, and its answer to the client."""
 
 import asyncio
+import dataclasses
 
 from bridge.gateway.http.deadline import NAME as DEADLINE
 from bridge.gateway.http.problems import MARKER, problem
@@ -53,7 +54,7 @@ class Buffered:
         request = HttpRequest(
             method=head.method,
             target=head.target,
-            headers=end_to_end(head.lines) + conn.edge.pairs(head) + self._deadline(),
+            headers=conn.edge.fields(head) + self._deadline(),
             body=b"".join(self._body),
         )
         self._body.clear()
@@ -109,6 +110,9 @@ class Buffered:
         finally:
             if self._bypass is not None:
                 self._bypass.land()
+        if self._head.method == b"HEAD" and _changes_bodies(decision):
+            # The body of a GET would be another one than the upstream has measured.
+            response = dataclasses.replace(response, headers=_unmeasured(response.headers))
         own = response.header(MARKER) is not None
         upstream = "" if own else decision.route.upstreams[decision.authority]
         conn.answer(response, route_id=decision.route.route_id, upstream=upstream)
@@ -156,3 +160,12 @@ class Buffered:
 
     def resume_reading(self) -> None:
         """So there is nothing to resume."""
+
+
+def _changes_bodies(decision: Decision) -> bool:
+    edits = decision.edits
+    return bool(decision.route.ids.response or (edits is not None and edits.answer_bodies))
+
+
+def _unmeasured(headers: Headers) -> Headers:
+    return tuple(field for field in headers if field[0].lower() != b"content-length")

@@ -7,11 +7,17 @@ from bridge.gateway.http.framing import CHUNKED
 from bridge.gateway.http.relay import interim_head, relayed_head, switched_head
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.response_head import ResponseHead
-from bridge.gateway.http.trailers import announced, carried, last_chunk
+from bridge.gateway.http.trailers import carried, last_chunk
 from bridge.gateway.plane.handling import IDEMPOTENT, SAFE, ClientSide, Step
 from bridge.gateway.plane.keeper import Flight
 from bridge.gateway.plane.own_answers import failed_answer, late_answer, unasked_switch
-from bridge.gateway.plane.special_requests import Deadline, deadline_of, has_key, special
+from bridge.gateway.plane.special_requests import (
+    Deadline,
+    announcing,
+    deadline_of,
+    has_key,
+    special,
+)
 from bridge.gateway.plane.tap import Followed, follow
 from bridge.gateway.plane.tunnel import Tunnel
 from bridge.gateway.routes.decision import Decision
@@ -192,7 +198,7 @@ class Forward:
         plane.answers[decision.route.route_id, decision.upstream, head.status // 100] += 1
         client = conn.client
         if head.trailer and self._head.takes_trailers:
-            head = self._announcing(head)
+            head, self._trailers_in = announcing(head)
         if conn.step is Step.BODY:
             # An early answer: the rest of the body is not wanted, and its end cannot be found.
             conn.step = Step.ANSWER
@@ -267,6 +273,8 @@ class Forward:
             return
         if failure.stale and self._replay is not None:
             self._pending, self._replay = self._replay, None
+            if not self._complete:
+                conn.pause_receiving()
             self._pool.order(self)
             return
         self._pending = None
@@ -315,13 +323,6 @@ class Forward:
             self.until = self._deadline.until
             lines += self._deadline.line
         return lines
-
-    def _announcing(self, head: ResponseHead) -> ResponseHead:
-        """Announce the trailers of an answer to a client that reads them."""
-        self._trailers_in = announced(head.trailer)
-        if not self._trailers_in:
-            return head
-        return head._replace(lines=[*head.lines, b"Trailer: " + head.trailer])
 
     def _encoded(self, data: bytes, complete: bool) -> bytes:
         if not self._chunk_in:

@@ -1,10 +1,11 @@
-"""What is added to the few requests that ask for more than their lines say."""
+"""What is added to the few requests that ask for more than their lines say, and to their answers."""
 
 import time
 from typing import NamedTuple
 
 from bridge.gateway.http.deadline import deadline_line
 from bridge.gateway.http.request_head import RequestHead
+from bridge.gateway.http.response_head import ResponseHead
 from bridge.gateway.http.trailers import announced
 from bridge.gateway.routes.route import Route
 
@@ -38,6 +39,14 @@ def special(head: RequestHead, route: Route, host_line: bytes) -> Special:
         if trailers:
             lines += b"Trailer: %b\r\n" % head.trailer
     return Special(lines, trailers)
+
+
+def announcing(head: ResponseHead) -> tuple[ResponseHead, frozenset[bytes]]:
+    """Announce the trailers of an answer to a client that reads them; also return their names."""
+    names = announced(head.trailer)
+    if names:
+        head = head._replace(lines=[*head.lines, b"Trailer: " + head.trailer])
+    return head, names
 
 
 class Deadline:

@@ -5,9 +5,10 @@ import gzip
 import pytest
 
 from bridge.gateway.plane.settings import PlaneSettings
+from bridge.gateway.routes.route import IdRules
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Stage
-from tests.gateway.http.rig import Gateway, RecordingWritePath, ports
+from tests.gateway.http.rig import BOTH, ROUTES, Gateway, RecordingWritePath, ports, route
 from tests.gateway.http.upstream import Upstream, replies
 from tests.gateway.http.wire import OK, Wire
 
@@ -116,16 +117,23 @@ def test_9110_9_3_2_head_through_the_write_path_keeps_the_upstreams_length(
 ) -> None:
     path = RecordingWritePath()
     groups = [GroupState(group="orders", stage=Stage.DUAL, epoch=1, lanes_held=False)]
+    changed = route("changed", "/changed/{id}", b"GET", group="orders", upstreams=BOTH,
+                    ids=IdRules(path={"id": "order"}, response={"/id": "order"}))  # fmt: skip
     with (
-        Gateway(ports(upstream), groups=groups, write_path=path) as gateway,
+        Gateway(
+            ports(upstream), groups=groups, routes=(*ROUTES, changed), write_path=path
+        ) as gateway,
         gateway.connect() as client,
     ):
-        for headers, length in (
-            (((b"Content-Length", b"12345"),), b"12345"),
-            ((), None),  # What a GET would have is not known, so nothing is said (RFC 9110 8.6).
+        measured = ((b"Content-Length", b"12345"),)
+        for target, headers, length in (
+            (b"/orders/7", measured, b"12345"),
+            # What a GET would have is not known, so nothing is said (RFC 9110 8.6).
+            (b"/orders/7", (), None),
+            (b"/changed/7", measured, None),
         ):
             path.answer = HttpResponse(status=200, reason=b"OK", headers=headers)
-            client.send(b"HEAD /orders/7 HTTP/1.1\r\nHost: a\r\n\r\n")
+            client.send(b"HEAD %b HTTP/1.1\r\nHost: a\r\n\r\n" % target)
             answer = client.message(bodiless=True)
             assert answer.one(b"content-length") == length
             assert answer.all(b"transfer-encoding") == []
