@@ -6,7 +6,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 from bridge.gateway.http.deadline import NAME as DEADLINE
 from bridge.gateway.http.deadline import parse_deadline_ms
-from bridge.gateway.http.request_head import RequestHead
+from bridge.gateway.http.request_head import RequestHead, end_to_end
+from bridge.gateway.http.trace_context import Bits, traced
 from bridge.model.http import Headers
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -74,6 +75,10 @@ class Edge:
             self._block = b"\r\n".join([*head.lines, self._added])
         return self._block
 
+    def fields(self, head: RequestHead) -> Headers:
+        """Return all fields of a request that is journalled, without framing and Expect."""
+        return end_to_end(head.lines) + self.pairs(head)
+
     def pairs(self, head: RequestHead) -> Headers:
         """Return the fields to add to a request.
 
@@ -118,6 +123,27 @@ class Edge:
             pairs += self._identity
         pairs.append((b"Via", b"1.%d %b" % (head.minor, self._name)))
         return tuple(pairs)
+
+
+class TracingEdge(Edge):
+    """Also passes a trace context on."""
+
+    __slots__ = ("_bits",)
+
+    def __init__(
+        self, origin: Origin, trusted: tuple[Network, ...], name: bytes, bits: Bits
+    ) -> None:
+        super().__init__(origin, trusted, name)
+        self._bits = bits
+
+    def block(self, head: RequestHead) -> bytes:
+        """Return the field lines with a trace context of their own, every time."""
+        return traced(super().block(head), self._bits)
+
+    def fields(self, head: RequestHead) -> Headers:
+        """Return all fields, among them a trace context."""
+        lines = b"".join(b"%b: %b\r\n" % pair for pair in super().fields(head))
+        return tuple(_pair(line) for line in traced(lines, self._bits).split(b"\r\n") if line)
 
 
 def _is_in(address: str, networks: tuple[Network, ...]) -> bool:

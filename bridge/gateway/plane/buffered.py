@@ -6,7 +6,7 @@ import dataclasses
 from bridge.gateway.http.deadline import NAME as DEADLINE
 from bridge.gateway.http.problems import MARKER, problem
 from bridge.gateway.http.relay import CONTINUE
-from bridge.gateway.http.request_head import RequestHead, end_to_end
+from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.plane.handling import SAFE, ClientSide, Step
 from bridge.gateway.plane.keeper import Flight
 from bridge.gateway.plane.plane import Plane

@@ -5,8 +5,10 @@ import time
 from collections import Counter
 from collections.abc import Coroutine, Mapping
 from email.utils import formatdate
+from random import getrandbits
 from typing import Any, Protocol
 
+from bridge.gateway.http.edge import Edge, Origin, TracingEdge
 from bridge.gateway.plane.keeper import TableKeeper
 from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.plane.tap import NO_TAP, Tap
@@ -78,6 +80,13 @@ class Plane:
         self.tunnels: set[OpenTunnel] = set()
         self._reviewed: RoutingTable | None = None
         self.refresh_clock()
+
+    def new_edge(self, origin: Origin) -> Edge:
+        """Return what writes the gateway's own fields for a connection."""
+        hops = self.settings.trusted_hops
+        if self.settings.trace:
+            return TracingEdge(origin, hops, self.name, getrandbits)
+        return Edge(origin, hops, self.name)
 
     def refresh_clock(self) -> None:
         """Read the clocks; deadlines need a tenth of a second, Date a second."""

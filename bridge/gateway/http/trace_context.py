@@ -1,0 +1,58 @@
+"""W3C trace context: what a request's `traceparent` becomes on its way through the gateway.
+
+Source: W3C Recommendation "Trace Context" (level 1, 2021). A valid one is passed on with a parent
+id of ours, `tracestate` untouched. One that is absent or broken is replaced by a new trace, and a
+`tracestate` is dropped then (sections 3.2, 4.3): it belongs to a trace that nobody knows any more.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+Bits: TypeAlias = Callable[[int], int]
+"""Returns a random number of so many bits: ids need to be unique, not secret."""
+
+# Version 00 has nothing after the flags; a higher one may (section 2.2.2: parse what is known).
+_PARENT: Final = re.compile(
+    rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
+)
+# What real clients send, with the part that is ours to replace at a fixed place.
+_USUAL: Final = re.compile(rb" 00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\r\n")
+_PARENT_AT: Final = len(b" 00-") + 33
+_PARENT_END: Final = _PARENT_AT + 16
+_NAME: Final = b"traceparent:"
+_STATE: Final = b"tracestate:"
+_LINE: Final = b"\r\n" + _NAME
+
+
+def traced(block: bytes, bits: Bits) -> bytes:
+    """Return the field lines of a request, each with its CRLF, with a trace context of ours."""
+    lower = block.lower()
+    at = lower.find(_LINE)
+    if at < 0 and lower[:5] != b"trace":
+        if b"\r\ntracestate:" in lower:
+            block = _without(block, _STATE)
+        return block + _new(bits)
+    at = 0 if lower.startswith(_NAME) else at + 2
+    value = at + len(_NAME)
+    once = lower.find(_LINE, value) < 0
+    if once and _USUAL.match(block, value) is not None:
+        parent = b"%016x" % (bits(64) or 1)
+        return block[: value + _PARENT_AT] + parent + block[value + _PARENT_END :]
+    end = block.find(b"\r\n", at)
+    found = _PARENT.fullmatch(block[value:end].strip(b" \t")) if at != 1 else None
+    if not once or found is None or (found[1] == b"00" and found[4]):
+        return _without(_without(block, _NAME), _STATE) + _new(bits)
+    # Only the flags that are known are passed on with version 00 (section 3.3): sampled is one.
+    flags = found[3] if found[1] == b"00" else b"%02x" % (int(found[3], 16) & 1)
+    head = block[:value]
+    return b"%b 00-%b-%016x-%b%b" % (head, found[2], bits(64) or 1, flags, block[end:])
+
+
+def _new(bits: Bits) -> bytes:
+    return b"traceparent: 00-%032x-%016x-00\r\n" % (bits(128) or 1, bits(64) or 1)
+
+
+def _without(block: bytes, name: bytes) -> bytes:
+    lines = block.split(b"\r\n")
+    return b"\r\n".join(line for line in lines if line[: len(name)].lower() != name)
