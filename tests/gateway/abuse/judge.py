@@ -1,6 +1,6 @@
 """Judge what was seen of a case: the same for every proxy."""
 
-from tests.gateway.abuse.case import SMUGGLED, Case, Level, Seen
+from tests.gateway.abuse.case import SMUGGLED, Case, Seen
 
 
 def wrongs(case: Case, seen: Seen) -> str:
@@ -12,15 +12,10 @@ def wrongs(case: Case, seen: Seen) -> str:
     if seen.request_faults:
         return f"sent the upstream what is no HTTP: {seen.request_faults[0]}"
     if any(request.target == SMUGGLED for request in seen.requests):
-        return "smuggled a request to the upstream"
+        return "took for a request what stands behind a broken message"
     if seen.answer_faults:
         return f"sent the client what is no HTTP: {seen.answer_faults[0]}"
     if seen.probe is not None and not seen.went_on:
         return f"the next request got {seen.probe.start!r} {seen.probe.body[:40]!r}"
     reasons = [allowed.why_not(seen) for allowed in case.allow]
     return "" if "" in reasons else "; or ".join(dict.fromkeys(reasons))
-
-
-def weight(level: Level) -> int:
-    """Return a number to sort by, the worst first."""
-    return (Level.SECURITY, Level.MUST, Level.SHOULD).index(level)

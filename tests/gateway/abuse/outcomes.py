@@ -48,11 +48,14 @@ class Passed:
     lacks: tuple[bytes, ...] = ()
     """Fields that the request has neither in its header nor in its trailers."""
     trailers_lack: tuple[bytes, ...] = ()
+    header_lacks: tuple[tuple[bytes, bytes], ...] = ()
+    """Fields with values that the request's header has not."""
     status: int = 200
     answer: bytes | None = b"right"
     """Body of the answer; None for any."""
     answer_has: tuple[tuple[bytes, bytes], ...] = ()
     answer_lacks: tuple[bytes, ...] = ()
+    answer_header_lacks: tuple[bytes, ...] = ()
     answer_names: tuple[bytes, ...] = ()
     """Fields that the answer has, whatever their values."""
     interims: tuple[int, ...] | None = None
@@ -83,6 +86,9 @@ class Passed:
         for name in self.trailers_lack:
             if name.lower() in [given.lower() for given, _ in request.trailers]:
                 return f"passed on trailer {name!r}"
+        for name, value in self.header_lacks:
+            if value in request.all(name):
+                return f"header has {name!r} of the trailers"
         return _differing(self.has, request)
 
     def _answer(self, seen: Seen) -> str:
@@ -102,6 +108,9 @@ class Passed:
         for name in self.answer_lacks:
             if name.lower() in [given.lower() for given, _ in (*answer.fields, *answer.trailers)]:
                 return f"answer has {name!r}"
+        for name in self.answer_header_lacks:
+            if answer.all(name):
+                return f"answer's header has {name!r} of its trailers"
         for name in self.answer_names:
             if not answer.all(name):
                 return f"answer has no {name!r}"
@@ -126,7 +135,7 @@ class Replaced:
     def why_not(self, seen: Seen) -> str:
         """See `Allowed`."""
         if not seen.finals:
-            return "no answer" if seen.ended is Ended.OPEN else ""
+            return _said(seen) if seen.answers or seen.ended is Ended.OPEN else ""
         answer = seen.finals[0]
         if answer.status not in self.statuses or answer.all(b"x-upstream"):
             return _said(seen)

@@ -47,7 +47,8 @@ HOPS = (
     ),
     *(
         field("nominated-" + _name(line).decode().lower(), "9110 7.6.1", MUST,
-              b"Connection: " + _name(line) + b"\r\n" + line, Passed(lacks=(_name(line),)))
+              b"Connection: " + _name(line) + b"\r\n" + line, Passed(lacks=(_name(line),)),
+              REFUSED)
         for _, line in _HOPS
     ),
     field("nominated", "9110 7.6.1", MUST, b"Connection: X-Hop\r\nX-Hop: a",
