@@ -19,6 +19,7 @@ PROBE: Final = b"probe"
 """Sent to the same side once more."""
 
 _MARKED: Final = b"\r\nlegacy-bridge-shadow:"
+_CREDENTIALS: Final = (b"authorization", b"cookie")
 _REFRAMED: Final = frozenset((b"content-length", b"transfer-encoding", b"expect", b"trailer"))
 
 
@@ -36,16 +37,22 @@ class Swaps(NamedTuple):
         return bool(self.headers or self.prefix)
 
 
-def swaps_of(rules: ShadowRules, credentials: Mapping[str, str]) -> Swaps:
-    """Return what `rules` declare; `credentials` has the values that they name."""
-    values = dict(rules.headers.items())
-    values |= {name: credentials[known] for name, known in rules.credentials.items()}
+def swaps_of(rules: ShadowRules, credentials: Headers) -> Swaps:
+    """Return what `rules` declare, and the upstream's own credentials in place of the client's."""
+    values: dict[bytes, bytes | None] = {}
+    names: dict[bytes, bytes] = {}
+    if credentials:
+        values = dict.fromkeys(_CREDENTIALS)
+    for name, value in rules.headers.items():
+        wire = name.encode("ascii")
+        names[wire.lower()] = wire
+        values[wire.lower()] = None if value is None else value.encode("ascii")
+    for wire, secret in credentials:
+        names[wire.lower()] = wire
+        values[wire.lower()] = secret
     return Swaps(
-        headers={
-            name.lower().encode("ascii"): None if value is None else value.encode("latin-1")
-            for name, value in values.items()
-        },
-        names={name.lower().encode("ascii"): name.encode("ascii") for name in values},
+        headers=values,
+        names=names,
         prefix=rules.path.prefix.encode("ascii") if rules.path else b"",
         becomes=rules.path.becomes.encode("ascii") if rules.path else b"",
     )

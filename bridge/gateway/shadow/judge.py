@@ -11,17 +11,17 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
+from bridge.gateway.comparison.book import ComparisonBook, RouteBook
 from bridge.gateway.comparison.difference import Comparison
-from bridge.gateway.comparison.verdicts import Finding, Verdicts
+from bridge.gateway.comparison.verdicts import Finding
 from bridge.gateway.http.problems import MARKER
 from bridge.gateway.http.response_head import ResponseHead
 from bridge.gateway.plane.tap import note_stumble
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.sections.shadow import SAFE
 from bridge.gateway.shadow.copy_call import CopyCall
-from bridge.gateway.shadow.counts import RouteCounts
 from bridge.gateway.shadow.look import Look
 from bridge.gateway.shadow.pair import Pair
 from bridge.gateway.shadow.shadowed_route import ShadowedRoute
@@ -32,32 +32,12 @@ from bridge.model.stage import Side
 _NOT_MODIFIED: Final = 304
 
 
-class Findings(Protocol):
-    """Where findings are kept."""
-
-    def verdicts(self, shadowed: ShadowedRoute) -> Verdicts:
-        """Return the counts that the route's findings are added to."""
-
-    def counted(self, shadowed: ShadowedRoute, counts: RouteCounts) -> None:
-        """Hear what was copied and what was not, since the last time."""
-
-    def found(
-        self,
-        pair: Pair,
-        finding: Finding,
-        comparison: Comparison,
-        authority: HttpResponse,
-        other: HttpResponse,
-    ) -> None:
-        """Hear of a difference, to keep a sample of it."""
-
-
 class Judge:
     """The comparisons of one worker. Belongs to its event loop."""
 
     def __init__(
         self,
-        findings: Findings,
+        book: ComparisonBook,
         *,
         backlog_max: int,
         turn_us: int,
@@ -65,7 +45,7 @@ class Judge:
         pending: Callable[[Decision], bool],
     ) -> None:
         """`pending` tells whether writes of a request's key are still on their way."""
-        self._findings = findings
+        self._book = book
         self._backlog_max = backlog_max
         self._turn_s = turn_us / 1e6
         self._observer = observer
@@ -96,6 +76,10 @@ class Judge:
         """Give up second looks that are too old."""
         for look in tuple(self._looks):
             look.tick(now)
+
+    def forget_heads(self) -> None:
+        """Keep no answer's head beyond a second: it may hold a session."""
+        self._heads.clear()
 
     def close(self) -> None:
         """Let go of everything."""
@@ -129,7 +113,8 @@ class Judge:
     def _judge(self, pair: Pair) -> None:
         shadowed, copy, probe = pair.shadowed, pair.copy, pair.probe
         assert copy is not None
-        compare = shadowed.comparer.compare
+        book = self._book.of(shadowed.route.route_id, shadowed.route.comparison)
+        compare = book.comparer.compare
         first = pair.answer_response or self._response(
             shadowed, "client", pair.answer_head, pair.answer.body
         )
@@ -137,7 +122,6 @@ class Judge:
         if probe is not None and probe.whole:
             again = compare(first, self._answer(shadowed, shadowed.authority, probe))
             shadowed.counts.probed["same" if again.equal else "different"] += 1
-        verdicts = self._findings.verdicts(shadowed)
         reason = ""
         if copy.whole:
             other = self._answer(shadowed, shadowed.target, copy)
@@ -146,22 +130,22 @@ class Judge:
                 shadowed.counts.uncompared[reason] += 1
         if not copy.whole or reason:
             if again is not None:
-                verdicts.add_noise(again)
+                book.verdicts.add_noise(again)
             pair.end()
             return
         comparison = compare(first, other, ids=shadowed.other_id)
-        if comparison.equal or not self._looks_again(pair, verdicts, comparison):
-            self._settle(pair, comparison, first, other, again=again, second=None)
+        if comparison.equal or not self._looks_again(pair, book, comparison):
+            self._settle(pair, book, comparison, first, other, again=again, second=None)
             return
         look = Look(pair, comparison, first, other, again, self._looked)
         self._looks.add(look)
         look.begin_later(shadowed.rules.second_look_ms / 1000)
 
-    def _looks_again(self, pair: Pair, verdicts: Verdicts, comparison: Comparison) -> bool:
+    def _looks_again(self, pair: Pair, book: RouteBook, comparison: Comparison) -> bool:
         shadowed = pair.shadowed
         return (
             pair.head.method in SAFE
-            and verdicts.needs_second_look(comparison)
+            and book.verdicts.needs_second_look(comparison)
             and shadowed.look_bucket.take(time.monotonic())
         )
 
@@ -170,8 +154,9 @@ class Judge:
         self._looks.discard(look)
         pair, shadowed = look.pair, look.pair.shadowed
         again, second = look.again, None
+        book = self._book.of(shadowed.route.route_id, shadowed.route.comparison)
         if look.whole:
-            compare = shadowed.comparer.compare
+            compare = book.comparer.compare
             mine, theirs = look.mine, look.theirs
             assert mine is not None
             assert theirs is not None
@@ -181,7 +166,7 @@ class Judge:
             if again is None:
                 again = compare(look.first, authority)
         self._settle(
-            pair, look.comparison, look.first, look.other, again=again, second=second,
+            pair, book, look.comparison, look.first, look.other, again=again, second=second,
             by_chance=look.again is not None,
         )  # fmt: skip
         look.release()
@@ -189,6 +174,7 @@ class Judge:
     def _settle(
         self,
         pair: Pair,
+        book: RouteBook,
         comparison: Comparison,
         first: HttpResponse,
         other: HttpResponse,
@@ -204,14 +190,22 @@ class Judge:
             counts.uncompared["lane_pending"] += 1
             pair.end()
             return
-        finding = self._findings.verdicts(shadowed).add(
-            comparison, again=again, by_chance=by_chance and again is not None, second=second
+        finding = book.add(
+            comparison,
+            first,
+            other,
+            made_at=time.time(),
+            again=again,
+            by_chance=by_chance and again is not None,
+            second=second,
         )
         word = comparison.outcome.value if finding is Finding.EQUAL else finding.value
         counts.compared[word] += 1
         counts.orders[pair.orders.copy, comparison.equal] += 1
-        if finding is not Finding.EQUAL:
-            self._findings.found(pair, finding, comparison, first, other)
+        copy = pair.copy
+        assert copy is not None
+        book.verdicts.add_latency(shadowed.authority, (pair.ended_at - pair.began_at) * 1000)
+        book.verdicts.add_latency(shadowed.target, (copy.ended_at - copy.began_at) * 1000)
         pair.end()
 
     # -- answers as values ----------------------------------------------------------------------

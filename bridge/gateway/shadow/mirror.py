@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from bridge.gateway.comparison.book import ComparisonBook
 from bridge.gateway.dual.admission import Admission
 from bridge.gateway.dual.ports import IdMap, WriteJournal
 from bridge.gateway.http.request_head import RequestHead
@@ -19,7 +20,7 @@ from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.sections.shadow import SAFE
 from bridge.gateway.shadow.copied_request import is_marked
 from bridge.gateway.shadow.counts import RouteCounts
-from bridge.gateway.shadow.judge import Findings, Judge
+from bridge.gateway.shadow.judge import Judge
 from bridge.gateway.shadow.limits import Budget, ShadowLimits
 from bridge.gateway.shadow.pace import Pace
 from bridge.gateway.shadow.pair import AFTER, TOGETHER, Orders, Pair
@@ -27,6 +28,7 @@ from bridge.gateway.shadow.shadowed_route import ShadowedRoute
 from bridge.gateway.shadow.spool import Spool, SpooledCopy
 from bridge.gateway.upstream_ports import UpstreamPool
 from bridge.model.errors import StorageUnavailable
+from bridge.model.http import Headers
 from bridge.model.observer import Observer, SilentObserver
 
 # Counts are told once a second; the worker's tick is a tenth of one.
@@ -48,22 +50,22 @@ class Mirror:
         self,
         *,
         open_pool: Callable[[str, int], UpstreamPool],
-        findings: Findings,
+        book: ComparisonBook,
         ids: IdMap | None = None,
         journal: WriteJournal | None = None,
         limits: ShadowLimits | None = None,
         spool_folder: Path | None = None,
-        credentials: Mapping[str, str] | None = None,
+        credentials: Mapping[str, Headers] | None = None,
         observer: Observer | None = None,
         chance: random.Random | None = None,
     ) -> None:
         """`open_pool` makes a pool for an upstream's name with at most so many connections.
 
-        `ids` and `journal` are those of the write path; `credentials` has every name that a route
-        uses; `spool_folder` is on the disk where large bodies may wait.
+        `ids` and `journal` are those of the write path; `credentials` are shown to an upstream in
+        place of the client's; `spool_folder` is on the disk where large bodies may wait.
         """
         self._open_pool = open_pool
-        self._findings = findings
+        self._book = book
         self._ids = ids
         self._journal = journal
         self._admission = None if ids is None else Admission(ids)
@@ -74,13 +76,14 @@ class Mirror:
         self._budget = Budget(self._limits.bytes_max)
         self._spool = Spool(spool_folder, self._limits.spool_bytes_max, self._budget)
         self._judge = Judge(
-            findings,
+            book,
             backlog_max=self._limits.backlog_max,
             turn_us=self._limits.turn_us,
             observer=self._observer,
             pending=self._pending,
         )
-        self._ways: dict[tuple[str, bool], PooledWay] = {}
+        self.ways: dict[tuple[str, bool], PooledWay] = {}
+        """By upstream, and whether it gets copies (or probes)."""
         self._routes: dict[str, ShadowedRoute] = {}
         self._counts: dict[str, RouteCounts] = {}
         self._pairs: set[Pair] = set()
@@ -126,7 +129,7 @@ class Mirror:
             if pair.deadline < now:
                 pair.expire()
         self._judge.tick(now)
-        for way in self._ways.values():
+        for way in self.ways.values():
             way.pool.tick(now)
         self._ticks += 1
         if self._ticks % _TICKS_PER_REPORT == 0:
@@ -141,7 +144,7 @@ class Mirror:
         for pair in tuple(self._pairs):
             pair.gave_up = True
             pair.end()
-        for way in self._ways.values():
+        for way in self.ways.values():
             way.pool.close()
         self._spool.close()
         self.report()
@@ -166,12 +169,21 @@ class Mirror:
                 self._observer.note(
                     "shadow", **{f"{route_id}.{name}": count for name, count in facts.items()}
                 )
-                self._findings.counted(shadowed, shadowed.counts)
+                self._enter(shadowed)
                 shadowed.counts = RouteCounts()
+        self._judge.forget_heads()
         self._observer.note(
             "shadow_held",
             pairs=len(self._pairs), held_bytes=self._budget.held, backlog=self._judge.waiting_count,
         )  # fmt: skip
+
+    def _enter(self, shadowed: ShadowedRoute) -> None:
+        """Enter into the book what a verdict has to say of the copies themselves."""
+        route, counts = shadowed.route, shadowed.counts
+        verdicts = self._book.of(route.route_id, route.comparison).verdicts
+        verdicts.add_requests(counts.seen)
+        for reason, count in (counts.shed + counts.uncompared).items():
+            verdicts.add_shed(reason, count)
 
     def _make(self, decision: Decision) -> ShadowedRoute:
         route, authority = decision.route, decision.authority
@@ -181,18 +193,18 @@ class Mirror:
             copies=self._way(route.upstreams[authority.other], copies=True),
             probes=self._way(route.upstreams[authority], copies=False),
             counts=RouteCounts() if known is None else known.counts,
-            credentials=self._credentials,
+            credentials=self._credentials.get(route.upstreams[authority.other], ()),
             ids=self._ids if decision.epoch else None,
             now=time.monotonic(),
         )
         return made
 
     def _way(self, upstream: str, *, copies: bool) -> PooledWay:
-        found = self._ways.get((upstream, copies))
+        found = self.ways.get((upstream, copies))
         if found is None:
             limit = self._limits.copies_max if copies else self._limits.probes_max
             found = PooledWay(self._open_pool(upstream, limit), limit)
-            self._ways[upstream, copies] = found
+            self.ways[upstream, copies] = found
         return found
 
     def _is_chosen(self, shadowed: ShadowedRoute, decision: Decision) -> bool:

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
-from bridge.gateway.comparison.comparing import Comparer
 from bridge.gateway.dual.ports import IdMap
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import KeyPlace, Route
-from bridge.gateway.routes.sections.shadow import SAFE
+from bridge.gateway.routes.sections.shadow import SAFE, ShadowRules
 from bridge.gateway.shadow.copied_request import (
     Swaps,
     encoded_head,
@@ -22,7 +21,7 @@ from bridge.gateway.shadow.pace import Pace
 from bridge.gateway.shadow.sampling import Bucket
 from bridge.gateway.translation.ids import readable, translate_request, translate_response
 from bridge.gateway.upstream_ports import UpstreamPool
-from bridge.model.http import HttpRequest, HttpResponse
+from bridge.model.http import Headers, HttpRequest, HttpResponse
 from bridge.model.stage import Side, Stage
 
 _UNCHANGED: Final = Swaps({}, {})
@@ -73,8 +72,8 @@ class ShadowedRoute:
     """See the module."""
 
     __slots__ = (
-        "_ids", "_key_name", "_swaps", "authority", "bucket", "comparer", "copies", "counts",
-        "look_bucket", "probe_bucket", "probes", "route", "rules", "share", "stage", "target",
+        "_ids", "_key_name", "_swaps", "authority", "bucket", "copies", "counts", "look_bucket",
+        "probe_bucket", "probes", "route", "rules", "share", "stage", "target",
         "translates",
     )  # fmt: skip
 
@@ -85,11 +84,14 @@ class ShadowedRoute:
         copies: Way,
         probes: Way,
         counts: RouteCounts,
-        credentials: Mapping[str, str],
+        credentials: Headers,
         ids: IdMap | None,
         now: float,
     ) -> None:
-        """`copies` leads to the other side, `probes` to the authority's."""
+        """`copies` leads to the other side, `probes` to the authority's.
+
+        `credentials` are what copies show in place of their client's; none leaves those.
+        """
         route = self.route = decision.route
         rules = self.rules = route.shadow
         self.stage = decision.stage
@@ -102,11 +104,11 @@ class ShadowedRoute:
         self.bucket = Bucket(rules.copies_per_s, now)
         self.probe_bucket = Bucket(rules.probes_per_s, now)
         self.look_bucket = Bucket(rules.probes_per_s, now)
-        self.comparer = Comparer(route.comparison)
         self._ids = ids
         self._key_name = _key_name(route) if rules.by_key else None
-        # What is declared is declared of modern: a stand-in with other credentials and paths.
-        self._swaps = swaps_of(rules, credentials) if self.target is Side.MODERN else _UNCHANGED
+        # Headers and paths are declared of modern: legacy understands what its clients send.
+        declared = rules if self.target is Side.MODERN else ShadowRules()
+        self._swaps = swaps_of(declared, credentials)
         self.translates = bool(route.ids) and ids is not None
 
     @property

@@ -2,25 +2,22 @@
 
 import random
 import threading
+import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from adapters.upstream.pool import Pool, PoolLimits
-from bridge.gateway.comparison.difference import Comparison
-from bridge.gateway.comparison.verdicts import Finding, Verdicts
+from bridge.gateway.comparison.book import ComparisonBook
 from bridge.gateway.dual.ports import IdMap, WriteJournal
 from bridge.gateway.plane.tap import Tap
 from bridge.gateway.routes.route import Route
 from bridge.gateway.routes.sections.comparison import ComparisonRules
 from bridge.gateway.routes.sections.shadow import ShadowRules
-from bridge.gateway.shadow.counts import RouteCounts
 from bridge.gateway.shadow.limits import ShadowLimits
 from bridge.gateway.shadow.mirror import Mirror
-from bridge.gateway.shadow.pair import Pair
-from bridge.gateway.shadow.shadowed_route import ShadowedRoute
-from bridge.model.http import HttpResponse
+from bridge.model.http import Headers
 from bridge.model.stage import GroupState, Side, Stage
 from tests.gateway.http.rig import BOTH, Gateway, route
 from tests.gateway.http.upstream import Upstream
@@ -45,31 +42,8 @@ def all_of(rules: ShadowRules = EVERYTHING, **changes: object) -> Route:
     return route("all", "/{rest...}", shadow=rules, **(given | changes))
 
 
-class KeptFindings:
-    """`Findings` in memory, for a test to look at."""
-
-    def __init__(self) -> None:
-        self.routes: dict[str, Verdicts] = {}
-        self.found_ones: list[tuple[Finding, Comparison, HttpResponse, HttpResponse]] = []
-
-    def verdicts(self, shadowed: ShadowedRoute) -> Verdicts:
-        """Return the counts of a route."""
-        route = shadowed.route
-        return self.routes.setdefault(route.route_id, Verdicts(route.comparison))
-
-    def counted(self, shadowed: ShadowedRoute, counts: RouteCounts) -> None:
-        """Nothing of it is looked at here."""
-
-    def found(
-        self,
-        pair: Pair,
-        finding: Finding,
-        comparison: Comparison,
-        authority: HttpResponse,
-        other: HttpResponse,
-    ) -> None:
-        """Keep a difference."""
-        self.found_ones.append((finding, comparison, authority, other))
+def _new_id() -> str:
+    return uuid.uuid4().hex
 
 
 class ShadowGateway(Gateway):
@@ -86,13 +60,13 @@ class ShadowGateway(Gateway):
         seed: int | None = None,
         ids: IdMap | None = None,
         journal: WriteJournal | None = None,
-        credentials: dict[str, str] | None = None,
+        credentials: dict[str, Headers] | None = None,
         spool_folder: Path | None = None,
         **others: object,
     ) -> None:
         state = GroupState(group="orders", stage=stage, epoch=epoch, lanes_held=False)
         super().__init__(upstreams, routes=routes, groups=[state], **others)  # type: ignore[arg-type]  # The rig's own keys.
-        self.findings = KeptFindings()
+        self.book: ComparisonBook
         self.mirror: Mirror
         self._ports = upstreams
         self._shadow_limits = shadow_limits
@@ -104,16 +78,18 @@ class ShadowGateway(Gateway):
 
     def make_tap(self) -> Tap:
         """Return the mirror."""
+        chance = random.Random(self._seed)
+        self.book = ComparisonBook(key=b"k" * 32, chance=chance.random, new_id=_new_id)
         self.mirror = Mirror(
             open_pool=self._open_pool,
-            findings=self.findings,
+            book=self.book,
             ids=self._ids,
             journal=self._journal,
             limits=self._shadow_limits,
             credentials=self._credentials,
             spool_folder=self._spool_folder,
             observer=self.observer,
-            chance=random.Random(self._seed),
+            chance=chance,
         )
         return self.mirror
 
@@ -123,12 +99,12 @@ class ShadowGateway(Gateway):
             upstream, "127.0.0.1", self._ports[upstream], limits=limits, observer=self.observer
         )
 
-    def in_loop(self, work: "object") -> None:
+    def in_loop(self, work: Callable[[], object]) -> None:
         """Run `work` in the worker's event loop and wait for it."""
         done = threading.Event()
 
         def run() -> None:
-            work()  # type: ignore[operator]  # A plain function.
+            work()
             done.set()
 
         self.loop.call_soon_threadsafe(run)
@@ -146,11 +122,8 @@ class ShadowGateway(Gateway):
 
     def await_count(self, name: str, count: int = 1) -> Counter[str]:
         """Wait until `name` has reached `count`; return all counts."""
-        return wait_until(
-            lambda: found if (found := self.counts())[name] >= count else None,
-            10,
-            f"{name} to be {count}",
-        )  # type: ignore[return-value]  # Never None.
+        wait_until(lambda: self.counts()[name] >= count, 10, f"{name} to be {count}")
+        return self.counts()
 
 
 @contextmanager
