@@ -118,10 +118,15 @@ class AppliedRoutes:
             raise StorageUnavailable(f"cannot use applied routes {digest[:12]}: {exc}") from exc
         if digest_of(files) != digest:
             raise StorageUnavailable(
-                f"cannot use applied routes {digest[:12]}: files in {str(self._copy(digest))!r} were"
-                " changed or removed; apply the routes again"
+                f"cannot use applied routes {digest[:12]}: files in {str(self._copy(digest))!r}"
+                " were changed or removed; put them back, or apply the routes again"
             )
         return files
+
+    def folder_of(self, digest: str) -> Path:
+        """Return where the files of a copy are; raises as `files` does."""
+        self.files(digest)
+        return self._copy(digest)
 
     def keep(self, files: Mapping[str, bytes]) -> str:
         """Make a durable copy of `files`; return its digest.

@@ -11,6 +11,7 @@ from bridge.eventlog.sequencer import Sequencer
 from bridge.model.entry import EntryKind
 from bridge.model.errors import StorageUnavailable
 from bridge.runtime.roles.config_record import record_configuration
+from bridge.storage.applied_routes import read_files
 from tests.cli.deployment import Deployment
 
 SECRET = "canary-token-that-is-long"
@@ -60,6 +61,10 @@ def test_what_changed_is_told_by_its_digest(deployment: Deployment) -> None:
     start(deployment, "log")
     routes_file = deployment.folder / "routes" / "orders.yaml"
     routes_file.write_text(routes_file.read_text() + "\n# a word\n")
+    with deployment.stores() as stores:
+        store = stores.routes_in_force().store
+        digest = store.keep(read_files(routes_file.parent))
+        store.put_in_force(digest, instead_of=None, at="2026-01-01T00:00:00+00:00")
     assert start(deployment, "log")
     contract = deployment.folder / "contracts" / "shop.order" / "1.0"
     contract.mkdir(parents=True)

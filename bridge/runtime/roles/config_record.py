@@ -42,7 +42,10 @@ def record_configuration(stores: Stores, role: str) -> bool:
         StorageUnavailable: it could not be recorded: the role must not work unrecorded.
     """
     kind = role.partition(":")[0]
-    fields, payload = describe(stores.settings)
+    routes = None
+    if stores.settings.gateway is not None:
+        routes = stores.routes_in_force().folder
+    fields, payload = describe(stores.settings, routes)
     digest = _digest(json.dumps(fields, sort_keys=True).encode())
     data_dir = stores.run_dir.parent
     with _locked(data_dir / _LOCK):
@@ -55,11 +58,13 @@ def record_configuration(stores: Stores, role: str) -> bool:
     return True
 
 
-def describe(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+def describe(
+    settings: Settings, routes_in_force: Path | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what leaf and payload say of a configuration; secrets are in neither."""
     shown = _without_secrets(settings.model_dump(mode="json"))
     contracts = _files(settings.contracts.dir)
-    routes = {} if settings.gateway is None else _files(settings.gateway.routes)
+    routes = {} if routes_in_force is None else _files(routes_in_force)
     fields = {
         "version": __version__,
         "settings_sha256": _digest(json.dumps(shown, sort_keys=True).encode()),

@@ -13,7 +13,6 @@ from bridge.gateway.dual.writer import DualWriter
 from bridge.gateway.http.target import parse_authority
 from bridge.gateway.plane.worker import serve
 from bridge.gateway.routes.decision import Decision
-from bridge.gateway.routes.route import Route
 from bridge.gateway.routes.table import RoutingTable
 from bridge.model.errors import StorageUnavailable
 from bridge.model.http import HttpRequest
@@ -29,6 +28,14 @@ from bridge.runtime.wiring.gateway_edge import (
     replay_headers,
 )
 from bridge.runtime.wiring.journal_opening import REPLAY, Held
+from bridge.runtime.wiring.routes_in_force import RouteBook
+from bridge.runtime.wiring.shadowing import (
+    comparison_book,
+    keep_findings,
+    open_comparisons,
+    open_mirror,
+    tell_findings,
+)
 from bridge.runtime.wiring.stores import Stores
 
 # The replayer that waits for another one to end looks this often; it takes over within this time.
@@ -40,7 +47,7 @@ LOOK_FOR_SWITCHES_S = 1.0
 async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Event) -> None:
     """Serve HTTP on the shared port until `stop`."""
     gateway = stores.gateway_settings()
-    routes = stores.routes()
+    in_force = stores.routes_in_force()
     journal = stores.journal()
     generation = stores.generation()
     owner = f"worker-{os.getpid()}-{secrets.token_hex(4)}"
@@ -49,20 +56,21 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
 
     def load_table(number: int) -> RoutingTable:
         loaded[:] = journal.groups()
-        return RoutingTable.build(routes, loaded, number)
+        # Only what was applied: files that somebody edits meanwhile are not looked at.
+        return RoutingTable.build(in_force.routes(), loaded, number)
 
     async def look_for_switches() -> None:
         """The counter is the hint; this is the promise, should a switch die before its bump."""
         while True:
             await asyncio.sleep(LOOK_FOR_SWITCHES_S)
             with contextlib.suppress(StorageUnavailable):
-                if list(journal.groups()) != loaded:
+                if list(journal.groups()) != loaded or in_force.is_newer():
                     generation.bump()
 
     def redecide(request: HttpRequest) -> Decision | None:
         raw = request.header(b"host")
         host = parse_authority(raw).name if raw is not None else None
-        table = RoutingTable.build(routes, journal.groups(), generation.current())
+        table = RoutingTable.build(in_force.routes(), journal.groups(), generation.current())
         lines = [b"%b: %b" % pair for pair in request.headers]
         decision = table.decide(request.method, host, request.target, lines)
         return decision if isinstance(decision, Decision) else None
@@ -87,6 +95,19 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         doors = open_doors(gateway, observer)
         following = asyncio.create_task(follow_files(doors, pools))
         stack.callback(following.cancel)
+        store = stack.enter_context(closing(open_comparisons(stores.settings)))
+        book = comparison_book(stores.settings, store)
+        keeping = asyncio.create_task(keep_findings(book, store, observer, stop))
+        stack.callback(keeping.cancel)
+        mirror = open_mirror(
+            stores.settings,
+            gateway,
+            book=book,
+            ids=journal,
+            journal=journal,
+            observer=observer,
+            stack=stack,
+        )
         await serve(
             doors,
             load_table=load_table,
@@ -98,19 +119,19 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
             settings=plane_settings(gateway.plane),
             observer=observer,
             ready=lambda: note_listening(gateway, observer),
+            tap=mirror,
         )
         await writer.drain()
+        await keeping
+        await tell_findings(book, store, observer)
 
 
 async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Event) -> None:
     """Bring journalled writes to the other side until `stop`; waits while another one does."""
     gateway = stores.gateway_settings()
-    by_id = {(route.group, route.route_id): route for route in stores.routes()}
+    book = RouteBook(stores.routes, stores.generation().current, observer)
     journal = stores.journal()
     owners = stores.replicas()
-
-    def route(group: str, route_id: str) -> Route | None:
-        return by_id.get((group, route_id))
 
     lock = await _sole_replayer(stores, stop)
     if lock is None:
@@ -125,7 +146,7 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         service = ReplayService(
             journal=journal,
             upstreams={name: UpstreamClient(pool) for name, pool in pools.items()},
-            route=route,
+            route=book.route,
             alive=owners.alive,
             owner=owner,
             credentials=replay_headers(gateway),

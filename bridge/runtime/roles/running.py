@@ -19,6 +19,9 @@ from bridge.storage.journal.owner import FileLock
 # Who waits for another process to end looks this often; it takes over within this time.
 TAKE_OVER_S = 0.2
 
+# Those that read routes: the others start, whatever is wrong with a route file.
+_BY_ROUTES = frozenset({"gateway", "replay", "control", "log"})
+
 RoleRun = Callable[[Stores, RunFileObserver, threading.Event], None]
 
 
@@ -38,6 +41,7 @@ def run_role(settings: Settings, role: str) -> int:
         observer.start()
         observer.note("started")
         try:
+            _adopt_routes(stores, name, observer)
             record_configuration(stores, name)
             run(stores, observer, stop)
         except BridgeError as exc:
@@ -52,6 +56,16 @@ def run_role(settings: Settings, role: str) -> int:
             observer.stop()
             logging.shutdown()
     return 0
+
+
+def _adopt_routes(stores: Stores, role: str, observer: RunFileObserver) -> None:
+    """Have the gateway's roles work by a stored copy of the routes, whatever is edited later."""
+    if stores.settings.gateway is None or role.partition(":")[0] not in _BY_ROUTES:
+        return
+    in_force = stores.routes_in_force()
+    in_force.adopt()
+    if role == "control" and in_force.is_edited():
+        observer.note("routes_not_applied", folder=str(in_force.edited))
 
 
 def _role(settings: Settings, role: str) -> tuple[str, RoleRun]:

@@ -10,12 +10,11 @@ from bridge.capture.mapping.last_values import LastValues
 from bridge.contracts.contract_set import ContractSet
 from bridge.eventlog.ports import EventLogStore
 from bridge.eventlog.signing.signer import Signer
-from bridge.gateway.routes.loader import load_routes
 from bridge.gateway.routes.route import Route
 from bridge.model.errors import ConfigInvalid
 from bridge.model.observer import Observer
 from bridge.model.pseudonym import Pseudonyms
-from bridge.model.stage import GroupState, Side
+from bridge.model.stage import GroupState
 from bridge.runtime.configuration.gateway_settings import GatewaySettings
 from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.wiring.journal_opening import (
@@ -31,6 +30,7 @@ from bridge.runtime.wiring.keeping import Keeping
 from bridge.runtime.wiring.log_opening import STATE_FILE, made, open_event_log, open_signer
 from bridge.runtime.wiring.pseudonym_key import load_pseudonyms
 from bridge.runtime.wiring.reading import open_requests
+from bridge.runtime.wiring.routes_in_force import RoutesInForce, TwoSidedGroups
 from bridge.storage.generation import Generation
 from bridge.storage.journal.postgres_replicas import PostgresReplicas
 from bridge.storage.sink_cursors import SqliteSinkCursors
@@ -52,7 +52,7 @@ class Stores:
         self._sink_cursors: SqliteSinkCursors | None = None
         self._signer: Signer | None = None
         self._keeping: Keeping | None = None
-        self._routes: tuple[Route, ...] | None = None
+        self._routes: RoutesInForce | None = None
 
     @property
     def run_dir(self) -> Path:
@@ -137,10 +137,13 @@ class Stores:
         return self._keeping
 
     def routes(self) -> tuple[Route, ...]:
-        """Return the routes of the gateway's settings."""
+        """Return the routes that the gateway works by; those of its files before it ever ran."""
+        return self.routes_in_force().routes()
+
+    def routes_in_force(self) -> RoutesInForce:
+        """Return what knows which routes the gateway works by."""
         if self._routes is None:
-            gateway = self.gateway_settings()
-            self._routes = load_routes(gateway.routes, tuple(gateway.upstreams))
+            self._routes = RoutesInForce(self.settings.data_dir, self.gateway_settings())
         return self._routes
 
     def gateway_settings(self) -> GatewaySettings:
@@ -156,7 +159,7 @@ class Stores:
 
     def switchboard(self, observer: Observer | None = None) -> Switchboard:
         """Return the one path by which stages change."""
-        two_sided = {route.group for route in self.routes() if Side.MODERN in route.upstreams}
+        two_sided = TwoSidedGroups(self.routes)
         return Switchboard(
             store=self.desk(),
             board=self.generation(),
