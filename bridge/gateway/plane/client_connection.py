@@ -8,7 +8,8 @@ from bridge.gateway.http.framing import HEAD_BYTES_MAX, MessageRefused
 from bridge.gateway.http.problems import CODES, problem
 from bridge.gateway.http.relay import Client, whole_answer
 from bridge.gateway.http.request_body import RequestBody, too_large
-from bridge.gateway.http.request_head import HeadReader, RequestHead
+from bridge.gateway.http.head_reader import HeadReader
+from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.request_line import refuse_partial
 from bridge.gateway.http.target import ASTERISK
 from bridge.gateway.plane.buffered import Buffered, is_whole
@@ -64,7 +65,7 @@ class ClientConnection(ClientTransport):
                 self.transport.abort()  # It was gone before we looked.
                 return
             origin = Origin(address[0])
-        self.edge = Edge(origin, plane.settings.trusted_hops, plane.name)
+        self.edge = plane.new_edge(origin)
         if len(plane.connections) > plane.settings.connections_max:
             limit = f"{plane.settings.connections_max} connections are open"
             self.refuse(503, "too-many-connections", limit, ((b"Retry-After", b"1"),))

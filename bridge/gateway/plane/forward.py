@@ -54,12 +54,11 @@ class Forward:
         self._conn = conn
         self._head = head
         self._decision = decision
-        route = decision.route
-        self._phases = route.phases
+        self._phases = decision.route.phases
         self._pool = conn.plane.pools[decision.upstream]
         self._chunk_in = head.length == CHUNKED
         # A write that passes the journal is counted until it has ended: see `plane.Flight`.
-        if route.writes and len(route.upstreams) > 1:
+        if decision.route.writes and len(decision.route.upstreams) > 1:
             self._bypass = conn.plane.keeper.flight
             self._bypass.count += 1
 
@@ -130,7 +129,7 @@ class Forward:
         self._lines_out = lines
 
     def client_ended(self) -> None:
-        """There is no tunnel here yet."""
+        """There is no tunnel yet."""
 
     def dropped(self) -> None:
         """Give everything up."""
@@ -271,8 +270,8 @@ class Forward:
             else:
                 conn.cut()
             return
-        if failure.stale and self._replay is not None:
-            self._pending, self._replay = self._replay, None
+        self._pending, self._replay = self._replay, None
+        if failure.stale and self._pending is not None:
             if not self._complete:
                 conn.pause_receiving()
             self._pool.order(self)

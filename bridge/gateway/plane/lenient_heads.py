@@ -19,7 +19,8 @@ from bridge.gateway.http.lenience import (
     head_end,
     rewritten,
 )
-from bridge.gateway.http.request_head import RequestHead, parse_request_head
+from bridge.gateway.http.head_reader import parse_request_head
+from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.request_line import refuse_partial
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.table import RoutingTable

@@ -1,4 +1,4 @@
-"""What is added to the few requests that ask for more than their lines say, and to their answers."""
+"""What is added to the few requests that ask for more than their lines say; and to answers."""
 
 import time
 from typing import NamedTuple

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.gateway.http.framing import MessageRefused
-from bridge.gateway.http.request_head import HeadReader, RequestHead, parse_request_head
+from bridge.gateway.http.head_reader import HeadReader, parse_request_head
+from bridge.gateway.http.request_head import RequestHead
 from tests.gateway.http.rig import Gateway
 from tests.gateway.http.upstream import Upstream
 from tests.gateway.http.wire import Message, Wire
