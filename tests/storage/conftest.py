@@ -12,7 +12,6 @@ from bridge.storage.journal.postgres_desk import PostgresJournalDesk
 from bridge.storage.journal.postgres_replicas import PostgresReplicas
 from bridge.storage.journal.sqlite import SqliteJournal
 from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
-from tests.conftest import Database
 from tests.storage.journal_kit import Books
 
 # Owners in whose name the tests open writes; none of them may be taken for dead here.
@@ -27,11 +26,11 @@ def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
         path = tmp_path / "journal.db"
         made = Books(SqliteJournal(path), SqliteJournalDesk(path))
     elif request.param == "postgres":
-        database: Database = request.getfixturevalue("database")
-        replicas = PostgresReplicas(database.dsn, lease_s=60)
+        dsn: str = request.getfixturevalue("journal_dsn")
+        replicas = PostgresReplicas(dsn, lease_s=60)
         for owner in _OWNERS:
             replicas.take(owner)
-        made = Books(PostgresJournal(database.dsn), PostgresJournalDesk(database.dsn))
+        made = Books(PostgresJournal(dsn), PostgresJournalDesk(dsn))
     else:
         journal = MemoryJournal()
         made = Books(journal, MemoryJournalDesk(journal.state))

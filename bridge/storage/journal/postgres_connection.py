@@ -45,8 +45,9 @@ class TimedConnection(psycopg.Connection[Any]):
             ) from exc
 
 
-def connect(dsn: str, *, what: str = "journal", patience_s: float = PATIENCE_S) -> TimedConnection:
+def connect(dsn: str, *, what: str = "journal", patience_s: float | None = None) -> TimedConnection:
     """Connect; raises `psycopg.Error` when that fails."""
+    patience_s = patience_s or PATIENCE_S
     options = (
         # A server may be set to acknowledge commits before they are on disk; we may not.
         f"-c synchronous_commit=on -c lock_timeout={_LOCK_TIMEOUT_MS}"
@@ -92,8 +93,12 @@ def make_tables(dsn: str) -> None:
 
 
 def _version(connection: TimedConnection) -> int:
-    known = connection.execute("SELECT to_regclass('bridge_journal.versions')").fetchone()
-    if known is None or known[0] is None:
+    # `to_regclass` would go on answering from before another process made the tables: it reads no
+    # table, and so does not hear of them.
+    known = connection.execute(
+        "SELECT 1 FROM pg_tables WHERE (schemaname, tablename) = ('bridge_journal', 'versions')"
+    ).fetchone()
+    if known is None:
         return 0
     row = connection.execute("SELECT version FROM bridge_journal.versions").fetchone()
     assert row is not None, "the table is made with its row"

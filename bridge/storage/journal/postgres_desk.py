@@ -282,14 +282,18 @@ class PostgresJournalDesk:
         if isinstance(result, Failed):
             raise result.error
 
+    def _connect(self) -> TimedConnection:
+        return connect(self._dsn, what="journal desk", patience_s=_PATIENCE_S)
+
     @contextmanager
     def _connected(self) -> Iterator[TimedConnection]:
         with self._lock:
             try:
                 if self._connection is None or self._connection.closed:
-                    self._connection = connect(
-                        self._dsn, what="journal desk", patience_s=_PATIENCE_S
-                    )
+                    self._connection = self._connect()
+                elif not _answers(self._connection):
+                    # It was idle while the server restarted: only using it tells.
+                    self._connection = self._connect()
                 yield self._connection
             except psycopg.Error as exc:
                 raise unavailable("use the write journal", self._dsn, exc) from exc
@@ -302,6 +306,15 @@ class PostgresJournalDesk:
     def _rows(self, query: LiteralString, values: Any = None) -> list[tuple[Any, ...]]:
         with self._connected() as connection:
             return connection.execute(query, values, binary=True).fetchall()
+
+
+def _answers(connection: TimedConnection) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.Error:
+        connection.close()
+        return False
+    return True
 
 
 def _rollback(connection: TimedConnection) -> None:

@@ -1,8 +1,9 @@
 """One commit of the journal on PostgreSQL: a whole batch in two round trips.
 
 The first one locks, opens and reads what is known of the writes to be changed; the second one
-changes them all and commits. What an operation may not do is found between the two, so that one
-which is refused has written nothing and its neighbours are not touched.
+changes them all and commits. Intents alone need only the first one. What an operation may not do
+is found between the two, so that one which is refused has written nothing and its neighbours are
+not touched.
 """
 
 from collections.abc import Sequence
@@ -65,6 +66,13 @@ def run_steps(
     Raises:
         psycopg.Error: nothing of it was written, unless the connection broke: then it may be.
     """
+    if all(isinstance(step, Open) for step in steps) and not nudge:
+        known = _first_trip(connection, steps, commit=True)
+        return [
+            OPENED if step.intent.intent_id in known.opened else NOT_OPENED
+            for step in steps
+            if isinstance(step, Open)
+        ]
     known = _first_trip(connection, steps)
     changes = Changes(known.facts, known.halves, known.taken)
     results: list[Any] = []
@@ -82,7 +90,9 @@ def run_steps(
     ]
 
 
-def _first_trip(connection: TimedConnection, steps: Sequence[Step]) -> _Known:
+def _first_trip(
+    connection: TimedConnection, steps: Sequence[Step], *, commit: bool = False
+) -> _Known:
     opening = [step.intent for step in steps if isinstance(step, Open)]
     recording = [step.intent for step in steps if isinstance(step, Settle) and step.intent]
     named = [step.intent_id for step in steps if isinstance(step, Settle | Move)]
@@ -113,6 +123,8 @@ def _first_trip(connection: TimedConnection, steps: Sequence[Step]) -> _Known:
         if pairing:
             halves = connection.execute(sql.HALF_PAIRS, (named,))
             taken = connection.execute(sql.TAKEN, columns(pairing))
+        if commit:
+            connection.execute("COMMIT")
     found: dict[str, list[tuple[int, str, str]]] = {}
     for row in halves.fetchall() if halves else ():
         found.setdefault(row[0], []).append(row[1:])

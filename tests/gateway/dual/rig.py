@@ -2,12 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import psycopg
 
 from bridge.gateway.dual.admission import WriteLimits
 from bridge.gateway.dual.ports import GroupReader, SeenChanges
@@ -20,6 +23,9 @@ from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule, Route
 from bridge.gateway.routes.sections.dual import DualRules
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage
+from bridge.storage.journal.postgres import PostgresJournal
+from bridge.storage.journal.postgres_desk import PostgresJournalDesk
+from bridge.storage.journal.postgres_replicas import PostgresReplicas
 from bridge.storage.journal.sqlite import SqliteJournal
 from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
 from tests.gateway.dual.peer import Peer
@@ -149,13 +155,20 @@ def value_of(response: HttpResponse) -> Any:
 class Rig:
     """Everything that a dual write needs, in one process and on real sockets."""
 
-    def __init__(self, folder: Path, legacy: Peer, modern: Peer) -> None:
+    def __init__(self, folder: Path, legacy: Peer, modern: Peer, dsn: str | None = None) -> None:
+        """`dsn` names a database for the journal; without it, it is a file in `folder`."""
         self.path = folder / "journal.db"
+        self._dsn = dsn
+        self._replicas = None if dsn is None else PostgresReplicas(dsn, lease_s=60)
         self.legacy = legacy
         self.modern = modern
-        self.desk = SqliteJournalDesk(self.path)
+        self.desk: SqliteJournalDesk | PostgresJournalDesk
+        self.journal: SqliteJournal | PostgresJournal
+        if dsn is None:
+            self.desk, self.journal = SqliteJournalDesk(self.path), SqliteJournal(self.path)
+        else:
+            self.desk, self.journal = PostgresJournalDesk(dsn), PostgresJournal(dsn)
         self.desk.ensure_groups([GROUP])
-        self.journal = SqliteJournal(self.path)
         self.observer = RecordingObserver()
         self.upstreams = {
             "legacy-app": RawUpstream(legacy.port),
@@ -185,6 +198,7 @@ class Rig:
 
     def worker(self, name: str = "worker-a", **limits: int) -> Worker:
         """Return a worker that shares the journal."""
+        self._live(name)
         return Worker(
             lambda redecide: DualWriter(
                 journal=self.journal,
@@ -203,6 +217,7 @@ class Rig:
     @asynccontextmanager
     async def replaying(self, **limits: int) -> AsyncIterator[ReplayService]:
         """Run the replayer and the resolver meanwhile."""
+        self._live("replay-test")
         service = ReplayService(
             journal=self.journal,
             upstreams=self.upstreams,
@@ -223,6 +238,23 @@ class Rig:
             stop.set()
             await task
 
+    @contextmanager
+    def journal_away(self) -> Iterator[None]:
+        """Let nobody write to the journal meanwhile; it can be read."""
+        if self._dsn is None:
+            with closing(sqlite3.connect(self.path, isolation_level=None)) as holder:
+                holder.execute("BEGIN IMMEDIATE")
+                yield
+                holder.execute("ROLLBACK")
+        else:
+            with psycopg.connect(self._dsn) as other:
+                other.execute("LOCK TABLE bridge_journal.writes IN EXCLUSIVE MODE")
+                yield
+
+    def _live(self, owner: str) -> None:
+        if self._replicas is not None:
+            self._replicas.take(owner)
+
     async def drained(self, timeout_s: float = 20) -> None:
         """Wait until every lane is empty."""
         await wait_until_async(
@@ -242,5 +274,7 @@ class Rig:
         """Release everything."""
         self.journal.close()
         self.desk.close()
+        if self._replicas is not None:
+            self._replicas.close()
         self.legacy.close()
         self.modern.close()

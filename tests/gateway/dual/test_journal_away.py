@@ -1,13 +1,13 @@
 """What clients hear while the journal cannot be written."""
 
 import asyncio
-import sqlite3
 
 import pytest
 
 from bridge.model.stage import Stage
 from bridge.model.write import WriteState
 from bridge.storage.journal import file as journal_file
+from bridge.storage.journal import postgres_connection
 from tests.gateway.dual.peer import Hold
 from tests.gateway.dual.rig import Rig, value_of
 from tests.waiting import wait_until_async
@@ -16,23 +16,21 @@ from tests.waiting import wait_until_async
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_file, "BUSY_WAIT_S", 0.1)
+    monkeypatch.setattr(postgres_connection, "_LOCK_TIMEOUT_MS", 100)
 
 
 def test_without_an_intent_the_authority_is_not_called(rig: Rig) -> None:
     async def check() -> None:
         rig.switch(Stage.DUAL)
         worker = rig.worker()
-        holder = sqlite3.connect(rig.path, isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
-        answer = await worker.send("POST", "/orders", {"status": "new"})
-        assert answer.status == 503
-        assert answer.header(b"legacy-bridge-error") == b"journal-unavailable"
-        assert answer.header(b"retry-after") is not None
-        assert not rig.legacy.seen
-        # Reads go on.
-        assert (await worker.send("GET", "/orders/1")).status == 404
-        holder.execute("ROLLBACK")
-        holder.close()
+        with rig.journal_away():
+            answer = await worker.send("POST", "/orders", {"status": "new"})
+            assert answer.status == 503
+            assert answer.header(b"legacy-bridge-error") == b"journal-unavailable"
+            assert answer.header(b"retry-after") is not None
+            assert not rig.legacy.seen
+            # Reads go on.
+            assert (await worker.send("GET", "/orders/1")).status == 404
         assert (await worker.send("POST", "/orders", {"status": "new"})).status == 201
 
     asyncio.run(check())
@@ -46,14 +44,11 @@ def test_an_outcome_that_cannot_be_recorded_is_not_told_and_not_forgotten(rig: R
         rig.legacy.faults.append(hold)
         sending = asyncio.create_task(worker.send("POST", "/orders", {"status": "new"}))
         await asyncio.to_thread(hold.arrived.wait, 10)
-        holder = sqlite3.connect(rig.path, isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
-        hold.released.set()
-        answer = await sending
-        # The authority did it, but an answer that is not durable would be a promise.
-        assert (answer.status, value_of(answer)["status"]) == (504, 504)
-        holder.execute("ROLLBACK")
-        holder.close()
+        with rig.journal_away():
+            hold.released.set()
+            answer = await sending
+            # The authority did it, but an answer that is not durable would be a promise.
+            assert (answer.status, value_of(answer)["status"]) == (504, 504)
         await worker.writer.drain()
         (write,) = rig.desk.list_writes(state=WriteState.APPLIED)
         assert write.intent.lane == "order:1"

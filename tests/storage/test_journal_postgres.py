@@ -1,0 +1,409 @@
+"""What only PostgreSQL must show: several replicas, lost connections and answers, leases."""
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from bridge.demo.servers import PrivatePostgres
+from bridge.gateway.dual.ports import LaneState
+from bridge.model.errors import ConfigInvalid, LaneBusy, StaleEpoch, StorageUnavailable
+from bridge.model.stage import Stage
+from bridge.model.write import WriteState
+from bridge.storage.journal import postgres_commit, postgres_connection
+from bridge.storage.journal.postgres import PostgresJournal
+from bridge.storage.journal.postgres_connection import TimedConnection
+from bridge.storage.journal.postgres_desk import PostgresJournalDesk
+from bridge.storage.journal.postgres_replicas import PostgresReplicas
+from bridge.storage.journal.postgres_steps import Step, run_steps
+from tests.storage.journal_kit import Books, an_answer, an_intent, apply_write
+from tests.waiting import wait_until, wait_until_async
+from tests.warrants import by
+from tests.wire import Wire
+
+
+@pytest.fixture
+def replicas(journal_dsn: str) -> Iterator[PostgresReplicas]:
+    made = PostgresReplicas(journal_dsn, lease_s=60)
+    made.take("worker-a")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def desk(journal_dsn: str, replicas: PostgresReplicas) -> Iterator[PostgresJournalDesk]:
+    with closing(PostgresJournalDesk(journal_dsn)) as made:
+        made.ensure_groups(["orders"])
+        yield made
+
+
+@pytest.fixture
+def books(journal_dsn: str, desk: PostgresJournalDesk) -> Iterator[Books]:
+    with closing(PostgresJournal(journal_dsn)) as journal:
+        yield Books(journal, desk)
+
+
+@pytest.fixture
+def severable(
+    journal_dsn: str, wire: Callable[[int | str], Wire], desk: PostgresJournalDesk
+) -> Iterator[tuple[Wire, PostgresJournal]]:
+    cut = wire(journal_dsn)
+    with closing(PostgresJournal(cut.through(journal_dsn))) as journal:
+        yield cut, journal
+
+
+def test_replicas_at_the_same_lanes_and_keys_never_share_one(
+    journal_dsn: str, desk: PostgresJournalDesk
+) -> None:
+    journals = [PostgresJournal(journal_dsn) for _ in range(3)]
+    keys = [f"k{number}" for number in range(40)]
+
+    async def work(journal: PostgresJournal, seed: int) -> list[str]:
+        shuffled = keys[:]
+        random.Random(seed).shuffle(shuffled)
+        opened = await asyncio.gather(
+            # Lanes in one order, client keys in another: what would make deadlocks.
+            *(
+                journal.open(an_intent(lane=f"order:{key}", client_key=other))
+                for key, other in zip(keys, shuffled, strict=True)
+            ),
+            return_exceptions=True,
+        )
+        return [key for key, result in zip(keys, opened, strict=True) if result is None]
+
+    async def check() -> None:
+        found = await asyncio.gather(*(work(one, seed) for seed, one in enumerate(journals)))
+        opened = [key for keys in found for key in keys]
+        assert len(opened) == len(set(opened)) >= 14
+        listed = desk.list_writes(state=WriteState.INTENT)
+        assert len({write.intent.lane for write in listed}) == len(listed) == len(opened)
+        assert len({write.intent.client_key for write in listed}) == len(listed)
+
+    asyncio.run(check())
+    for journal in journals:
+        journal.close()
+    with psycopg.connect(journal_dsn) as other:
+        row = other.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = 'test_journal'")
+        assert row.fetchone() == (0,)
+
+
+def test_one_lane_is_sequenced_in_the_order_of_its_outcomes_over_replicas(
+    journal_dsn: str, desk: PostgresJournalDesk
+) -> None:
+    journals = [PostgresJournal(journal_dsn) for _ in range(2)]
+    outcomes: list[tuple[int, str]] = []
+
+    async def write(journal: PostgresJournal) -> None:
+        intent = an_intent(lane="order:1")
+        while True:
+            try:
+                await journal.open(intent)
+                break
+            except LaneBusy:
+                await asyncio.sleep(0.001)
+        sequence = await journal.settle(intent.intent_id, WriteState.APPLIED)
+        assert sequence is not None
+        outcomes.append((sequence, intent.intent_id))
+
+    async def check() -> None:
+        await asyncio.gather(*(write(journals[number % 2]) for number in range(20)))
+        for _, intent_id in sorted(outcomes):
+            head = journals[0].head("orders", "order:1")
+            assert head is not None
+            assert head.intent.intent_id == intent_id
+            await journals[1].finish(intent_id, WriteState.DONE)
+
+    asyncio.run(check())
+    assert outcomes == sorted(outcomes)
+    for journal in journals:
+        journal.close()
+
+
+def test_what_becomes_visible_late_is_never_skipped(journal_dsn: str, books: Books) -> None:
+    async def check() -> None:
+        late = an_intent(lane="order:late")
+        await books.journal.open(late)
+        with psycopg.connect(journal_dsn) as slow:
+            # A settlement of another replica that has its numbers and is not committed yet.
+            slow.execute(
+                "INSERT INTO bridge_journal.lane_entries (group_name, lane, towards, write_number) "
+                "SELECT 'orders', lane, 'modern', number FROM bridge_journal.writes "
+                "WHERE intent_id = %s",
+                (late.intent_id,),
+            )
+            slow.execute(
+                "INSERT INTO bridge_journal.pending_entries (kind, entry_id, fields, payload) "
+                "VALUES ('dualwrite', 'late', '{}', '')"
+            )
+            quick = an_intent(lane="order:quick")
+            await apply_write(books, quick)
+            await books.journal.finish(quick.intent_id, WriteState.PARKED, reason="no")
+            news = books.journal.news(0, 10)
+            pending = books.desk.pending(10)
+            if pending:
+                books.desk.discard(pending[-1][0])
+            slow.commit()
+        lanes = [lane for _, lane, _ in (*news.lanes, *books.journal.news(news.through, 10).lanes)]
+        assert sorted(lanes) == ["order:late", "order:quick"]
+        told = [draft.entry_id for _, draft in (*pending, *books.desk.pending(10))]
+        assert len(told) == 2
+        assert "late" in told
+
+    asyncio.run(check())
+
+
+def test_a_switch_waits_for_batches_and_fences_what_comes_later(
+    journal_dsn: str, books: Books
+) -> None:
+    switched = threading.Event()
+
+    def switch() -> None:
+        books.desk.switch("orders", Stage.DUAL, expected_epoch=0, warrant=by("ana", "begin"))
+        switched.set()
+
+    with psycopg.connect(journal_dsn) as batch:
+        key = postgres_connection.lock_key("group", "orders")
+        batch.execute("SELECT pg_advisory_xact_lock_shared(%s)", (key,))
+        thread = threading.Thread(target=switch)
+        thread.start()
+        assert not switched.wait(0.2)
+        batch.commit()
+    thread.join()
+
+    async def check() -> None:
+        with pytest.raises(StaleEpoch):
+            await books.journal.open(an_intent(epoch=0))
+        await books.journal.open(an_intent(epoch=1))
+
+    asyncio.run(check())
+
+
+def test_opens_and_a_switch_at_once_leave_no_old_epoch_behind(books: Books) -> None:
+    async def check() -> None:
+        opening = [
+            asyncio.create_task(books.journal.open(an_intent(lane=f"order:{number}", epoch=0)))
+            for number in range(200)
+        ]
+        await asyncio.to_thread(
+            books.desk.switch, "orders", Stage.DUAL, expected_epoch=0, warrant=by("ana", "begin")
+        )
+        after = asyncio.get_running_loop().time()
+        results = await asyncio.gather(*opening, return_exceptions=True)
+        assert {type(result) for result in results} <= {type(None), StaleEpoch}
+        assert after
+        with pytest.raises(StaleEpoch):
+            await books.journal.open(an_intent(epoch=0))
+
+    asyncio.run(check())
+
+
+def test_a_replica_cannot_journal_after_its_lease(journal_dsn: str, books: Books) -> None:
+    async def check() -> None:
+        with pytest.raises(StorageUnavailable, match="lease of replica stranger is over"):
+            await books.journal.open(an_intent(owner="stranger"))
+        other = PostgresReplicas(journal_dsn, lease_s=0.3)
+        other.take("short")
+        intent = an_intent(owner="short")
+        await books.journal.open(intent)
+        assert other.alive("short")
+        other._closing = True  # Its thread stands still: nothing is renewed any more.
+        await wait_until_async(lambda: not other.alive("short"))
+        with pytest.raises(StorageUnavailable, match="lease"):
+            await books.journal.open(an_intent(owner="short"))
+        # What it had begun is found; its outcome is still taken, should it come back.
+        assert await books.journal.orphan("short") == [intent.intent_id]
+        await books.journal.settle(intent.intent_id, WriteState.APPLIED, response=an_answer())
+        other.close()
+
+    asyncio.run(check())
+
+
+def test_a_replica_behind_a_dead_wire_cannot_journal_and_is_outlived(
+    journal_dsn: str, wire: Callable[[int | str], Wire], books: Books
+) -> None:
+    cut = wire(journal_dsn)
+    far = PostgresReplicas(cut.through(journal_dsn), lease_s=0.5)
+    far.take("far")
+    alone = far.take_alone("replay")
+    near = PostgresReplicas(journal_dsn, lease_s=0.5)
+    with pytest.raises(StorageUnavailable, match="another process holds it"):
+        near.take_alone("replay")
+    assert alone.held()
+    cut.deaf()
+    cut.refuse()
+
+    def taken() -> bool:
+        try:
+            near.take_alone("replay")
+        except StorageUnavailable:
+            return False
+        # Nobody else took it while the far one still believed to have it.
+        assert not alone.held()
+        return True
+
+    wait_until(taken, timeout_s=10)
+    assert not near.alive("far")
+    cut.cut()
+    far.close()
+    near.close()
+
+
+def test_a_lost_answer_of_a_commit_does_the_thing_once(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit happened and the connection broke before its answer: it is run again."""
+    lost: list[object] = []
+
+    def act_then_fail(connection: TimedConnection, steps: Sequence[Step]) -> list[object]:
+        results = run_steps(connection, steps)
+        if not lost:
+            lost.append(steps)
+            connection.close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return results
+
+    monkeypatch.setattr(postgres_commit, "run_steps", act_then_fail)
+
+    async def check() -> None:
+        journal = books.journal
+        intent = an_intent()
+        await journal.open(intent)
+        lost.clear()
+        sequence = await journal.settle(intent.intent_id, WriteState.APPLIED, response=an_answer())
+        lost.clear()
+        await journal.finish(intent.intent_id, WriteState.DONE)
+        write = books.desk.show(intent.intent_id)
+        assert write is not None
+        assert (write.state, write.sequence, write.response) == (
+            WriteState.DONE, sequence, an_answer()
+        )  # fmt: skip
+        assert sequence is not None
+        assert len(books.desk.pending(10)) == 1
+        assert lost
+
+    asyncio.run(check())
+
+
+def test_an_intent_whose_answer_never_came_does_not_hold_its_lane(
+    severable: tuple[Wire, PostgresJournal], desk: PostgresJournalDesk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    cut, journal = severable
+    monkeypatch.setattr(postgres_connection, "PATIENCE_S", 0.3)
+
+    async def check() -> None:
+        await journal.open(an_intent())
+        cut.deaf(answers_only=True)
+        lost = an_intent(lane="order:1", client_key="k")
+        with pytest.raises(StorageUnavailable):
+            await journal.open(lost)
+        # It is there, and its client was told that nothing was done.
+        assert desk.show(lost.intent_id) is not None
+        cut.resume()
+        await wait_until_async(
+            lambda: (write := desk.show(lost.intent_id)) and write.state is WriteState.FAILED
+        )
+        await journal.open(an_intent(lane="order:1", client_key="k"))
+
+    asyncio.run(check())
+
+
+def test_a_cut_connection_costs_nothing_but_time(
+    severable: tuple[Wire, PostgresJournal],
+) -> None:
+    cut, journal = severable
+
+    async def check() -> None:
+        await journal.open(an_intent(lane="order:1"))
+        assert journal.lane_state("orders", "order:1").in_flight
+        cut.cut()
+        await journal.open(an_intent(lane="order:2"))
+        assert journal.lane_state("orders", "order:2").in_flight
+        cut.refuse()
+        cut.cut()
+        with pytest.raises(StorageUnavailable, match="cannot write to the journal in database"):
+            await journal.open(an_intent(lane="order:3"))
+        with pytest.raises(StorageUnavailable, match="cannot read"):
+            journal.lane_state("orders", "order:1")
+        # Nobody waits for a server that did not answer a moment ago.
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(StorageUnavailable, match="a moment ago"):
+            journal.lane_state("orders", "order:1")
+        assert asyncio.get_running_loop().time() - began < 0.1
+        cut.resume()
+        await journal.open(an_intent(lane="order:3"))
+        journal._read_again_at = 0
+        assert journal.lane_state("orders", "order:4") == LaneState()
+
+    asyncio.run(check())
+
+
+def test_a_killed_server_loses_nothing_that_was_told(
+    postgres: PrivatePostgres, books: Books
+) -> None:
+    async def check() -> None:
+        told: list[str] = []
+
+        async def write(number: int) -> None:
+            for turn in range(1_000):
+                intent = an_intent(lane=f"order:{number}:{turn}")
+                try:
+                    await books.journal.open(intent)
+                    await books.journal.settle(intent.intent_id, WriteState.APPLIED)
+                except StorageUnavailable:
+                    return
+                told.append(intent.intent_id)
+
+        writing = [asyncio.create_task(write(number)) for number in range(8)]
+        await wait_until_async(lambda: len(told) > 50)
+        await asyncio.to_thread(postgres.kill)
+        await asyncio.gather(*writing)
+        await asyncio.to_thread(postgres.restart)
+        for intent_id in told:
+            write_ = books.desk.show(intent_id)
+            assert write_ is not None
+            assert write_.state is WriteState.APPLIED
+
+    asyncio.run(check())
+
+
+def test_a_switch_wakes_replicas_of_other_machines(journal_dsn: str) -> None:
+    one, other = PostgresReplicas(journal_dsn, lease_s=8), PostgresReplicas(journal_dsn, lease_s=8)
+    one.take("a")
+    slot = one.claim_slot("a")
+    [seen] = other.live_slots()
+    assert (seen.owner, seen.slot) == ("a", slot)
+    number = other.bump()
+    # Renewed every two seconds: this is the notification.
+    wait_until(lambda: one.current() == number, timeout_s=1)
+    one.adopted(slot, number)
+    wait_until(lambda: other.live_slots()[0].adopted == number, timeout_s=1)
+    one.release_slot(slot)
+    assert not other.live_slots()
+    one.close()
+    other.close()
+
+
+def test_processes_may_make_the_tables_at_once_and_later_ones_are_refused(journal_dsn: str) -> None:
+    failures: list[Exception] = []
+
+    def make() -> None:
+        try:
+            postgres_connection.make_tables(journal_dsn)
+        except Exception as exc:
+            failures.append(exc)
+
+    threads = [threading.Thread(target=make) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    with psycopg.connect(journal_dsn, autocommit=True) as other:
+        other.execute("UPDATE bridge_journal.versions SET version = 99")
+    with pytest.raises(ConfigInvalid, match="version 99, this gateway needs 1"):
+        PostgresJournal(journal_dsn)
