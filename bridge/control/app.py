@@ -16,6 +16,7 @@ from bridge.control.bodies import (
     RollbackBody,
     SwitchBody,
 )
+from bridge.control.comparison_routes import comparison_routes
 from bridge.control.decisions import WriteDecisions
 from bridge.control.log_pages import LogPages, proof_routes, tile_routes
 from bridge.control.log_routes import search_routes
@@ -28,6 +29,7 @@ from bridge.control.problems import install_problem_handler
 from bridge.control.shown import shown_report, shown_write
 from bridge.eventlog.history.desk import SearchDesk
 from bridge.eventlog.records.access_book import AccessBook
+from bridge.gateway.comparison.desk import ComparisonDesk
 from bridge.gateway.dual.ports import WriteDesk
 from bridge.model.warrant import Warrant
 from bridge.switching.switchboard import Switchboard
@@ -53,6 +55,8 @@ class ControlParts:
     """What is shown of the event log; None: nothing."""
     search: SearchDesk | None = None
     """What searches the event log and tells histories."""
+    comparisons: ComparisonDesk | None = None
+    """What comparisons of both sides came to."""
 
 
 def create_app(parts: ControlParts) -> FastAPI:
@@ -89,6 +93,8 @@ def create_app(parts: ControlParts) -> FastAPI:
             )
     if parts.search is not None:
         guarded.include_router(search_routes(parts.search, parts.book))
+    if parts.comparisons is not None:
+        guarded.include_router(comparison_routes(parts.comparisons, parts.book))
     app.include_router(guarded)
     return app
 

@@ -58,6 +58,7 @@ ACTS: dict[Command, tuple[Words, str]] = {
     ("rollback",): (_fixed("orders"), "refused"),
     ("lanes", "hold"): (_fixed("orders"), "done"),
     ("lanes", "resume"): (_fixed("orders"), "done"),
+    ("compare", "restart"): (_fixed("order-status"), "done"),
     ("ids", "import"): (lambda d: ("orders", "order", _file(d, '["1", "a"]\n')), "done"),
     ("writes", "resolve"): (lambda d: (_in_doubt(d), "failed"), "done"),
     ("writes", "replay"): (lambda d: (_parked(d),), "done"),
@@ -98,11 +99,15 @@ READS: dict[Command, Words] = {
     ("subject", "show"): _fixed("customer", "4711"),
     ("log", "verify"): lambda d: (str(d.folder),),
     ("parked", "list"): _fixed(),
+    ("compare", "samples"): _fixed("order-status"),
     ("writes", "list"): _fixed(),
     ("writes", "show"): lambda d: (_parked(d),),
 }
 
 NEITHER: dict[Command, str] = {
+    ("compare", "rules"): "what a file says, and counts",
+    ("compare", "show"): "counts",
+    ("compare", "status"): "counts",
     ("check",): "looks at settings and at what is reachable",
     ("demo",): "a deployment of its own, thrown away",
     ("doctor",): "looks at catalogs",

@@ -63,6 +63,7 @@ def served(
             switchboard=stores.switchboard(),
             desk=stores.desk(),
             book=AccessBook(stores.event_log),
+            comparisons=stores.comparisons(),
             token=token,
             tokens=tokens or {},
         )

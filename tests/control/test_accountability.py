@@ -37,6 +37,7 @@ READS: dict[Endpoint, str] = {
     ("GET", "/api/writes/{intent_id}"): "writes-show",
 }
 READS_ELSEWHERE = {
+    ("GET", "/api/comparisons/{route}/samples"),
     ("GET", "/api/log/search"),
     ("GET", "/api/log/entities/{subject}/{key}/history"),
     ("GET", "/api/log/entities/{subject}/{key}/as-of"),
@@ -49,6 +50,8 @@ NEITHER: dict[Endpoint, str] = {
     ("GET", "/metrics"): "counts",
     ("GET", "/api/status"): "counts",
     ("GET", "/api/groups"): "stages and epochs",
+    ("GET", "/api/comparisons"): "counts",
+    ("GET", "/api/comparisons/{route}"): "counts, and rules as the files have them",
     ("GET", "/api/log/index"): "counts",
     ("GET", "/log/checkpoint"): "published: size, root and signatures",
     ("GET", "/log/minimum-index"): "published: a number",
@@ -66,6 +69,7 @@ def spec() -> dict[str, Any]:
         book=AccessBook(MemoryEventLog),
         log=Mock(),
         search=Mock(),
+        comparisons=Mock(),
     )
     return create_app(parts).openapi()
 

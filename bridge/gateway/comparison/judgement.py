@@ -8,14 +8,14 @@ probes, which are drawn with chance w. Its mean is p, and it varies far less tha
 since what differs by itself differs in both. Every mismatch that is not known noise gets its second
 answer of the authority, so that the first case is seen wherever it happens.
 
-Fields that are noise are not part of the route's share: what another system does to them is told by
-rules, or by the test of the field itself, which is then blunt.
+Fields that are noise are not part of the route's share: what another system does to them is told
+by rules, or by the test of the field itself, which is then blunt.
 
 A field is *wrong* when the capital against "p ≤ tolerance" is a discovery (`evidence`), *noise*
-when the authority alone shows it, else *open*. The route is a *mismatch* when a field is wrong or its own p is above
-the tolerance, a *match* when it is below with at least the minimum of comparisons, else there is
-*not enough data*. Mismatches that nobody looked at again count fully against a match and not at all
-for a mismatch.
+when the authority alone shows it, else *open*. The route is a *mismatch* when a field is wrong or
+its own p is above the tolerance, a *match* when it is below with at least the minimum of
+comparisons, else there is *not enough data*. Mismatches that nobody looked at again count fully
+against a match and not at all for a mismatch.
 """
 
 import math

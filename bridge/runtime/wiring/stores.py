@@ -10,6 +10,7 @@ from bridge.capture.mapping.last_values import LastValues
 from bridge.contracts.contract_set import ContractSet
 from bridge.eventlog.ports import EventLogStore
 from bridge.eventlog.signing.signer import Signer
+from bridge.gateway.comparison.desk import ComparisonDesk
 from bridge.gateway.routes.route import Route
 from bridge.model.errors import ConfigInvalid
 from bridge.model.observer import Observer
@@ -31,6 +32,7 @@ from bridge.runtime.wiring.log_opening import STATE_FILE, made, open_event_log, 
 from bridge.runtime.wiring.pseudonym_key import load_pseudonyms
 from bridge.runtime.wiring.reading import open_requests
 from bridge.runtime.wiring.routes_in_force import RoutesInForce, TwoSidedGroups
+from bridge.runtime.wiring.shadowing import open_comparisons
 from bridge.storage.generation import Generation
 from bridge.storage.journal.postgres_replicas import PostgresReplicas
 from bridge.storage.sink_cursors import SqliteSinkCursors
@@ -46,6 +48,7 @@ class Stores:
         self.settings = settings
         self._stack = ExitStack()
         self._event_log: EventLogStore | None = None
+        self._comparisons: ComparisonDesk | None = None
         self._desk: Desk | None = None
         self._journal: Journal | None = None
         self._generation: Generation | PostgresReplicas | None = None
@@ -166,6 +169,14 @@ class Stores:
             two_sided=two_sided,
             observer=observer,
         )
+
+    def comparisons(self) -> ComparisonDesk:
+        """Return what comparisons came to, as people ask about it."""
+        if self._comparisons is None:
+            store = open_comparisons(self.settings)
+            self._stack.callback(store.close)
+            self._comparisons = ComparisonDesk(store, self.routes)
+        return self._comparisons
 
     def close(self) -> None:
         """Close what was opened."""

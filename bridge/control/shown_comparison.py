@@ -1,0 +1,83 @@
+"""What may be shown of comparisons, in the API and at the shell alike."""
+
+from dataclasses import asdict
+from typing import Any
+
+from bridge.gateway.comparison.desk import Again, RouteStanding
+from bridge.gateway.comparison.judgement import FieldVerdict
+from bridge.gateway.comparison.samples import Sample
+
+
+def shown_standing(standing: RouteStanding) -> dict[str, Any]:
+    """Return a route's verdict as JSON values."""
+    verdict, rules = standing.verdict, standing.route.comparison
+    told = {
+        "route": standing.route.route_id,
+        "group": standing.route.group,
+        "rules": standing.rules,
+        "verdict": verdict.agreement.value,
+        "tolerance": rules.tolerance,
+        "confidence": rules.confidence,
+        "minimum_count": rules.minimum_count,
+        "compared": verdict.compared,
+        "probes": verdict.probes,
+        "wrong_at_least": verdict.at_least,
+        "wrong_at_most": verdict.at_most,
+        "sampled": verdict.sampled,
+        "requests": verdict.requests,
+        "noise": verdict.noise,
+        "flapping": verdict.flapping,
+        "unconfirmed": verdict.unconfirmed,
+        "wrong_fields": list(verdict.wrong),
+        "outcomes": dict(verdict.outcomes),
+        "shed": dict(verdict.shed),
+        "first_called": dict(verdict.first_called),
+        "fields": [shown_field(one) for one in verdict.fields],
+        "rules_used": [asdict(one) for one in verdict.rules],
+        "latency": [{**asdict(one), "side": one.side.value} for one in verdict.latencies],
+    }
+    warned = [one.name for one in verdict.rules if one.warned]
+    return {
+        **told,
+        "warnings": [f"rule {name!r} hides more than 5 % of answers" for name in warned],
+    }
+
+
+def shown_field(one: FieldVerdict) -> dict[str, Any]:
+    """Return a field as JSON values."""
+    return {**asdict(one), "state": one.state.value, "kinds": dict(one.kinds)}
+
+
+def shown_rules(standing: RouteStanding) -> list[dict[str, Any]]:
+    """Return the route's rules, each with what it hid."""
+    uses = {one.name: one for one in standing.verdict.rules}
+    found = []
+    for rule in standing.route.comparison.rules:
+        use = uses.get(rule.name)
+        found.append(
+            {
+                **rule.model_dump(mode="json"),
+                "answers": use.answers if use else 0,
+                "differences": use.differences if use else 0,
+                "warned": use.warned if use else False,
+            }
+        )
+    return found
+
+
+def shown_sample(sample: Sample, again: Again | None = None) -> dict[str, Any]:
+    """Return a sample as JSON values: its values are redacted already."""
+    told = {
+        "sample": sample.sample_id,
+        "route": sample.route,
+        "difference": sample.difference,
+        "made_at": sample.made_at,
+        **sample.read(),
+    }
+    if again is not None:
+        told["again"] = {
+            "equal": again.equal,
+            "fields": list(again.fields),
+            "hidden": dict(again.hidden),
+        }
+    return told
