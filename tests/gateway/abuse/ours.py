@@ -9,6 +9,7 @@ from adapters.upstream.pool import Pool, PoolLimits
 from bridge.gateway.plane.listener import open_listener
 from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.plane.worker import serve
+from bridge.gateway.routes.sections.accepts import Accepts
 from bridge.gateway.routes.table import RoutingTable
 from bridge.model.stage import Side
 from tests.gateway.abuse.runner import Proxy
@@ -16,9 +17,12 @@ from tests.gateway.http.rig import Counter, RecordingWritePath, route
 
 BODY_BYTES_MAX = 1 << 20
 _ROUTES = (
-    route("all", "/{rest...}", body_bytes_max=BODY_BYTES_MAX, timeout_ms=1_000),
+    route(
+        "all", "/{rest...}", body_bytes_max=BODY_BYTES_MAX, timeout_ms=1_000,
+        accepts=Accepts(trailers=True),
+    ),
     route("locked", "/locked/{rest...}", upstreams={Side.LEGACY: "nobody"}),
-)
+)  # fmt: skip
 # As the peers: named "gateway" in Via, and with a second of patience.
 _SETTINGS = PlaneSettings(
     name="gateway", head_ms=1_000, keep_alive_ms=1_500, body_idle_ms=1_000, relay_idle_ms=1_000,

@@ -53,6 +53,8 @@ class Read:
     """What a stream of bytes held."""
 
     messages: list[Message] = field(default_factory=list)
+    spans: list[tuple[int, int]] = field(default_factory=list)
+    """Where each message's head begins and ends (without its last empty line)."""
     faults: list[str] = field(default_factory=list)
     """At most one: nothing behind a fault can be read."""
     rest: bytes = b""
@@ -87,6 +89,7 @@ def _read(data: bytes, methods: tuple[bytes, ...] | None, *, ended: bool) -> Rea
         try:
             message = _head(data[at:end], request=methods is None)
             read.messages.append(message)
+            read.spans.append((at, end))
             method = b"GET"
             if methods is not None and finals < len(methods):
                 method = methods[finals]
