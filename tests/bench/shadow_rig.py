@@ -79,7 +79,7 @@ static_resources:
     - filters:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
-          "@type": type.googleapis.com/{extensions}.network.http_connection_manager.v3.HttpConnectionManager
+          "@type": {filters}.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: in
           via: 1.1 envoy
           use_remote_address: true
@@ -87,7 +87,7 @@ static_resources:
           http_filters:
           - name: envoy.filters.http.router
             typed_config:
-              "@type": type.googleapis.com/{extensions}.http.router.v3.Router
+              "@type": {filters}.http.router.v3.Router
               suppress_envoy_headers: true
           route_config:
             virtual_hosts:
@@ -199,7 +199,7 @@ def envoy_proxy(
             upstream=ports.upstream,
             shadow=ports.shadow or 9,
             mirror=mirror,
-            extensions="envoy.extensions.filters",
+            filters="type.googleapis.com/envoy.extensions.filters",
         )
     )
     argv = [

@@ -91,9 +91,9 @@ class Verdicts:
             self.counts[names.NOISY, field] += 1
             self.counts[names.NOISE_ONLY, field] += 1
 
-    def add_latency(self, side: Side, took_ms: float) -> None:
-        """Count how long a side took for its answer."""
-        self.counts[names.LATENCY, f"{side.value} {bucket_of(took_ms)}"] += 1
+    def add_latency(self, side: Side, took_ms: float, count: int = 1) -> None:
+        """Count how long a side took for its answers."""
+        self.counts[names.LATENCY, f"{side.value} {bucket_of(took_ms)}"] += count
 
     def add_order(self, first: Side) -> None:
         """Count which side was called first."""

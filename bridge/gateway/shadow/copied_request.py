@@ -18,7 +18,8 @@ COPY: Final = b"copy"
 PROBE: Final = b"probe"
 """Sent to the same side once more."""
 
-_MARKED: Final = b"\r\nlegacy-bridge-shadow:"
+# As we write it, and as proxies that lower case do.
+_MARKED: Final = (MARKER + b":", MARKER.lower() + b":")
 _CREDENTIALS: Final = (b"authorization", b"cookie")
 _REFRAMED: Final = frozenset((b"content-length", b"transfer-encoding", b"expect", b"trailer"))
 
@@ -60,8 +61,7 @@ def swaps_of(rules: ShadowRules, credentials: Headers) -> Swaps:
 
 def is_marked(block: bytes) -> bool:
     """Whether these field lines are those of a request of ours (or another gateway's)."""
-    lower = block.lower()
-    return lower.startswith(_MARKED[2:]) or _MARKED in lower
+    return _MARKED[0] in block or _MARKED[1] in block
 
 
 def plain_copy(start: bytes, block: bytes, mark: bytes) -> bytes:

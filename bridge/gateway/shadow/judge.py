@@ -54,7 +54,7 @@ class Judge:
         self._looks: set[Look] = set()
         self._scheduled = False
         self._closed = False
-        self._heads: dict[tuple[str, str], tuple[ResponseHead, Headers]] = {}
+        self._heads: dict[tuple[str, str], tuple[list[bytes], Headers]] = {}
 
     @property
     def waiting_count(self) -> int:
@@ -202,10 +202,6 @@ class Judge:
         word = comparison.outcome.value if finding is Finding.EQUAL else finding.value
         counts.compared[word] += 1
         counts.orders[pair.orders.copy, comparison.equal] += 1
-        copy = pair.copy
-        assert copy is not None
-        book.verdicts.add_latency(shadowed.authority, (pair.ended_at - pair.began_at) * 1000)
-        book.verdicts.add_latency(shadowed.target, (copy.ended_at - copy.began_at) * 1000)
         pair.end()
 
     # -- answers as values ----------------------------------------------------------------------
@@ -218,14 +214,14 @@ class Judge:
         self, shadowed: ShadowedRoute, role: str, head: ResponseHead | None, body: bytes
     ) -> HttpResponse:
         assert head is not None, "a whole answer has a head"
-        # Answers of one kind within a second have one head, which its connection keeps.
-        key = (shadowed.route.route_id, role)
+        # Answers of one kind within a second have the same head.
+        lines, key = head.lines, (shadowed.route.route_id, role)
         kept = self._heads.get(key)
-        if kept is not None and kept[0] is head:
+        if kept is not None and kept[0] == lines:
             headers = kept[1]
         else:
-            headers = _headers(head.lines)
-            self._heads[key] = (head, headers)
+            headers = _headers(lines)
+            self._heads[key] = (lines, headers)
         return HttpResponse(
             status=head.status, reason=head.lines[0][13:], headers=headers, body=body
         )

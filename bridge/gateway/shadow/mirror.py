@@ -29,6 +29,7 @@ from bridge.gateway.shadow.spool import Spool, SpooledCopy
 from bridge.gateway.upstream_ports import UpstreamPool
 from bridge.model.errors import StorageUnavailable
 from bridge.model.http import Headers
+from bridge.model.stage import Side
 from bridge.model.observer import Observer, SilentObserver
 
 # Counts are told once a second; the worker's tick is a tenth of one.
@@ -184,6 +185,9 @@ class Mirror:
         verdicts.add_requests(counts.seen)
         for reason, count in (counts.shed + counts.uncompared).items():
             verdicts.add_shed(reason, count)
+        for (side, _), times in counts.latencies.items():
+            for took_ms, count in times.each():
+                verdicts.add_latency(Side(side), took_ms, count)
 
     def _make(self, decision: Decision) -> ShadowedRoute:
         route, authority = decision.route, decision.authority
@@ -221,8 +225,10 @@ class Mirror:
             return "unsafe_method"
         if is_marked(block):
             return "copy_of_copy"
-        if self._closed or len(self._pairs) >= self._limits.waiting_max:
+        if self._closed or len(self._pairs) - self._judge.waiting_count >= self._limits.waiting_max:
             return "waiting_room"
+        if self._judge.waiting_count >= self._limits.backlog_max:
+            return "backlog"
         pace = shadowed.copies.pace
         if not pace.has_room():
             return "slow" if pace.lowered else "busy"
