@@ -35,6 +35,10 @@ def _in_doubt(deployment: Deployment) -> str:
     return intent
 
 
+def _planned(deployment: Deployment) -> str:
+    return str(deployment.call("routes", "plan", "--json").json()["plan"])
+
+
 def _file(deployment: Deployment, text: str) -> str:
     path = deployment.folder / "given"
     path.write_text(text)
@@ -70,6 +74,7 @@ ACTS: dict[Command, tuple[Words, str]] = {
     ("log", "prune"): (_fixed("--below", "1"), "refused"),
     ("log", "replay"): (_replayed, "done"),
     ("log", "timestamp"): (_fixed(), "failed"),
+    ("routes", "apply"): (lambda d: (_planned(d),), "done"),
     ("source", "drift", "accept"): (_fixed("pgbench", "public.t"), "refused"),
     ("source", "repair"): (_fixed("pgbench", "--apply"), "refused"),
     ("source", "resume"): (_fixed("pgbench", "--accept-gap"), "refused"),
@@ -119,6 +124,12 @@ NEITHER: dict[Command, str] = {
     ("log", "replays"): "counts; each replay is an entry",
     ("run",): "a start is a CONFIG entry when the configuration changed",
     ("up",): "as `run`",
+    ("routes", "check"): "looks at files",
+    ("routes", "diff"): "looks at files",
+    ("routes", "explain"): "asks files and stages what they would do with a request; sends nothing",
+    ("routes", "list"): "looks at files",
+    ("routes", "plan"): "looks at files and counts",
+    ("routes", "schema"): "says what files may hold",
     ("source", "add"): "drafts files for a person to edit; a start under them is a CONFIG entry",
     ("source", "diff"): "needs a source and a capture: held by tests/capture/snapshot",
     ("source", "drift", "list"): "names of tables and columns",

@@ -55,7 +55,7 @@ class RouteChange(NamedTuple):
 _MATCHING = frozenset({"host", "methods", "path", "headers"})
 
 # Computed from others, or no rule: see `Route`.
-_NOT_COMPARED = frozenset({"route_id", "rewriting", "phases"})
+_NOT_COMPARED = frozenset({"route_id", "rewriting", "phases", "samples"})
 
 
 def changes(before: Iterable[Route], after: Iterable[Route]) -> list[RouteChange]:

@@ -23,15 +23,10 @@ def load_routes(folder: Path, upstreams: Collection[str]) -> tuple[Route, ...]:
     Raises:
         ConfigInvalid: a file cannot be read or says something that cannot be meant.
     """
-    files = sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml"))
-    if not files:
-        raise ConfigInvalid(
-            f"cannot load routes: no *.yaml in {str(folder)!r}; write one file per route group"
-        )
     routes: list[Route] = []
     groups: dict[str, str] = {}
-    for path in files:
-        found = read_group(path.name, _parse(path), upstreams, folder)
+    for path in route_files(folder):
+        found = load_group(path, upstreams)
         group = found[0].group
         if group in groups:
             raise ConfigInvalid(
@@ -42,6 +37,21 @@ def load_routes(folder: Path, upstreams: Collection[str]) -> tuple[Route, ...]:
     _refuse_duplicates(routes)
     RoutingTable.build(routes, (), 0)
     return tuple(routes)
+
+
+def route_files(folder: Path) -> list[Path]:
+    """Return the route files of a folder; raises `ConfigInvalid` when there are none."""
+    files = sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml"))
+    if not files:
+        raise ConfigInvalid(
+            f"cannot load routes: no *.yaml in {str(folder)!r}; write one file per route group"
+        )
+    return files
+
+
+def load_group(path: Path, upstreams: Collection[str]) -> list[Route]:
+    """Return the routes of one file; raises `ConfigInvalid` as `load_routes` does."""
+    return read_group(path.name, _parse(path), upstreams, path.parent)
 
 
 def read_group(
@@ -120,6 +130,7 @@ def _route(given: RouteFile, entry: RouteEntry, folder: Path | None) -> Route:
         upstreams=dict(given.sides),
         header_test=entry.header_test(),
         cohort_salt=given.cohort_salt or given.group,
+        samples=entry.samples,
         **{name: getattr(entry, name) for name in RouteSections.model_fields},
     )
 

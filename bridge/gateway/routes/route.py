@@ -8,9 +8,13 @@ from bridge.gateway.routes.block_edit import SideRewriting, side_rewriting
 from bridge.gateway.routes.sections.accepts import Accepts
 from bridge.gateway.routes.sections.comparison import ComparisonRules
 from bridge.gateway.routes.sections.dual import DualRules
+from bridge.gateway.routes.sections.ingress import IngressRules
 from bridge.gateway.routes.sections.lenience import Lenience
 from bridge.gateway.routes.sections.matching import HeaderTest
+from bridge.gateway.routes.sections.reconciliation import ReconciliationRules
+from bridge.gateway.routes.sections.protection import ProtectionRules
 from bridge.gateway.routes.sections.rewriting import AnswerRewriting, RequestRewriting
+from bridge.gateway.routes.sections.samples import Sample
 from bridge.gateway.routes.sections.shadow import ShadowRules
 from bridge.gateway.routes.sections.timeouts import Phases, Timeouts
 from bridge.gateway.routes.token_keys import TokenKeys
@@ -96,16 +100,24 @@ class Route:
     timeouts: Timeouts = field(default_factory=Timeouts)
     lenience: Lenience = field(default_factory=Lenience)
     accepts: Accepts = field(default_factory=Accepts)
+    protection: ProtectionRules = field(default_factory=ProtectionRules)
+    """How much of its traffic is let through, and what goes first."""
     shadow: ShadowRules = field(default_factory=ShadowRules)
     """Which of its requests are copied to the other side, from stage `shadow` on."""
+    ingress: IngressRules = field(default_factory=IngressRules)
+    """Which of its requests are answered 202 and sent later."""
     comparison: ComparisonRules = field(default_factory=ComparisonRules)
     """How the answers of the two sides are compared."""
+    reconcile: ReconciliationRules = field(default_factory=ReconciliationRules)
+    """How the entity that it reads is looked at on both sides, and repaired."""
     request: RequestRewriting = field(default_factory=RequestRewriting)
     """What changes in requests on their way to each side."""
     response: AnswerRewriting = field(default_factory=AnswerRewriting)
     """What changes in answers on their way back from each side."""
     header_test: HeaderTest | None = None
     """What it asks of a request's header fields, beside host, path and method."""
+    samples: tuple[Sample, ...] = field(default=(), compare=False, repr=False)
+    """What `routes check` runs."""
     cohort_salt: str = ""
     """Deals the group's keys into cohorts (see `cohort`); the group's name when not declared."""
     rewriting: Mapping[Side, SideRewriting | None] = field(init=False, compare=False, repr=False)

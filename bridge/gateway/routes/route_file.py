@@ -16,6 +16,7 @@ from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule
 from bridge.gateway.routes.sections.accepts import Accepts
 from bridge.gateway.routes.sections.comparison import ComparisonRules
 from bridge.gateway.routes.sections.dual import DualRules
+from bridge.gateway.routes.sections.ingress import IngressRules
 from bridge.gateway.routes.sections.lenience import Lenience
 from bridge.gateway.routes.sections.matching import (
     CONDITIONS_COUNT_MAX,
@@ -23,7 +24,10 @@ from bridge.gateway.routes.sections.matching import (
     HeaderName,
     HeaderTest,
 )
+from bridge.gateway.routes.sections.reconciliation import ReconciliationRules
+from bridge.gateway.routes.sections.protection import ProtectionRules
 from bridge.gateway.routes.sections.rewriting import AnswerRewriting, RequestRewriting
+from bridge.gateway.routes.sections.samples import SAMPLES_COUNT_MAX, Sample
 from bridge.gateway.routes.sections.section import Count, Flag, Name, Pointer, Section
 from bridge.gateway.routes.sections.shadow import ShadowRules
 from bridge.gateway.routes.sections.timeouts import Timeouts
@@ -133,10 +137,16 @@ class RouteSections(Section):
     """What old clients may do that HTTP/1.1 forbids."""
     accepts: Accepts = Accepts()
     """What the upstreams understand beyond what every HTTP/1.1 server must."""
+    protection: ProtectionRules = ProtectionRules()
+    """How much of its traffic is let through, and what goes first when there is no room."""
     shadow: ShadowRules = ShadowRules()
     """What is copied to the other side for comparison, from stage `shadow` on."""
+    ingress: IngressRules = IngressRules()
+    """Which of its requests are answered 202 at once and sent later."""
     comparison: ComparisonRules = ComparisonRules()
     """How the answers of the two sides are compared."""
+    reconcile: ReconciliationRules = ReconciliationRules()
+    """How the entity that it reads is looked at on both sides, and repaired."""
     request: RequestRewriting = RequestRewriting()
     """What changes in requests on their way to each side."""
     response: AnswerRewriting = AnswerRewriting()
@@ -165,6 +175,8 @@ class RouteEntry(RouteSections):
     """Where the key of its data stands. Needed by routes that write on two sides."""
     ids: IdsEntry = IdsEntry()
     """Ids to translate between the sides."""
+    samples: Annotated[tuple[Sample, ...], Field(max_length=SAMPLES_COUNT_MAX)] = ()
+    """Requests and answers with what the rules make of them; `routes check` runs them."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
