@@ -150,6 +150,12 @@ def _bad_field(line: bytes) -> MessageRefused:
     return MessageRefused(400, "a field name that is no token", "RFC 9110 5.1")
 
 
+def is_length(text: bytes) -> bool:
+    """Whether `text` is a Content-Length that we take."""
+    # isdigit() of bytes is ASCII digits alone: no sign, no underscore, no inner space.
+    return text.isdigit() and len(text) <= _LENGTH_DIGITS_MAX
+
+
 def body_length(lengths: list[bytes], codings: list[bytes], minor: int) -> int | None:
     """Return the length that the framing fields give: bytes, CHUNKED, or None without any.
 
@@ -169,8 +175,7 @@ def body_length(lengths: list[bytes], codings: list[bytes], minor: int) -> int |
     if len(lengths) > 1:
         raise MessageRefused(400, "more than one Content-Length", "RFC 9112 6.3 (5)")
     text = lengths[0]
-    # isdigit() of bytes is ASCII digits alone: no sign, no underscore, no inner space.
-    if not text.isdigit() or len(text) > _LENGTH_DIGITS_MAX:
+    if not is_length(text):
         raise MessageRefused(400, "Content-Length is not a number of bytes", "RFC 9110 8.6")
     return int(text)
 

@@ -33,12 +33,29 @@ class Relayed(NamedTuple):
     """Whether the connection ends with this answer."""
 
 
+class _Made(NamedTuple):
+    """A head as it was written, and what it was made of: it holds until one of them is another."""
+
+    relayed: Relayed
+    date_line: bytes
+    lines: list[bytes]
+
+
 def relayed_head(head: ResponseHead, client: Client, via: bytes, date_line: bytes) -> Relayed:
     """Return an upstream's final head as the client gets it.
 
     A body that ends with the upstream's connection is chunked, so that a cut one shows; to an
     HTTP/1.0 client, which knows no chunks, it ends with the client's connection.
     """
+    made = head.relayed.get(client)
+    if type(made) is _Made and made.date_line is date_line and made.lines is head.lines:
+        return made.relayed
+    relayed = _relayed(head, client, via, date_line)
+    head.relayed[client] = _Made(relayed, date_line, head.lines)
+    return relayed
+
+
+def _relayed(head: ResponseHead, client: Client, via: bytes, date_line: bytes) -> Relayed:
     lines = head.lines
     chunked = head.length == CHUNKED
     if client.keep_alive and client.minor and head.minor and head.length != UNTIL_CLOSE:

@@ -39,7 +39,8 @@ class RequestHead(NamedTuple):
     takes_trailers: bool = False
     """Whether the client reads trailers: `TE: trailers`, nominated by Connection."""
     plain: bool = False
-    """Whether nothing but Host in it means anything to a proxy; the usual case."""
+    """Whether nothing in it means anything to a proxy but Host, Content-Length and
+    `Connection: keep-alive`; the usual case."""
 
 
 def end_to_end(lines: list[bytes]) -> Headers:

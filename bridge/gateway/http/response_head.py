@@ -43,8 +43,10 @@ class ResponseHead(NamedTuple):
     dated: bool
     upgrade: bytes | None
     """Value of Upgrade, in a 101."""
-    trailer: bytes = b""
+    trailer: bytes
     """Value of Trailer: the fields that are to follow a chunked body."""
+    relayed: dict[object, object]
+    """How it was written to clients of some kind within the last second; `relay`'s own."""
 
 
 class ResponseReader:
@@ -139,6 +141,7 @@ def parse_response_head(head: bytes, method: bytes) -> ResponseHead:
         dated,
         upgrade,
         trailer if length == CHUNKED else b"",
+        {},
     )
 
 

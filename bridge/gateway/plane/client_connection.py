@@ -5,10 +5,10 @@ from typing import Final
 
 from bridge.gateway.http.edge import Edge, Origin, is_loop
 from bridge.gateway.http.framing import HEAD_BYTES_MAX, MessageRefused
+from bridge.gateway.http.head_reader import HeadReader
 from bridge.gateway.http.problems import CODES, problem
 from bridge.gateway.http.relay import Client, whole_answer
 from bridge.gateway.http.request_body import RequestBody, too_large
-from bridge.gateway.http.head_reader import HeadReader
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.request_line import refuse_partial
 from bridge.gateway.http.target import ASTERISK
@@ -243,6 +243,11 @@ class ClientConnection(ClientTransport):
             self.answer(refused_answer(decision))
             return
         route = decision.route
+        if plane.limiter is not None and route.protection.rate_limits:
+            over = plane.limiter.refuse(route, self.edge, head)
+            if over is not None:
+                self.answer(over, route_id=route.route_id)
+                return
         if head.length > route.body_bytes_max:
             self._refuse_message(too_large(route.body_bytes_max))
             return

@@ -82,7 +82,8 @@ class Forward:
             body = self._encoded(body, complete)
         data = b"%b\r\n%b\r\n%b" % (start, block, body)
         self._complete = complete
-        if method in IDEMPOTENT or has_key(head, self._decision.route):
+        route = self._decision.route
+        if method in IDEMPOTENT or (route.accepts.idempotency_key and has_key(head)):
             self._replay = data
         link = self._pool.take(checked=method not in SAFE)
         if link is None:
@@ -131,13 +132,13 @@ class Forward:
     def client_ended(self) -> None:
         """There is no tunnel yet."""
 
-    def dropped(self) -> None:
-        """Give everything up."""
+    def dropped(self, *, late: bool = False) -> None:
+        """Give everything up; `late`: because no answer came in time."""
         self._landed()
         if self._followed is not None:
             self._followed.failed("client_gone")
         if self._link is not None:
-            self._link.abort()
+            self._link.abort(late=late)
             self._link = None
         elif self._pending is not None:
             self._pool.cancel(self)
@@ -149,7 +150,7 @@ class Forward:
         if self._followed is not None:
             self._followed.failed("authority_timeout" if waiting else "authority_cut")
         sent = self._link is not None
-        self.dropped()
+        self.dropped(late=waiting)
         if waiting:
             late = conn.plane.now >= self.until
             self._own(late_answer(self._decision, sent=sent, whole=late, method=self._head.method))
@@ -202,17 +203,16 @@ class Forward:
             # An early answer: the rest of the body is not wanted, and its end cannot be found.
             conn.step = Step.ANSWER
             client = conn.client = client._replace(keep_alive=False)
-        relayed = relayed_head(head, client, plane.via_line, plane.date_line)
-        self._close = relayed.close
-        self._chunk_out = relayed.chunked
-        data = relayed.head
+        data, self._chunk_out, self._close = relayed_head(
+            head, client, plane.via_line, plane.date_line
+        )
         if body:
-            data += encode_chunk(body) if relayed.chunked else body
+            data += encode_chunk(body) if self._chunk_out else body
         if not ended:
             self._touch()
             conn.write(data)
         else:
-            if relayed.chunked and head.length:
+            if self._chunk_out and head.length:
                 data += LAST_CHUNK
             conn.write(data)
         if self._followed is not None:

@@ -11,6 +11,7 @@ import re
 from typing import Final, NamedTuple
 
 from bridge.gateway.http.framing import MessageRefused
+from bridge.gateway.http.head_reader import parse_request_head
 from bridge.gateway.http.lenience import (
     BARE_LF,
     EQUAL_LENGTHS,
@@ -19,7 +20,6 @@ from bridge.gateway.http.lenience import (
     head_end,
     rewritten,
 )
-from bridge.gateway.http.head_reader import parse_request_head
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.request_line import refuse_partial
 from bridge.gateway.routes.decision import Decision

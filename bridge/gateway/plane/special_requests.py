@@ -72,8 +72,6 @@ def deadline_of(route: Route, said_ms: int | None) -> Deadline | None:
     return None if total_s is None else Deadline(total_s)
 
 
-def has_key(head: RequestHead, route: Route) -> bool:
-    """Whether the upstream would carry a second sending out no second time."""
-    return route.accepts.idempotency_key and any(
-        line[:16].lower() == b"idempotency-key:" for line in head.lines
-    )
+def has_key(head: RequestHead) -> bool:
+    """Whether the client made the request repeatable."""
+    return any(line[:16].lower() == b"idempotency-key:" for line in head.lines)

@@ -12,7 +12,8 @@ from bridge.gateway.http.target import lenient_segments, loose_segments, segment
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.path_template import parameters
 from bridge.gateway.routes.route import Route
-from bridge.gateway.routes.trie import Leaf, Node, Tail, find, gather_tails, insert
+from bridge.gateway.routes.sections.ingress import IngressMode
+from bridge.gateway.routes.trie import Leaf, Node, Tail, find, gather_exact, gather_tails, insert
 from bridge.model.errors import ConfigInvalid
 from bridge.model.stage import GroupState, Side, Stage
 
@@ -46,7 +47,7 @@ class Refusal(NamedTuple):
 class RoutingTable:
     """Routes and stages of one generation."""
 
-    __slots__ = ("_any_host", "_hosts", "_tails", "generation", "leniences")
+    __slots__ = ("_any_host", "_exact", "_hosts", "_tails", "generation", "leniences")
 
     def __init__(
         self,
@@ -61,6 +62,8 @@ class RoutingTable:
         self._any_host = any_host
         self._tails: dict[bytes, Tail] = {}
         gather_tails(any_host, b"", self._tails)
+        self._exact: dict[bytes, Mapping[bytes, Leaf]] = {}
+        gather_exact(any_host, b"", _PLAIN_BYTES, self._exact)
         self.generation = generation
 
     @classmethod
@@ -102,6 +105,9 @@ class RoutingTable:
                 leaf = tail.methods.get(method)
                 if leaf is not None and last not in tail.literals:
                     return leaf.decision({leaf.names[0]: last.decode("ascii")})
+            exact = self._exact.get(path)
+            if exact is not None and method in exact:
+                return exact[method].plain
         loose: list[str] | None = None
         try:
             parts = segments(path)
@@ -198,7 +204,8 @@ def _leaf(route: Route, state: GroupState | None) -> Leaf:
     edits = route.rewriting[authority]
     # A key that stands outside of the path is looked up by the write path, for reads that ask for it.
     looked_up = route.dual.read_your_writes and epoch > 0
-    has_ids = bool(route.ids) or looked_up or (edits is not None and edits.needs_bodies)
+    queues = route.ingress.mode is not IngressMode.OFF
+    has_ids = bool(route.ids) or looked_up or queues or (edits is not None and edits.needs_bodies)
     plain = Decision(
         route, stage, epoch, authority, {}, journalled, upstream, has_ids, tapped, edits
     )

@@ -114,6 +114,19 @@ def _refuse_both(one: Route, other: Route, method: bytes) -> None:
         )
 
 
+def gather_exact(
+    node: Node, path: bytes, plain: bytes, exact: dict[bytes, Mapping[bytes, Leaf]]
+) -> None:
+    """Gather the routes of whole paths without parameters, of `plain` bytes and slashes."""
+    leaves = {method: leaf for method, leaf in node.methods.items() if isinstance(leaf, Leaf)}
+    if leaves and path:
+        exact[path] = leaves
+    for part, below in node.literal.items():
+        name = part.encode("utf-8")
+        if name and not name.translate(None, plain):
+            gather_exact(below, path + b"/" + name, plain, exact)
+
+
 def gather_tails(node: Node, prefix: bytes, tails: dict[bytes, Tail]) -> None:
     """Gather what may follow each literal prefix as the last segment."""
     if node.parameter is not None and node.parameter.methods:

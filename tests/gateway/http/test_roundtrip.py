@@ -208,8 +208,12 @@ def outcome(read: Callable[[bytes], RequestHead], head: bytes) -> RequestHead | 
 @pytest.mark.parametrize(
     ("quick", "slow"),
     [
-        (b"Host: a\r\nX: 1", b"Host: a\r\nX: 1\r\nConnection: keep-alive"),
-        (b"Host: a:80", b"Connection: keep-alive\r\nHost: a:80"),
+        (b"Host: a\r\nX: 1", b"Host: a\r\nX: 1\r\nConnection: keep-alive, y"),
+        (
+            b"Host: a\r\nConnection: keep-alive\r\nContent-Length: 5",
+            b"Host: a\r\nConnection: Keep-Alive, y\r\nContent-Length: 5",
+        ),
+        (b"Host: a:80", b"Connection: keep-alive, y\r\nHost: a:80"),
     ],
 )
 def test_the_short_way_reads_the_usual_head_as_the_long_way_does(quick: bytes, slow: bytes) -> None:
