@@ -1,8 +1,13 @@
 """Compare two answers: bytes first, then what they mean, by the route's rules."""
 
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Final
 
+from orjson import JSONEncodeError
+
+from bridge.gateway.comparison import lists
+from bridge.gateway.comparison.canonical import canonical
 from bridge.gateway.comparison.contents import content_of
 from bridge.gateway.comparison.difference import (
     Comparison,
@@ -85,6 +90,24 @@ class Comparer:
         return Comparison(
             Outcome.MISMATCH, tuple(walk.found), walk.more, tuple(walk.hidden.items())
         )
+
+    def digest(self, answer: HttpResponse, *, ids: FindOtherId | None = None) -> str:
+        """Return what is equal for answers that differ only where rules about one value let them.
+
+        `ids` translates the authority's ids; None for the other side's answers. Equal digests mean
+        equal answers; different ones have to be compared.
+        """
+        content = content_of(answer, self.rules.body_bytes_max)
+        read = document_of(content, self.rules.body)
+        raw = read.value if isinstance(read.value, bytes) else b""
+        if read.kind != "binary":
+            try:
+                raw = canonical(lists.normal_form(read.value, self._body.root, ids))
+            except (RecursionError, JSONEncodeError):
+                raw = content.body
+        hashed = blake2b(b"%d %b " % (answer.status, read.kind.encode()), digest_size=16)
+        hashed.update(raw)
+        return hashed.hexdigest()
 
     def _statuses_differ(self, walk: Walk, authority: int, other: int) -> bool:
         """Take down what differing statuses mean; return whether the bodies are compared."""

@@ -10,7 +10,12 @@ from bridge.gateway.comparison.canonical import canonical
 from bridge.gateway.comparison.difference import DifferenceKind, FindOtherId
 from bridge.gateway.comparison.leaf_rules import normalised
 from bridge.gateway.comparison.places import State
-from bridge.gateway.routes.sections.comparison_rules import AnyRule, IgnoreRule, KeyedRule
+from bridge.gateway.routes.sections.comparison_rules import (
+    AnyRule,
+    IgnoreRule,
+    KeyedRule,
+    UnorderedRule,
+)
 
 RuleState: TypeAlias = State[AnyRule]
 Mark: TypeAlias = tuple[int, int, dict[str, int]]
@@ -148,7 +153,7 @@ def _key(rule: KeyedRule, item: object, state: RuleState, ids: FindOtherId | Non
     for name in rule.by:
         if name not in item:
             return None
-        values.append(_normal(item[name], state.step(name), ids))
+        values.append(normal_form(item[name], state.step(name), ids))
     return _spelled(values)
 
 
@@ -177,7 +182,7 @@ def _nearest(
 def _keys(items: Sequence[Any], state: RuleState, ids: FindOtherId | None) -> list[bytes]:
     if not state.below and not state.rules:
         return [_spelled(item) for item in items]
-    return [_spelled(_normal(item, state, ids)) for item in items]
+    return [_spelled(normal_form(item, state, ids)) for item in items]
 
 
 def _spelled(value: object) -> bytes:
@@ -187,19 +192,21 @@ def _spelled(value: object) -> bytes:
         return b"?"  # Too deep to be told apart here: the walk looks at them.
 
 
-def _normal(value: object, state: RuleState, ids: FindOtherId | None) -> object:
+def normal_form(value: object, state: RuleState, ids: FindOtherId | None) -> object:
     """Return `value` without what rules let pass, as far as a single value can say it."""
     if not state.below and not state.rules:
         return value
     if isinstance(value, dict):
         return {
-            name: _normal(member, below, ids)
+            name: normal_form(member, below, ids)
             for name, member in value.items()
             if not _ignored(below := state.step(name))
         }
     if isinstance(value, list):
         below = state.step("*")
-        return [_normal(item, below, ids) for item in value]
+        items = [normal_form(item, below, ids) for item in value]
+        loose = any(isinstance(rule, KeyedRule | UnorderedRule) for rule in state.rules)
+        return sorted(items, key=_spelled) if loose else items
     for rule in state.rules:
         value = normalised(rule, value, ids)
     return value

@@ -14,6 +14,7 @@ import psycopg
 
 from bridge.gateway.dual.ports import LaneCount
 from bridge.gateway.dual.states import check_resolution
+from bridge.gateway.reconciliation.ports import KeyPlace
 from bridge.gateway.translation.ids import lane_of
 from bridge.model.entry import EntryDraft
 from bridge.model.errors import StaleEpoch
@@ -173,6 +174,11 @@ class PostgresJournalDesk:
             },
         )
         return [write_of(row) for row in rows]
+
+    def id_keys(self, group: str, entity: str, after: int, count_max: int) -> Sequence[KeyPlace]:
+        """Return ids by which clients know entities, behind the place `after` (`KnownIds`)."""
+        rows = self._rows(desk_sql.ID_KEYS, (group, entity, after, count_max))
+        return [KeyPlace(*row) for row in rows]
 
     def show(self, intent_id: str) -> JournalledWrite | None:
         """Return one write."""

@@ -89,3 +89,9 @@ INSERT INTO bridge_journal.ids (group_name, entity, legacy_id, modern_id, lane)
 SELECT %s, %s, legacy_id, modern_id, lane
 FROM unnest(%s::text[], %s::text[], %s::text[]) AS p(legacy_id, modern_id, lane)
 """
+
+# Ids in the order in which they became known: a walk over them can be taken up where it stopped.
+ID_KEYS: LiteralString = """
+SELECT number, coalesce(legacy_id, modern_id) FROM bridge_journal.ids
+WHERE group_name = %s AND entity = %s AND number > %s ORDER BY number LIMIT %s
+"""

@@ -253,3 +253,9 @@ COMPLETE_PAIR: Final = {
 INSERT_PENDING: Final = """
 INSERT INTO pending_entries (kind, entry_id, fields, payload) VALUES (?, ?, ?, ?)
 """
+
+# Ids in the order in which they became known: a walk over them can be taken up where it stopped.
+ID_KEYS = """
+SELECT number, coalesce(legacy_id, modern_id) FROM ids
+WHERE group_name = ? AND entity = ? AND number > ? ORDER BY number LIMIT ?
+"""
