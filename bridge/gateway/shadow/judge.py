@@ -184,7 +184,7 @@ class Judge:
         by_chance: bool = True,
     ) -> None:
         """Count what a pair comes to, and let go of it."""
-        shadowed, counts = pair.shadowed, pair.shadowed.counts
+        counts = pair.shadowed.counts
         if not comparison.equal and self._pending(pair.decision):
             # The other side is behind by what is still to be replayed to it.
             counts.uncompared["lane_pending"] += 1

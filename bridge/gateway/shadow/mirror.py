@@ -29,8 +29,8 @@ from bridge.gateway.shadow.spool import Spool, SpooledCopy
 from bridge.gateway.upstream_ports import UpstreamPool
 from bridge.model.errors import StorageUnavailable
 from bridge.model.http import Headers
-from bridge.model.stage import Side
 from bridge.model.observer import Observer, SilentObserver
+from bridge.model.stage import Side
 
 # Counts are told once a second; the worker's tick is a tenth of one.
 _TICKS_PER_REPORT: Final = 10
@@ -74,8 +74,8 @@ class Mirror:
         self._credentials = credentials or {}
         self._observer = observer or SilentObserver()
         self._chance = (chance or random.Random()).random
-        self._budget = Budget(self._limits.bytes_max)
-        self._spool = Spool(spool_folder, self._limits.spool_bytes_max, self._budget)
+        self.budget = Budget(self._limits.bytes_max)
+        self.spool = Spool(spool_folder, self._limits.spool_bytes_max, self.budget)
         self._judge = Judge(
             book,
             backlog_max=self._limits.backlog_max,
@@ -116,7 +116,7 @@ class Mirror:
             head,
             block,
             orders=self._orders(shadowed, head),
-            budget=self._budget,
+            budget=self.budget,
             body=self._body(shadowed, head),
             owner=self,
             observer=self._observer,
@@ -147,7 +147,7 @@ class Mirror:
             pair.end()
         for way in self.ways.values():
             way.pool.close()
-        self._spool.close()
+        self.spool.close()
         self.report()
 
     # -- the pairs' side ------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class Mirror:
         self._judge.forget_heads()
         self._observer.note(
             "shadow_held",
-            pairs=len(self._pairs), held_bytes=self._budget.held, backlog=self._judge.waiting_count,
+            pairs=len(self._pairs), held_bytes=self.budget.held, backlog=self._judge.waiting_count,
         )  # fmt: skip
 
     def _enter(self, shadowed: ShadowedRoute) -> None:
@@ -249,7 +249,7 @@ class Mirror:
         return Orders(copy, TOGETHER if chance() < 0.5 else AFTER)
 
     def _body(self, shadowed: ShadowedRoute, head: RequestHead) -> SpooledCopy | None:
-        return self._spool.copy(shadowed.rules.request_bytes_max) if head.length else None
+        return self.spool.copy(shadowed.rules.request_bytes_max) if head.length else None
 
     def _pending(self, decision: Decision) -> bool:
         """Whether the other side has still to be told of writes to the key in the path."""

@@ -8,6 +8,7 @@ from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import KeyPlace, Route
 from bridge.gateway.routes.sections.shadow import SAFE, ShadowRules
+from bridge.gateway.shadow.bucket import Bucket
 from bridge.gateway.shadow.copied_request import (
     Swaps,
     encoded_head,
@@ -18,7 +19,6 @@ from bridge.gateway.shadow.copied_request import (
 )
 from bridge.gateway.shadow.counts import RouteCounts
 from bridge.gateway.shadow.pace import Pace
-from bridge.gateway.shadow.sampling import Bucket
 from bridge.gateway.translation.ids import readable, translate_request, translate_response
 from bridge.gateway.upstream_ports import UpstreamPool
 from bridge.model.http import Headers, HttpRequest, HttpResponse

@@ -24,13 +24,13 @@ class Spool:
     def __init__(self, folder: Path | None, bytes_max: int, memory: Budget) -> None:
         """`folder` is on the disk that may be used; None is the system's temporary folder."""
         self._folder = folder
-        self._disk = Budget(bytes_max)
+        self.disk = Budget(bytes_max)
         self._memory = memory
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shadow-spool")
 
     def copy(self, bytes_max: int) -> "SpooledCopy":
         """Return an empty copy that takes up to `bytes_max` bytes."""
-        return SpooledCopy(self, bytes_max, self._memory, self._disk)
+        return SpooledCopy(self, bytes_max, self._memory, self.disk)
 
     def open(self) -> "Future[BinaryIO]":
         """Open a file without a name."""

@@ -1,8 +1,4 @@
-"""Which requests are copied: by chance or by key, and at most so many a second. Pure."""
-
-import hashlib
-
-_DIGEST_BYTES = 8
+"""At most so many copies a second. Pure."""
 
 
 class Bucket:
@@ -24,9 +20,3 @@ class Bucket:
             return False
         self._left -= 1
         return True
-
-
-def is_chosen(salt: str, key: str, share: float) -> bool:
-    """Whether `key` is among the `share` of keys, 0 to 1; a larger share holds the smaller one."""
-    digest = hashlib.blake2b(f"{salt}\0{key}".encode(), digest_size=_DIGEST_BYTES).digest()
-    return int.from_bytes(digest, "big") < share * (1 << 8 * _DIGEST_BYTES)
