@@ -28,7 +28,12 @@ _POLICY_TEXT = "#!/bin/sh\nexit 101\n"
 _LOCK_TIMEOUT_S = 180
 _ERROR_LINES = 3
 # What stands before and behind the gateway in its tests: package and program.
-_PEERS = (("haproxy", "haproxy"), ("nginx-light", "nginx"), ("curl", "curl"))
+_PEERS = (
+    ("haproxy", "haproxy"),
+    ("nginx-light", "nginx"),
+    ("curl", "curl"),
+    ("varnish", "varnishtest"),
+)
 _EX_UNAVAILABLE = 69
 
 
