@@ -3,10 +3,9 @@
 import asyncio
 import time
 
-from adapters.upstream.pool import Pool
 from bridge.gateway.http.deadline import NAME as DEADLINE
 from bridge.gateway.http.response_head import ResponseHead
-from bridge.gateway.upstream_ports import Failure, UpstreamConnection
+from bridge.gateway.upstream_ports import Failure, NamedPool, UpstreamConnection
 from bridge.model.errors import OutcomeUnknown, UpstreamUnavailable
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 
@@ -22,7 +21,9 @@ _DEADLINE = DEADLINE.lower()
 class UpstreamClient:
     """See `bridge.gateway.dual.ports.Upstream`: one whole request, one whole answer, sent once."""
 
-    def __init__(self, pool: Pool, *, answer_bytes_max: int = ANSWER_BYTES_MAX_DEFAULT) -> None:
+    def __init__(
+        self, pool: NamedPool, *, answer_bytes_max: int = ANSWER_BYTES_MAX_DEFAULT
+    ) -> None:
         self._pool = pool
         self._answer_bytes_max = answer_bytes_max
 
@@ -42,7 +43,8 @@ class UpstreamClient:
             try:
                 return await self._once(request, deadline, timeout_ms)
             except _Stale:
-                pass
+                if not self._pool.may_repeat():
+                    raise
         return await self._once(request, deadline, timeout_ms)
 
     async def _once(self, request: HttpRequest, deadline: float, timeout_ms: int) -> HttpResponse:
@@ -61,6 +63,7 @@ class UpstreamClient:
                 connection.start(exchange, request.method, data, complete=True)
                 return await exchange.answer
         except TimeoutError:
+            exchange.late = True
             if exchange.sent:
                 raise OutcomeUnknown(
                     f"outcome of {request.method.decode('ascii')} on upstream"
@@ -87,6 +90,7 @@ class _Exchange:
         self.connection: asyncio.Future[UpstreamConnection] = loop.create_future()
         self.answer: asyncio.Future[HttpResponse] = loop.create_future()
         self.sent = False
+        self.late = False
         self._using: UpstreamConnection | None = None
         self._upstream = upstream
         self._method = method
@@ -160,7 +164,7 @@ class _Exchange:
     def close(self) -> None:
         """Close a connection whose answer was not read to its end."""
         if self._using is not None:
-            self._using.abort()
+            self._using.abort(late=self.late)
             self._using = None
         for future in (self.connection, self.answer):
             if not future.done():

@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 
-    def abort(self) -> None:
+    def abort(self, *, late: bool = False) -> None:
         """End the exchange and close the connection, without a word to the user."""
         self._user = None
         self._step = _GONE

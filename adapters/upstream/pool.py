@@ -90,6 +90,10 @@ class Pool:
         """Forget an order."""
         self._waiting = deque(entry for entry in self._waiting if entry[0] is not user)
 
+    def may_repeat(self) -> bool:
+        """Nothing is declared that bounds second tries."""
+        return True
+
     def tick(self, now: float) -> None:
         """Close what is idle too long, fail orders that waited too long."""
         oldest = now - self._idle_s

@@ -28,6 +28,8 @@ class Failure(NamedTuple):
     detail: str
     stale: bool = False
     """LOST on a reused connection before any byte of an answer: it was closed while idle."""
+    retry_after_s: int = 1
+    """Of BUSY: when another try is worth it."""
 
     @property
     def sent(self) -> bool:
@@ -90,8 +92,11 @@ class UpstreamConnection(Protocol):
     def resume_reading(self) -> None:
         """Read again."""
 
-    def abort(self) -> None:
-        """End the exchange and close the connection, without a word to the user."""
+    def abort(self, *, late: bool = False) -> None:
+        """End the exchange and close the connection, without a word to the user.
+
+        `late`: because no answer came in time.
+        """
 
 
 class UpstreamPool(Protocol):
@@ -110,11 +115,20 @@ class UpstreamPool(Protocol):
     def cancel(self, user: UpstreamUser) -> None:
         """Forget an order."""
 
+    def may_repeat(self) -> bool:
+        """Return whether the upstream can bear a second try now; the next order is it."""
+
     def tick(self, now: float) -> None:
         """Close what is idle too long, fail orders that waited too long; `now` is monotonic."""
 
     def close(self) -> None:
         """Close every connection at once."""
+
+
+class NamedPool(UpstreamPool, Protocol):
+    """A pool that tells whose it is."""
+
+    name: str
 
 
 class Upstream(Protocol):

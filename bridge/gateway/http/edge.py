@@ -43,8 +43,8 @@ class Edge:
     """Writes these fields for the requests of one client's connection."""
 
     __slots__ = (
-        "_added", "_added_from", "_address", "_block", "_cached", "_cached_for", "_identity",
-        "_lines", "_name", "_scheme", "_trusted",
+        "_added", "_added_from", "_address", "_block", "_cached", "_cached_for", "_hops",
+        "_identity", "_lines", "_name", "_scheme", "_trusted",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, trusted: tuple[Network, ...], name: bytes) -> None:
@@ -52,6 +52,7 @@ class Edge:
         self._scheme = origin.scheme
         self._identity = origin.identity
         self._address = plain.encode("ascii")
+        self._hops = trusted
         self._trusted = bool(trusted) and _is_in(plain, trusted)
         self._name = name
         self._cached: Headers = ()
@@ -78,6 +79,19 @@ class Edge:
     def fields(self, head: RequestHead) -> Headers:
         """Return all fields of a request that is journalled, without framing and Expect."""
         return end_to_end(head.lines) + self.pairs(head)
+
+    def client_address(self, head: RequestHead) -> str:
+        """Return where a request comes from: past the hops that are trusted, if there are any."""
+        if self._trusted and head.forwarded:
+            said = _said(head).get(b"x-forwarded-for", b"")
+            for each in reversed(said.decode("latin-1").split(",")):
+                address = each.strip(" []")
+                try:
+                    if not _is_in(address, self._hops):
+                        return address
+                except ValueError:
+                    break  # Nothing before it can be believed.
+        return self._address.decode("ascii")
 
     def pairs(self, head: RequestHead) -> Headers:
         """Return the fields to add to a request.

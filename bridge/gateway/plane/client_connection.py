@@ -58,14 +58,11 @@ class ClientConnection(ClientTransport):
         super().connection_made(transport)
         plane = self.plane
         plane.connections.add(self)
-        origin = self._origin
-        if origin is None:
-            address = transport.get_extra_info("peername")
-            if not address:
-                self.transport.abort()  # It was gone before we looked.
-                return
-            origin = Origin(address[0])
-        self.edge = plane.new_edge(origin)
+        edge = plane.new_edge(self._origin, transport)
+        if edge is None:
+            self.transport.abort()  # It was gone before we looked.
+            return
+        self.edge = edge
         if len(plane.connections) > plane.settings.connections_max:
             limit = f"{plane.settings.connections_max} connections are open"
             self.refuse(503, "too-many-connections", limit, ((b"Retry-After", b"1"),))
@@ -146,11 +143,10 @@ class ClientConnection(ClientTransport):
 
         Closing an idle connection at once would cut a request that is already on its way to us.
         """
-        plane = self.plane
         if self.step is Step.HEAD and not self._head_began:
-            idle_ms = plane.settings.drain_idle_ms
-            if idle_ms:
-                self.deadline = min(self.deadline, plane.now + idle_ms / 1000)
+            idle_s = self.plane.settings.drain_idle_ms / 1000
+            if idle_s:
+                self.deadline = min(self.deadline, self.plane.now + idle_s)
             else:
                 self.transport.close()
         else:
@@ -243,11 +239,10 @@ class ClientConnection(ClientTransport):
             self.answer(refused_answer(decision))
             return
         route = decision.route
-        if plane.limiter is not None and route.protection.rate_limits:
-            over = plane.limiter.refuse(route, self.edge, head)
-            if over is not None:
-                self.answer(over, route_id=route.route_id)
-                return
+        over = plane.limiter.refuse(route, self.edge, head) if route.limited else None
+        if over is not None:
+            self.answer(over, route_id=route.route_id)
+            return
         if head.length > route.body_bytes_max:
             self._refuse_message(too_large(route.body_bytes_max))
             return

@@ -1,5 +1,6 @@
 """Forward one request to the authority and relay its answer, as the bytes come."""
 
+from operator import attrgetter
 from typing import Final
 
 from bridge.gateway.http.chunked import LAST_CHUNK, encode_chunk
@@ -36,10 +37,7 @@ class Forward:
     _link: UpstreamConnection | None = None
     _pending: bytes | None = None
     _replay: bytes | None = None
-    _chunk_out = False
-    _complete = False
-    _answered = False
-    _close = False
+    _chunk_out = _complete = _answered = _close = False
     _last_in = LAST_CHUNK
     _lines_out: list[bytes] | None = None
     _trailers_in: frozenset[bytes] = frozenset()
@@ -49,6 +47,8 @@ class Forward:
     """Monotonic seconds at which the whole exchange is over."""
     _bypass: Flight | None = None
     _followed: Followed | None = None
+    priority = property(attrgetter("_decision.route.protection.priority"))
+    """What goes first when its upstream has no room (see `protection.guarded_pool`)."""
 
     def __init__(self, conn: ClientSide, head: RequestHead, decision: Decision) -> None:
         self._conn = conn
@@ -271,7 +271,7 @@ class Forward:
                 conn.cut()
             return
         self._pending, self._replay = self._replay, None
-        if failure.stale and self._pending is not None:
+        if failure.stale and self._pending is not None and self._pool.may_repeat():
             if not self._complete:
                 conn.pause_receiving()
             self._pool.order(self)

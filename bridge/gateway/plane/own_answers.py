@@ -30,7 +30,8 @@ def refused_answer(refusal: Refusal) -> HttpResponse:
 
 def failed_answer(failure: Failure) -> HttpResponse:
     """Say why there is no answer."""
-    headers = ((b"Retry-After", b"1"),) if failure.kind is FailureKind.BUSY else ()
+    wait = (b"Retry-After", b"%d" % failure.retry_after_s)
+    headers = (wait,) if failure.kind is FailureKind.BUSY else ()
     code = f"upstream-{failure.kind.value}"
     return problem(_STATUS[failure.kind], code, failure.detail, headers)
 

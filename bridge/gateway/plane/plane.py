@@ -13,6 +13,7 @@ from bridge.gateway.plane.keeper import TableKeeper
 from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.plane.tap import NO_TAP, Tap
 from bridge.gateway.plane.write_path import WritePath
+from bridge.gateway.protection.rate_limiter import RateLimiter
 from bridge.gateway.routes.table import RoutingTable
 from bridge.gateway.upstream_ports import UpstreamPool
 from bridge.model.observer import Observer
@@ -57,6 +58,7 @@ class Plane:
         write_path: WritePath,
         observer: Observer,
         tap: Tap = NO_TAP,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self.settings = settings
         self.hosts = settings.hosts
@@ -66,6 +68,7 @@ class Plane:
         self.write_path = write_path
         self.observer = observer
         self.tap = tap
+        self.limiter = limiter or RateLimiter()
         self.name = settings.name.encode("ascii")
         self.via_line = b"Via: 1.1 " + self.name
         self.connections: set[OpenConnection] = set()
@@ -81,8 +84,13 @@ class Plane:
         self._reviewed: RoutingTable | None = None
         self.refresh_clock()
 
-    def new_edge(self, origin: Origin) -> Edge:
-        """Return what writes the gateway's own fields for a connection."""
+    def new_edge(self, origin: Origin | None, wire: asyncio.BaseTransport) -> Edge | None:
+        """Return what writes the gateway's own fields for a connection; None when it is gone."""
+        if origin is None:
+            address = wire.get_extra_info("peername")
+            if not address:
+                return None
+            origin = Origin(address[0])
         hops = self.settings.trusted_hops
         if self.settings.trace:
             return TracingEdge(origin, hops, self.name, getrandbits)

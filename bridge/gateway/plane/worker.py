@@ -15,6 +15,7 @@ from bridge.gateway.plane.plane import Plane
 from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.plane.tap import NO_TAP, Tap, note_stumble
 from bridge.gateway.plane.write_path import WritePath
+from bridge.gateway.protection.rate_limiter import RateLimiter
 from bridge.gateway.routes.table import RoutingTable
 from bridge.gateway.upstream_ports import UpstreamPool
 from bridge.model.observer import Observer, SilentObserver
@@ -41,13 +42,14 @@ async def serve(
     observer: Observer | None = None,
     ready: Callable[[], None] | None = None,
     tap: Tap = NO_TAP,
+    limiter: RateLimiter | None = None,
 ) -> None:
     """Serve `listener` until `stop`, then let requests under way finish, within a bound.
 
     A single listener is plain HTTP; several come with how clients come in by each. `load_table`
     builds the whole table of a generation, blocking for a few milliseconds; `pools` holds one per
     upstream name that a route uses; `ready` is called once clients are accepted; `tap` may follow
-    what the table says is tapped.
+    what the table says is tapped; `limiter` knows the rate limits of the routes.
 
     Raises:
         BridgeError: the first table cannot be built. Later the last good one stays.
@@ -61,6 +63,7 @@ async def serve(
         write_path=write_path,
         observer=observer,
         tap=tap,
+        limiter=limiter,
     )
     loop = asyncio.get_running_loop()
     gc.freeze()

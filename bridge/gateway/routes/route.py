@@ -11,8 +11,8 @@ from bridge.gateway.routes.sections.dual import DualRules
 from bridge.gateway.routes.sections.ingress import IngressRules
 from bridge.gateway.routes.sections.lenience import Lenience
 from bridge.gateway.routes.sections.matching import HeaderTest
-from bridge.gateway.routes.sections.reconciliation import ReconciliationRules
 from bridge.gateway.routes.sections.protection import ProtectionRules
+from bridge.gateway.routes.sections.reconciliation import ReconciliationRules
 from bridge.gateway.routes.sections.rewriting import AnswerRewriting, RequestRewriting
 from bridge.gateway.routes.sections.samples import Sample
 from bridge.gateway.routes.sections.shadow import ShadowRules
@@ -122,10 +122,13 @@ class Route:
     """Deals the group's keys into cohorts (see `cohort`); the group's name when not declared."""
     rewriting: Mapping[Side, SideRewriting | None] = field(init=False, compare=False, repr=False)
     """`request` and `response`, as they are done for each side."""
+    limited: bool = field(init=False, compare=False, repr=False)
+    """Whether it has rate limits: looked at for every request."""
     phases: Phases = field(init=False, compare=False, repr=False)
     """`timeouts` with `timeout_ms`, as requests use them."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "limited", bool(self.protection.rate_limits))
         object.__setattr__(self, "phases", self.timeouts.phases(self.timeout_ms))
         rewriting = {side: side_rewriting(self.request, self.response, side) for side in Side}
         object.__setattr__(self, "rewriting", rewriting)

@@ -24,8 +24,8 @@ from bridge.gateway.routes.sections.matching import (
     HeaderName,
     HeaderTest,
 )
-from bridge.gateway.routes.sections.reconciliation import ReconciliationRules
 from bridge.gateway.routes.sections.protection import ProtectionRules
+from bridge.gateway.routes.sections.reconciliation import ReconciliationRules
 from bridge.gateway.routes.sections.rewriting import AnswerRewriting, RequestRewriting
 from bridge.gateway.routes.sections.samples import SAMPLES_COUNT_MAX, Sample
 from bridge.gateway.routes.sections.section import Count, Flag, Name, Pointer, Section

@@ -100,6 +100,51 @@ class UpstreamTlsSettings(Section):
         return self
 
 
+class ConcurrencySettings(Section):
+    """How many requests an upstream is given at once."""
+
+    max: int = Field(ge=1, le=100_000)
+    """Of all workers of this machine together."""
+    adaptive: bool = True
+    """Whether fewer are given while its answers take longer than they use to."""
+    min: int = Field(default=1, ge=1, le=10_000)
+    """Of each worker; the adaptive limit never falls below it."""
+
+
+class BreakerSettings(Section):
+    """When an upstream is given a rest: time-outs, lost connections, 502, 503 and 504 count."""
+
+    failures_percent: int = Field(default=50, ge=1, le=100)
+    requests_min: int = Field(default=20, ge=1, le=100_000)
+    """Fewer in the window tell nothing."""
+    window_ms: Millis = 10_000
+    rest_ms: Millis = 5_000
+    """Then one request is its probe; each failed one doubles the rest, up to a minute."""
+
+
+class UpstreamProtectionSettings(Section):
+    """What protects one upstream; nothing that is not declared costs anything."""
+
+    requests_per_s: float | None = Field(default=None, gt=0, le=1_000_000)
+    """Of all workers of this machine together; more get 503 with Retry-After."""
+    burst: int | None = Field(default=None, ge=1, le=1_000_000)
+    """How many at once after a rest; those of one second when absent."""
+    concurrency: ConcurrencySettings | None = None
+    queue_max: int = Field(default=64, ge=0, le=100_000)
+    """How many requests of a worker wait for room; more are shed at once, by priority."""
+    queue_wait_ms: Millis = 1_000
+    """How long one waits before it is shed."""
+    breaker: BreakerSettings | None = None
+    retry_percent: int = Field(default=20, ge=0, le=100)
+    """Second tries, of the calls; a few are always allowed."""
+
+    @model_validator(mode="after")
+    def _burst_of_something(self) -> Self:
+        if self.burst is not None and self.requests_per_s is None:
+            raise ValueError("burst is given without requests_per_s")
+        return self
+
+
 class UpstreamSettings(Section):
     """One HTTP application behind the gateway."""
 
@@ -114,6 +159,8 @@ class UpstreamSettings(Section):
     idle_ms: Millis = 1_500
     """How long an idle connection is kept: below the upstream's own limit, so that it never closes
     one under a request."""
+    protection: UpstreamProtectionSettings | None = None
+    """What it is spared: see docs/protection.md."""
     tls: UpstreamTlsSettings | None = None
     """How TLS is spoken, when the URL asks for it."""
     replay_headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,60}$")], SecretStr] = Field(
@@ -202,6 +249,8 @@ class GatewaySettings(Section):
     journal: str = "sqlite"
     """`sqlite` (a file in `data_dir`) or, for gateways on several machines, a `postgresql://` URI
     of a database that is ours."""
+    async_path: str = Field(default="/-/async", pattern=r"^(/[A-Za-z0-9._~-]+)+$")
+    """Where the gateway serves the statuses of requests that it has queued."""
     lane_wait_ms: int = Field(default=5_000, ge=0, le=60_000)
     """How long a write waits for an earlier write of its key before it gets 503."""
     drain_wait_ms: int = Field(default=250, ge=0, le=60_000)

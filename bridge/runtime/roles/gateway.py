@@ -12,6 +12,7 @@ from bridge.gateway.dual.replay_service import ReplayService
 from bridge.gateway.dual.writer import DualWriter
 from bridge.gateway.http.target import parse_authority
 from bridge.gateway.plane.worker import serve
+from bridge.gateway.protection.rate_limiter import RateLimiter
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.table import RoutingTable
 from bridge.model.errors import StorageUnavailable
@@ -27,7 +28,9 @@ from bridge.runtime.wiring.gateway_edge import (
     plane_settings,
     replay_headers,
 )
+from bridge.runtime.wiring.gateway_protection import guarded, open_spending
 from bridge.runtime.wiring.journal_opening import REPLAY, Held
+from bridge.runtime.wiring.queues import drain_queues, queueing, served
 from bridge.runtime.wiring.routes_in_force import RouteBook
 from bridge.runtime.wiring.shadowing import (
     comparison_book,
@@ -57,7 +60,7 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
     def load_table(number: int) -> RoutingTable:
         loaded[:] = journal.groups()
         # Only what was applied: files that somebody edits meanwhile are not looked at.
-        return RoutingTable.build(in_force.routes(), loaded, number)
+        return RoutingTable.build(served(in_force.routes(), gateway.async_path), loaded, number)
 
     async def look_for_switches() -> None:
         """The counter is the hint; this is the promise, should a switch die before its bump."""
@@ -77,7 +80,9 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
 
     with ExitStack() as stack:
         stack.enter_context(closing(stores.replicas().take(owner)))
-        pools = open_pools(gateway, observer, stack)
+        opened = open_pools(gateway, observer, stack)
+        spending = open_spending(gateway, stores.run_dir, stack)
+        pools = guarded(opened, gateway, spending, observer)
         writer = DualWriter(
             journal=journal,
             ids=journal,
@@ -93,7 +98,7 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         looking = asyncio.create_task(look_for_switches())
         stack.callback(looking.cancel)
         doors = open_doors(gateway, observer)
-        following = asyncio.create_task(follow_files(doors, pools))
+        following = asyncio.create_task(follow_files(doors, opened))
         stack.callback(following.cancel)
         store = stack.enter_context(closing(open_comparisons(stores.settings)))
         book = comparison_book(stores.settings, store)
@@ -113,13 +118,14 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
             load_table=load_table,
             generation=generation,
             slot=generation.claim_slot(owner),
-            write_path=writer,
+            write_path=queueing(stores, writer, journal, observer),
             pools=pools,
             stop=stop,
             settings=plane_settings(gateway.plane),
             observer=observer,
             ready=lambda: note_listening(gateway, observer),
             tap=mirror,
+            limiter=RateLimiter(spending),
         )
         await writer.drain()
         await keeping
@@ -138,8 +144,9 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         return
     with ExitStack() as stack:
         stack.enter_context(closing(lock))
-        pools = open_pools(gateway, observer, stack)
-        following = asyncio.create_task(follow_files((), pools))
+        opened = open_pools(gateway, observer, stack)
+        pools = guarded(opened, gateway, open_spending(gateway, stores.run_dir, stack), observer)
+        following = asyncio.create_task(follow_files((), opened))
         stack.callback(following.cancel)
         owner = f"replay-{os.getpid()}-{secrets.token_hex(4)}"
         stack.enter_context(closing(owners.take(owner)))
@@ -157,7 +164,19 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         holding = asyncio.create_task(_stop_when_lost(lock, stop))
         stack.callback(holding.cancel)
         observer.note("replayer_started")
-        await service.run(stop)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(service.run(stop))
+            upstreams = {name: UpstreamClient(pool) for name, pool in pools.items()}
+            tasks.create_task(
+                drain_queues(
+                    stores,
+                    upstreams=upstreams,
+                    owner=owner,
+                    route=book.route,
+                    observer=observer,
+                    stop=stop,
+                )
+            )
         if not lock.held():
             raise StorageUnavailable("cannot go on replaying: the lease was lost to another one")
 
