@@ -405,5 +405,5 @@ def test_processes_may_make_the_tables_at_once_and_later_ones_are_refused(journa
     assert not failures
     with psycopg.connect(journal_dsn, autocommit=True) as other:
         other.execute("UPDATE bridge_journal.versions SET version = 99")
-    with pytest.raises(ConfigInvalid, match="version 99, this gateway needs 1"):
+    with pytest.raises(ConfigInvalid, match="version 99, this gateway needs 2"):
         PostgresJournal(journal_dsn)

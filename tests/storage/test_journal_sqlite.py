@@ -199,7 +199,7 @@ def test_tables_of_another_version_are_refused(path: Path) -> None:
     other = sqlite3.connect(path)
     other.execute("PRAGMA user_version = 99")
     other.close()
-    with pytest.raises(StorageUnavailable, match="version 99, this gateway needs 3"):
+    with pytest.raises(StorageUnavailable, match="version 99, this gateway needs 4"):
         SqliteJournal(path)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 
 from bridge.gateway.http.deadline import NAME as DEADLINE
+from bridge.gateway.http.preference import REQUEST_FIELD, lines_prefer_async
 from bridge.gateway.http.problems import MARKER, problem
 from bridge.gateway.http.relay import CONTINUE
 from bridge.gateway.http.request_head import RequestHead
@@ -12,12 +13,18 @@ from bridge.gateway.plane.keeper import Flight
 from bridge.gateway.plane.plane import Plane
 from bridge.gateway.plane.tap import Followed, follow
 from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
+from bridge.gateway.routes.sections.ingress import IngressMode
 from bridge.model.http import Headers, HttpRequest
 
 
 def is_whole(plane: Plane, decision: Decision, head: RequestHead) -> bool:
     """Whether a request that is not journalled has to be had whole all the same."""
     if decision.edits is not None and decision.edits.needs_bodies and head.upgrade is None:
+        return True
+    mode = decision.route.ingress.mode
+    if mode is IngressMode.ALWAYS or (
+        mode is IngressMode.PREFERRED and lines_prefer_async(head.lines)
+    ):
         return True
     return plane.write_path.translates(decision)
 
@@ -113,7 +120,7 @@ class Buffered:
         if self._head.method == b"HEAD" and _changes_bodies(decision):
             # The body of a GET would be another one than the upstream has measured.
             response = dataclasses.replace(response, headers=_unmeasured(response.headers))
-        own = response.header(MARKER) is not None
+        own = response.header(MARKER) is not None or response.header(REQUEST_FIELD) is not None
         upstream = "" if own else decision.route.upstreams[decision.authority]
         conn.answer(response, route_id=decision.route.route_id, upstream=upstream)
         if self._followed is not None:

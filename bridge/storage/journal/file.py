@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.model.errors import StorageUnavailable
+from bridge.storage.journal.ingress_sql import SQLITE_TABLES
 from bridge.storage.journal.sql import SCHEMA, SCHEMA_VERSION, UPGRADES
 
 # A commit here takes well under a millisecond. Whoever cannot begin within two seconds stands
@@ -56,7 +57,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     if _version(connection) == 0:
         with transaction(connection):
             if _version(connection) == 0:
-                for statement in SCHEMA.split(";\n"):
+                for statement in (*SCHEMA.split(";\n"), *SQLITE_TABLES):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     if _version(connection) in UPGRADES:

@@ -12,6 +12,7 @@ from bridge.model.errors import LaneBusy, StaleEpoch
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
 from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteKind, WriteState
+from bridge.storage.journal.ingress_memory import MemoryIngressBook
 from bridge.storage.journal.memory_state import JournalState
 from bridge.storage.journal.rows import Clock, utc_now
 
@@ -26,6 +27,10 @@ class MemoryJournal:
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def ingress(self) -> MemoryIngressBook:
+        """Return the queue of requests that are sent later."""
+        return MemoryIngressBook(self.state)
 
     async def open(self, intent: WriteIntent) -> None:
         """See `WriteJournal.open`."""

@@ -47,7 +47,8 @@ class JournalState:
     ) -> int | None:
         known = self.writes.get(intent_id)
         if known is not None and (
-            known.state is state or (state is _S.APPLIED and known.sequence is not None)
+            (known.state is state and state is not _S.IN_DOUBT)
+            or (state is _S.APPLIED and known.sequence is not None)
         ):
             return known.sequence
         write = self.may(intent_id, state)

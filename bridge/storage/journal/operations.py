@@ -135,7 +135,8 @@ def settle_write(
 ) -> int | None:
     """Record how the authority's call ended; see `WriteJournal.settle`."""
     facts = _known(connection, intent_id, state)
-    if facts.state is state or (state is WriteState.APPLIED and facts.sequence is not None):
+    again = facts.state is state and state is not WriteState.IN_DOUBT  # Its reason may be better.
+    if again or (state is WriteState.APPLIED and facts.sequence is not None):
         return facts.sequence  # Recorded by an earlier call, whose answer was lost.
     _check(intent_id, facts, state)
     lane = lane or facts.lane

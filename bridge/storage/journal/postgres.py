@@ -20,6 +20,7 @@ from bridge.model.stage import GroupState, Side
 from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteState
 from bridge.storage.journal import postgres_sql as sql
 from bridge.storage.journal.batches import WAITING_COUNT_MAX_DEFAULT
+from bridge.storage.journal.ingress_postgres import PostgresIngressBook
 from bridge.storage.journal.postgres_changes import Move, Settle
 from bridge.storage.journal.postgres_commit import PostgresCommit
 from bridge.storage.journal.postgres_connection import (
@@ -79,6 +80,10 @@ class PostgresJournal:
         if self._reading is not None:
             with suppress(psycopg.Error):
                 self._reading.close()
+
+    def ingress(self) -> PostgresIngressBook:
+        """Return the queue of requests that are sent later, in the same schema and batches."""
+        return PostgresIngressBook(self._commits, self._read, lambda: self._clock().timestamp())
 
     async def open(self, intent: WriteIntent) -> None:
         """Make the promise durable; see `WriteJournal.open`."""

@@ -83,7 +83,8 @@ class Changes:
     def settle(self, step: Settle, connection: TimedConnection) -> SequenceOf | int | None:
         """Record an outcome; one that is recorded already changes nothing."""
         facts = self._known(step.intent_id, step.state)
-        if facts.state is step.state or (step.state is _S.APPLIED and facts.sequence is not None):
+        again = facts.state is step.state and step.state is not _S.IN_DOUBT
+        if again or (step.state is _S.APPLIED and facts.sequence is not None):
             return facts.sequence
         self._check(step.intent_id, facts, step.state)
         state = step.state

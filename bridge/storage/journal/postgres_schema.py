@@ -7,6 +7,8 @@ below the oldest one that still runs.
 
 from typing import Final, LiteralString
 
+from bridge.storage.journal.ingress_sql import POSTGRES_TABLES
+
 # Makers of the schema wait for one another; any number that nothing else uses.
 SCHEMA_LOCK: Final = 0x4C42_4A4E
 
@@ -138,7 +140,7 @@ CREATE TABLE bridge_journal.generation (number bigint NOT NULL);
 INSERT INTO bridge_journal.generation VALUES (1);
 """
 
-UPGRADES: Final[dict[int, LiteralString]] = {0: SCHEMA_1}
+UPGRADES: Final[dict[int, LiteralString]] = {0: SCHEMA_1, 1: POSTGRES_TABLES}
 """From version to the next one. One that is released is never changed again."""
 
 SCHEMA_VERSION: Final = max(UPGRADES) + 1

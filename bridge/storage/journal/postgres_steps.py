@@ -7,7 +7,7 @@ not touched.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 
 from bridge.model.entry import EntryDraft
 from bridge.model.errors import BridgeError
@@ -44,7 +44,16 @@ class Tell(NamedTuple):
     draft: EntryDraft
 
 
-Step = Open | Settle | Move | Tell
+class Queue(NamedTuple):
+    """One statement about a queued request; its result is how many rows it changed."""
+
+    statement: LiteralString
+    values: tuple[Any, ...]
+    draft: EntryDraft | None = None
+    """Left for the event log when it changed a row."""
+
+
+Step = Open | Settle | Move | Tell | Queue
 
 
 class _Known(NamedTuple):
@@ -54,6 +63,8 @@ class _Known(NamedTuple):
     facts: dict[str, WriteFacts]
     halves: dict[str, list[tuple[int, str, str]]]
     taken: set[tuple[str, str, str]]
+    queued: dict[int, int]
+    """How many rows each `Queue` changed, by its identity."""
 
 
 def run_steps(
@@ -123,6 +134,11 @@ def _first_trip(
         if pairing:
             halves = connection.execute(sql.HALF_PAIRS, (named,))
             taken = connection.execute(sql.TAKEN, columns(pairing))
+        queued = [
+            (step, connection.execute(step.statement, step.values))
+            for step in steps
+            if isinstance(step, Queue)
+        ]
         if commit:
             connection.execute("COMMIT")
     found: dict[str, list[tuple[int, str, str]]] = {}
@@ -133,6 +149,7 @@ def _first_trip(
         {row[0]: facts_of(row) for row in facts.fetchall()} if facts else {},
         found,
         set(taken.fetchall()) if taken else set(),
+        {id(step): cursor.rowcount for step, cursor in queued},
     )
 
 
@@ -161,6 +178,10 @@ def _take(step: Step, known: _Known, changes: Changes, connection: TimedConnecti
         return None
     if isinstance(step, Move):
         return changes.move(step)
+    if isinstance(step, Queue):
+        if step.draft is not None and known.queued[id(step)]:
+            changes.pending.append(step.draft)
+        return known.queued[id(step)]
     if step.intent is not None and step.intent_id not in known.opened:
         found = known.facts.get(step.intent_id)
         return NOT_OPENED if found is None else found.sequence

@@ -6,7 +6,9 @@ fenced by its group's epoch, and each change leaves its entry for the event log,
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 3
+from bridge.storage.journal.ingress_sql import SQLITE_TABLES
+
+SCHEMA_VERSION: Final = 4
 
 SCHEMA: Final = """
 CREATE TABLE groups (
@@ -135,6 +137,7 @@ UPGRADES: Final = {
         WHERE state IN ('intent', 'in_doubt')""",
         "CREATE INDEX writes_not_of_clients ON writes (kind, number) WHERE kind <> 'client'",
     ),
+    3: SQLITE_TABLES,
 }
 
 EPOCH: Final = "SELECT epoch FROM groups WHERE name = ?"

@@ -18,6 +18,7 @@ from bridge.storage.journal import sql
 from bridge.storage.journal.batches import WAITING_COUNT_MAX_DEFAULT
 from bridge.storage.journal.commit import GroupCommit
 from bridge.storage.journal.file import connect, storage_errors
+from bridge.storage.journal.ingress_sqlite import SqliteIngressBook
 from bridge.storage.journal.operations import (
     move_write,
     open_write,
@@ -63,6 +64,10 @@ class SqliteJournal:
         """Write what waits and release the file."""
         self._commits.close()
         self._reading.close()
+
+    def ingress(self) -> SqliteIngressBook:
+        """Return the queue of requests that are sent later, in the same file and commits."""
+        return SqliteIngressBook(self._commits, self._reading, lambda: self._clock().timestamp())
 
     async def open(self, intent: WriteIntent) -> None:
         """Make the promise durable; see `WriteJournal.open`."""
