@@ -21,7 +21,7 @@ from bridge.runtime.wiring.stores import Stores
 from bridge.storage.applied_routes import digest_of, read_files
 
 # Workers follow within milliseconds, or when their last old write has landed (1.5 s at most).
-_FOLLOW_WITHIN_S: Final = 5.0
+_FOLLOW_WITHIN_S: Final = 3.0
 _LOOK_AGAIN_S: Final = 0.005
 _UNSETTLED: Final = (WriteState.INTENT, WriteState.IN_DOUBT)
 _NAME_CHARACTERS: Final = 12
