@@ -6,6 +6,7 @@ from typing import Final, Protocol, cast
 from bridge.gateway.http.chunked import ChunkedDecoder
 from bridge.gateway.http.framing import CHUNKED, HEAD_BYTES_MAX, UNTIL_CLOSE, MessageRefused
 from bridge.gateway.http.response_head import ResponseHead, ResponseReader
+from bridge.gateway.reading import read_in_pieces
 from bridge.gateway.upstream_ports import Failure, FailureKind, UpstreamUser
 
 # An upstream that goes on with 103s for ever would hold the client without ever answering.
@@ -122,6 +123,7 @@ class Connection(asyncio.Protocol):
         """Take the transport."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=_SEND_BUFFER_BYTES_MAX)
+        read_in_pieces(transport)
 
     def pause_writing(self) -> None:
         """The upstream reads slowly."""

@@ -25,6 +25,22 @@ _Rest: TypeAlias = tuple[object, ...]
 """What follows the request line in a `RequestHead`, as one piece."""
 
 _NONE_YET: Final[_Rest] = ()
+_USUAL_REST: Final = RequestHead(
+    start=b"",
+    method=b"",
+    target=b"",
+    minor=1,
+    authority=None,
+    lines=[],
+    length=0,
+    keep_alive=True,
+    expects=False,
+    upgrade=None,
+    via=(),
+    forwarded=(),
+    max_forwards=None,
+    plain=True,
+)[7:]
 _new_tuple: Final = tuple.__new__
 
 
@@ -79,23 +95,7 @@ class HeadReader:
         self._block = block if len(block) <= _BLOCK_KEPT_BYTES_MAX else b""
         at = self._connection_at
         kept = lines if at < 0 else lines[:at] + lines[at + 1 :]
-        usual = RequestHead(
-            start=b"",
-            method=b"",
-            target=b"",
-            minor=1,
-            authority=self._authority,
-            lines=kept,
-            length=self._length,
-            keep_alive=True,
-            expects=False,
-            upgrade=None,
-            via=(),
-            forwarded=(),
-            max_forwards=None,
-            plain=True,
-        )
-        self._rest = usual[4:]
+        self._rest = (self._authority, kept, self._length, *_USUAL_REST)
 
     def _learn(self, found: Specials) -> bool:
         """Take what there is of the usual special fields; False when there are others."""

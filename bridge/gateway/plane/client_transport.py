@@ -7,6 +7,7 @@ from typing import Final, cast
 
 from bridge.gateway.plane.handling import Step
 from bridge.gateway.plane.plane import Plane
+from bridge.gateway.reading import read_in_pieces
 
 # What a slow client has not taken yet; beyond it the upstream is not read.
 _SEND_BUFFER_BYTES_MAX: Final = 262_144
@@ -35,6 +36,7 @@ class ClientTransport(asyncio.Protocol):
         """Take the transport."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=_SEND_BUFFER_BYTES_MAX)
+        read_in_pieces(transport)
 
     def write(self, data: bytes) -> None:
         """Send to the client, if it is still there."""

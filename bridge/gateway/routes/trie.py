@@ -9,6 +9,9 @@ from bridge.model.errors import ConfigInvalid
 
 _ANY_METHOD: Final = b"*"
 
+_PARAMS_AT: Final = Decision._fields.index("params")
+_new_tuple: Final = tuple.__new__
+
 
 class Leaf(NamedTuple):
     """One route under its group's state."""
@@ -20,10 +23,9 @@ class Leaf(NamedTuple):
 
     def decision(self, params: Mapping[str, str]) -> Decision:
         """Return the decision for a path with parameters."""
-        route, stage, epoch, side, _, journalled, upstream, has_ids, tapped, edits = self.plain
-        return Decision(
-            route, stage, epoch, side, params, journalled, upstream, has_ids, tapped, edits
-        )
+        # Half the price of `_replace` and of the constructor, once for each request.
+        plain = self.plain
+        return _new_tuple(Decision, (*plain[:_PARAMS_AT], params, *plain[_PARAMS_AT + 1 :]))
 
 
 class Choice:
