@@ -114,7 +114,7 @@ class Judge:
         shadowed, copy, probe = pair.shadowed, pair.copy, pair.probe
         assert copy is not None
         book = self._book.of(shadowed.route.route_id, shadowed.route.comparison)
-        compare = book.comparer.compare
+        compare = (shadowed.comparer or book.comparer).compare
         first = pair.answer_response or self._response(
             shadowed, "client", pair.answer_head, pair.answer.body
         )
@@ -156,7 +156,7 @@ class Judge:
         again, second = look.again, None
         book = self._book.of(shadowed.route.route_id, shadowed.route.comparison)
         if look.whole:
-            compare = book.comparer.compare
+            compare = (shadowed.comparer or book.comparer).compare
             mine, theirs = look.mine, look.theirs
             assert mine is not None
             assert theirs is not None
@@ -208,7 +208,7 @@ class Judge:
 
     def _answer(self, shadowed: ShadowedRoute, side: Side, call: CopyCall) -> HttpResponse:
         response = self._response(shadowed, side.value, call.head, call.answer.body)
-        return shadowed.with_known_ids(response, side, call.asked)
+        return shadowed.answer(side, response, call.asked)
 
     def _response(
         self, shadowed: ShadowedRoute, role: str, head: ResponseHead | None, body: bytes

@@ -9,11 +9,11 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from bridge.gateway.comparison.book import ComparisonBook
 from bridge.gateway.dual.admission import Admission
-from bridge.gateway.dual.ports import IdMap, WriteJournal
+from bridge.gateway.dual.ports import IdMap, LaneState
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.routes.cohort import bucket_of, in_cohort
 from bridge.gateway.routes.decision import Decision
@@ -36,6 +36,13 @@ from bridge.model.stage import Side
 _TICKS_PER_REPORT: Final = 10
 
 
+class Lanes(Protocol):
+    """The write journal, as far as comparisons ask it."""
+
+    def lane_state(self, group: str, lane: str) -> LaneState:
+        """Return what stands in the lane's way now."""
+
+
 class PooledWay:
     """A pool of our own to one upstream, and its pace."""
 
@@ -53,7 +60,7 @@ class Mirror:
         open_pool: Callable[[str, int], UpstreamPool],
         book: ComparisonBook,
         ids: IdMap | None = None,
-        journal: WriteJournal | None = None,
+        journal: Lanes | None = None,
         limits: ShadowLimits | None = None,
         spool_folder: Path | None = None,
         credentials: Mapping[str, Headers] | None = None,

@@ -1,12 +1,16 @@
 """One route under one table, as its copies need it: sides, rules and ids made ready once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from datetime import date
 from typing import Final, Protocol
 
+from bridge.gateway.comparison.comparing import Comparer
 from bridge.gateway.dual.ports import IdMap
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import KeyPlace, Route
+from bridge.gateway.routes.sections.comparison import ComparisonRules
+from bridge.gateway.routes.sections.comparison_rules import IdsRule
 from bridge.gateway.routes.sections.shadow import SAFE, ShadowRules
 from bridge.gateway.shadow.bucket import Bucket
 from bridge.gateway.shadow.copied_request import (
@@ -20,6 +24,7 @@ from bridge.gateway.shadow.copied_request import (
 from bridge.gateway.shadow.counts import RouteCounts
 from bridge.gateway.shadow.pace import Pace
 from bridge.gateway.translation.ids import readable, translate_request, translate_response
+from bridge.gateway.translation.rewriting import answer_from, request_for
 from bridge.gateway.upstream_ports import UpstreamPool
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 from bridge.model.stage import Side, Stage
@@ -41,39 +46,12 @@ class Way(Protocol):
         ...
 
 
-class Asked(Mapping[tuple[str, str], str]):
-    """(entity, id on one side) → id in the authority's answer."""
-
-    def __init__(
-        self, used: Mapping[tuple[str, str], str], ids: IdMap | None, group: str, side: Side
-    ) -> None:
-        self._used = used
-        self._ids = ids
-        self._group = group
-        self._side = side
-
-    def __getitem__(self, key: tuple[str, str]) -> str:
-        known = self._used.get(key)
-        if known is None and self._ids is not None:
-            pair = self._ids.pair_on(self._group, key[0], self._side, key[1])
-            known = None if pair is None else pair.on(self._side.other)
-        if known is None:
-            raise KeyError(key)
-        return known
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._used)
-
-    def __len__(self) -> int:
-        return len(self._used)
-
-
 class ShadowedRoute:
     """See the module."""
 
     __slots__ = (
-        "_ids", "_key_name", "_swaps", "authority", "bucket", "copies", "counts", "look_bucket",
-        "probe_bucket", "probes", "route", "rules", "share", "stage", "target",
+        "_ids", "_key_name", "_swaps", "authority", "bucket", "comparer", "copies", "counts",
+        "look_bucket", "probe_bucket", "probes", "route", "rules", "share", "stage", "target",
         "translates",
     )  # fmt: skip
 
@@ -110,6 +88,8 @@ class ShadowedRoute:
         declared = rules if self.target is Side.MODERN else ShadowRules()
         self._swaps = swaps_of(declared, credentials)
         self.translates = bool(route.ids) and ids is not None
+        self.comparer = Comparer(_with_ids(route)) if self.translates else None
+        """Where the route's ids stand; None when its own rules say all there is."""
 
     @property
     def key_name(self) -> str | None:
@@ -135,29 +115,31 @@ class ShadowedRoute:
             StorageUnavailable: the id map cannot be read.
         """
         swaps = self._swaps if side is self.target else _UNCHANGED
-        if not head.length and not swaps and not self.translates:
+        changes = self.translates or self.route.rewriting[side] is not None
+        if not head.length and not swaps and not changes:
             return plain_copy(head.start, block, mark), {}
         used: Mapping[tuple[str, str], str] = {}
         request = request_of(head.method, head.target, block, body)
         if self.translates:
             request, used = self._translated(side, request)
-        request = swapped(request, swaps)
+        request = swapped(request_for(self.route, side, request), swaps)
         framed = len(request.body) if request.body else length
         data = encoded_head(
             request.method, request.target, request.headers, mark, framed if head.length else None
         )
         return data + request.body, used
 
-    def with_known_ids(
-        self, response: HttpResponse, side: Side, asked: Mapping[tuple[str, str], str]
+    def answer(
+        self, side: Side, response: HttpResponse, asked: Mapping[tuple[str, str], str]
     ) -> HttpResponse:
-        """Return an answer of `side` with its ids as the client's answer has them."""
-        if not self.translates:
-            return response
-        ids = self._ids if side is self.target else None
-        return translate_response(
-            self.route.ids, response, Asked(asked, ids, self.route.group, side)
-        )
+        """Return an answer of `side` as the route's rules have it, to be compared.
+
+        Of the authority's side it has the client's ids, as the first answer has.
+        """
+        response = answer_from(self.route, side, response)
+        if self.translates and side is self.authority:
+            response = translate_response(self.route.ids, response, asked)
+        return response
 
     def other_id(self, entity: str, known_id: str) -> str | None:
         """Return the other side's id for one of the authority's."""
@@ -178,6 +160,22 @@ class ShadowedRoute:
 
         translated = translate_request(route.path, route.ids, request, find)
         return readable(translated.request, route.ids), translated.used
+
+
+def _with_ids(route: Route) -> ComparisonRules:
+    """Return the route's rules of comparison, and that its declared ids are pairs of the id map."""
+    rules = route.comparison
+    named = {place for rule in rules.rules if isinstance(rule, IdsRule) for place in rule.at}
+    added = tuple(
+        IdsRule(
+            name=f"declared-id-{number}", kind="ids", at=(place,), entity=entity,
+            reason="the route declares an id there", reviewed_by="the route file",
+            reviewed_on=date.min,
+        )
+        for number, (place, entity) in enumerate(route.ids.response.items())
+        if place not in named
+    )  # fmt: skip
+    return rules.model_copy(update={"rules": (*rules.rules, *added)})
 
 
 def _key_name(route: Route) -> str | None:

@@ -12,9 +12,9 @@ from adapters.upstream.pool import Pool, PoolLimits
 from bridge.eventlog.durable_files import create_private_file
 from bridge.gateway.comparison.book import ComparisonBook
 from bridge.gateway.comparison.ports import ComparisonStore
-from bridge.gateway.dual.ports import IdMap, WriteJournal
+from bridge.gateway.dual.ports import IdMap
 from bridge.gateway.shadow.limits import ShadowLimits
-from bridge.gateway.shadow.mirror import Mirror
+from bridge.gateway.shadow.mirror import Lanes, Mirror
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
 from bridge.model.http import Headers
 from bridge.model.observer import Observer
@@ -60,7 +60,7 @@ def open_mirror(
     *,
     book: ComparisonBook,
     ids: IdMap,
-    journal: WriteJournal,
+    journal: Lanes,
     observer: Observer,
     stack: ExitStack,
 ) -> Mirror:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from adapters.upstream.pool import Pool, PoolLimits
 from bridge.gateway.comparison.book import ComparisonBook
-from bridge.gateway.dual.ports import IdMap, WriteJournal
+from bridge.gateway.dual.ports import IdMap
 from bridge.gateway.plane.tap import Tap
 from bridge.gateway.routes.route import Route
 from bridge.gateway.routes.sections.comparison import ComparisonRules
 from bridge.gateway.routes.sections.shadow import ShadowRules
 from bridge.gateway.shadow.limits import ShadowLimits
-from bridge.gateway.shadow.mirror import Mirror
+from bridge.gateway.shadow.mirror import Lanes, Mirror
 from bridge.model.http import Headers
 from bridge.model.stage import GroupState, Side, Stage
 from tests.gateway.http.rig import BOTH, Gateway, route
@@ -39,7 +39,8 @@ def json_answer(body: bytes, status: bytes = b"200 OK") -> bytes:
 def all_of(rules: ShadowRules = EVERYTHING, **changes: object) -> Route:
     """Return a route for every request of a group that reads, with both sides."""
     given: dict[str, object] = {"group": "orders", "upstreams": BOTH, "comparison": QUIET}
-    return route("all", "/{rest...}", shadow=rules, **(given | changes))
+    given |= {"shadow": rules} | changes
+    return route(str(given.pop("route_id", "all")), str(given.pop("path", "/{rest...}")), **given)
 
 
 def _new_id() -> str:
@@ -59,7 +60,7 @@ class ShadowGateway(Gateway):
         shadow_limits: ShadowLimits | None = None,
         seed: int | None = None,
         ids: IdMap | None = None,
-        journal: WriteJournal | None = None,
+        journal: Lanes | None = None,
         credentials: dict[str, Headers] | None = None,
         spool_folder: Path | None = None,
         **others: object,

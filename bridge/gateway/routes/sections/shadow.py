@@ -6,7 +6,7 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt, model_validator
 
 from bridge.gateway.http.fields import is_token
-from bridge.gateway.routes.sections.section import Count, Flag, Name, RouteShape, Section
+from bridge.gateway.routes.sections.section import Count, Flag, RouteShape, Section
 from bridge.model.stage import Side, Stage
 
 SAFE: Final = frozenset((b"GET", b"HEAD"))
@@ -81,15 +81,14 @@ class ShadowRules(Section):
     """After a difference both sides are read once more, so much later. If they agree then, one of
     them was only ahead: the pair counts as flapping."""
     headers: Mapping[FieldName, Annotated[str | None, AfterValidator(_field_value)]] = {}
-    """Fields of the copy that are replaced, or left out (`null`)."""
-    credentials: Mapping[FieldName, Name] = {}
-    """Fields of the copy whose value is a credential of `gateway.shadow.credentials`."""
+    """Fields of the copy that are replaced, or left out (`null`). Credentials stand in the
+    settings of the upstream, as its `shadow_headers`."""
     path: PathSwap | None = None
     """Where the other side has the path elsewhere."""
 
     @model_validator(mode="after")
     def _once_each(self) -> Self:
-        names = [name.lower() for name in (*self.headers, *self.credentials)]
+        names = [name.lower() for name in self.headers]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"says more than once what becomes of header {twice[0]!r}")
