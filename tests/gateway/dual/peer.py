@@ -68,6 +68,8 @@ class Peer:
         self.name = name
         self.orders: dict[str, list[str]] = {}
         """Order id → statuses, as they were applied."""
+        self.versions: dict[str, int] = {}
+        """Versions that are shown of orders."""
         self.seen: list[Seen] = []
         self.faults: deque[Fault] = deque()
         """One for each coming write, first come first served."""
@@ -182,8 +184,16 @@ class Peer:
 
     def _do(self, request: Seen) -> tuple[int, Any]:
         parts = request.target.partition("?")[0].strip("/").split("/")
+        if parts[0] == "requests":
+            known = self._answers.get(parts[1].replace("%22", '"'))
+            return (404, {"error": "no such request"}) if known is None else (200, known[1])
+        if request.method == "POST" and len(parts) == 3 and parts[2] == "undo":
+            self.orders[parts[1]].append("undone")
+            return 200, self._shown(parts[1])
         if request.method == "POST":
-            order_id = self._id_format.format(self.next_id)
+            order_id = request.body.get("order_id") or self._id_format.format(self.next_id)
+            if order_id in self.orders:
+                return 409, {"error": "exists"}
             self.next_id += 1
             self.orders[order_id] = [request.body["status"]]
             return 201, self._shown(order_id)
@@ -199,7 +209,9 @@ class Peer:
 
     def _shown(self, order_id: str) -> Any:
         shown_id: Any = int(order_id) if order_id.isdigit() else order_id
-        return {"side": self.name, "order_id": shown_id, "status": self.orders[order_id][-1]}
+        shown = {"side": self.name, "order_id": shown_id, "status": self.orders[order_id][-1]}
+        version = self.versions.get(order_id)
+        return shown if version is None else {**shown, "version": version}
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Seen | None:
