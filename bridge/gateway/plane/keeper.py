@@ -14,6 +14,10 @@ _RELOAD_RETRY_S = 0.1
 _ADOPT_WAIT_S = 1.5
 
 
+class TableNotReady(BridgeError):
+    """What the table is built of is still being read; ask again with the next look."""
+
+
 class Generation(Protocol):
     """The switch counter in shared memory."""
 
@@ -86,6 +90,9 @@ class TableKeeper:
         self._seen = value
         try:
             table = self._load(value)
+        except TableNotReady:
+            self._retry_at = time.monotonic()
+            return
         except BridgeError as exc:
             # The last good table stays: reads go on, and the journal refuses its old epochs.
             self._retry_at = time.monotonic() + _RELOAD_RETRY_S

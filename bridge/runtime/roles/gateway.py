@@ -11,6 +11,7 @@ from bridge.gateway.dual.admission import WriteLimits
 from bridge.gateway.dual.replay_service import ReplayService
 from bridge.gateway.dual.writer import DualWriter
 from bridge.gateway.http.target import parse_authority
+from bridge.gateway.plane.keeper import TableNotReady
 from bridge.gateway.plane.worker import serve
 from bridge.gateway.protection.rate_limiter import RateLimiter
 from bridge.gateway.routes.decision import Decision
@@ -31,14 +32,9 @@ from bridge.runtime.wiring.gateway_edge import (
 from bridge.runtime.wiring.gateway_protection import guarded, open_spending
 from bridge.runtime.wiring.journal_opening import REPLAY, Held
 from bridge.runtime.wiring.queues import drain_queues, queueing, served
+from bridge.runtime.wiring.reconciling import open_findings, reconciliation
 from bridge.runtime.wiring.routes_in_force import RouteBook
-from bridge.runtime.wiring.shadowing import (
-    comparison_book,
-    keep_findings,
-    open_comparisons,
-    open_mirror,
-    tell_findings,
-)
+from bridge.runtime.wiring.shadowing import shadowing
 from bridge.runtime.wiring.stores import Stores
 
 # The replayer that waits for another one to end looks this often; it takes over within this time.
@@ -56,11 +52,15 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
     owner = f"worker-{os.getpid()}-{secrets.token_hex(4)}"
 
     loaded: list[GroupState] = []
+    routes = list(served(in_force.routes(), gateway.async_path))
 
     def load_table(number: int) -> RoutingTable:
         loaded[:] = journal.groups()
         # Only what was applied: files that somebody edits meanwhile are not looked at.
-        return RoutingTable.build(served(in_force.routes(), gateway.async_path), loaded, number)
+        if not in_force.ready():
+            raise TableNotReady("cannot build the table: its routes are being read")
+        routes[:] = served(in_force.routes(), gateway.async_path)
+        return RoutingTable.build(routes, loaded, number)
 
     async def look_for_switches() -> None:
         """The counter is the hint; this is the promise, should a switch die before its bump."""
@@ -73,7 +73,7 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
     def redecide(request: HttpRequest) -> Decision | None:
         raw = request.header(b"host")
         host = parse_authority(raw).name if raw is not None else None
-        table = RoutingTable.build(in_force.routes(), journal.groups(), generation.current())
+        table = RoutingTable.build(routes, journal.groups(), generation.current())
         lines = [b"%b: %b" % pair for pair in request.headers]
         decision = table.decide(request.method, host, request.target, lines)
         return decision if isinstance(decision, Decision) else None
@@ -100,36 +100,22 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         doors = open_doors(gateway, observer)
         following = asyncio.create_task(follow_files(doors, opened))
         stack.callback(following.cancel)
-        store = stack.enter_context(closing(open_comparisons(stores.settings)))
-        book = comparison_book(stores.settings, store)
-        keeping = asyncio.create_task(keep_findings(book, store, observer, stop))
-        stack.callback(keeping.cancel)
-        mirror = open_mirror(
-            stores.settings,
-            gateway,
-            book=book,
-            ids=journal,
-            journal=journal,
-            observer=observer,
-            stack=stack,
-        )
-        await serve(
-            doors,
-            load_table=load_table,
-            generation=generation,
-            slot=generation.claim_slot(owner),
-            write_path=queueing(stores, writer, journal, observer),
-            pools=pools,
-            stop=stop,
-            settings=plane_settings(gateway.plane),
-            observer=observer,
-            ready=lambda: note_listening(gateway, observer),
-            tap=mirror,
-            limiter=RateLimiter(spending),
-        )
+        async with shadowing(stores.settings, gateway, journal, observer, stop) as mirror:
+            await serve(
+                doors,
+                load_table=load_table,
+                generation=generation,
+                slot=generation.claim_slot(owner),
+                write_path=queueing(stores, writer, journal, observer),
+                pools=pools,
+                stop=stop,
+                settings=plane_settings(gateway.plane),
+                observer=observer,
+                ready=lambda: note_listening(gateway, observer),
+                tap=mirror,
+                limiter=RateLimiter(spending),
+            )
         await writer.drain()
-        await keeping
-        await tell_findings(book, store, observer)
 
 
 async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Event) -> None:
@@ -161,6 +147,11 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         )
         canaries = asyncio.create_task(write_dualwrite_canaries(journal, observer, stop))
         stack.callback(canaries.cancel)
+        findings = stack.enter_context(closing(open_findings(stores.settings)))
+        upstreams = {name: UpstreamClient(pool) for name, pool in pools.items()}
+        patrol = reconciliation(stores, findings, upstreams, observer, owner).patrol
+        patrolling = asyncio.create_task(patrol.run(stop))
+        stack.callback(patrolling.cancel)
         holding = asyncio.create_task(_stop_when_lost(lock, stop))
         stack.callback(holding.cancel)
         observer.note("replayer_started")

@@ -1,5 +1,6 @@
 """The routes that this deployment's gateway works by: its stored copy, or none yet."""
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,8 @@ class RoutesInForce:
         self._gateway = gateway
         self.store = AppliedRoutes(made(data_dir) / "routes")
         self._loaded: tuple[str | None, tuple[Route, ...]] | None = None
+        self._failed: tuple[str, BaseException] | None = None
+        self._reading: threading.Thread | None = None
 
     @property
     def edited(self) -> Path:
@@ -59,6 +62,8 @@ class RoutesInForce:
         """
         applied = self.store.current()
         digest = None if applied is None else applied.digest
+        if self._failed is not None and self._failed[0] == digest:
+            raise self._failed[1]
         if self._loaded is None or self._loaded[0] != digest:
             if applied is None:
                 routes = load_routes(self.edited, self.upstreams)
@@ -67,6 +72,31 @@ class RoutesInForce:
                 routes = load_routes(applied.folder, self.upstreams)
             self._loaded = (digest, routes)
         return self._loaded[1]
+
+    def ready(self) -> bool:
+        """Whether `routes` can be called without reading files; begins to read them when not.
+
+        A thread of its own reads: hundreds of routes take half a second, which no request of an
+        event loop should wait for.
+        """
+        applied = self.store.current()
+        digest = None if applied is None else applied.digest
+        for known in (self._loaded, self._failed):
+            if known is not None and known[0] == digest:
+                return True
+        if digest is None:
+            return True
+        if self._reading is None or not self._reading.is_alive():
+            self._reading = threading.Thread(target=self._read, args=(digest,), daemon=True)
+            self._reading.start()
+        return False
+
+    def _read(self, digest: str) -> None:
+        try:
+            self.routes()
+        except BaseException as exc:
+            # The copy is never changed: it would fail again, as long as these settings hold.
+            self._failed = (digest, exc)
 
     def is_newer(self) -> bool:
         """Whether another copy is in force than `routes` returned last."""
