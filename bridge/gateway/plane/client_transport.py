@@ -5,6 +5,7 @@ import socket
 import struct
 from typing import Final, cast
 
+from bridge.gateway.plane.edited_heads import EditedBlock
 from bridge.gateway.plane.handling import Step
 from bridge.gateway.plane.plane import Plane
 from bridge.gateway.reading import read_in_pieces
@@ -21,11 +22,14 @@ _NO_LINGER: Final = struct.pack("ii", 1, 0)
 class ClientTransport(asyncio.Protocol):
     """`deadline` (monotonic seconds) is looked at by the worker's tick."""
 
-    __slots__ = ("_choked", "_paused", "_to_throw", "deadline", "plane", "step", "transport")
+    __slots__ = (
+        "_choked", "_paused", "_to_throw", "deadline", "edited", "plane", "step", "transport",
+    )  # fmt: skip
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
         self.transport: asyncio.Transport
+        self.edited = EditedBlock()
         self.step = Step.HEAD
         self.deadline = plane.now + plane.settings.head_ms / 1000
         self._paused = False

@@ -9,6 +9,7 @@ from bridge.gateway.http.relay import interim_head, relayed_head, switched_head
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.response_head import ResponseHead
 from bridge.gateway.http.trailers import carried, last_chunk
+from bridge.gateway.plane.edited_heads import edited_answer
 from bridge.gateway.plane.handling import IDEMPOTENT, SAFE, ClientSide, Step
 from bridge.gateway.plane.keeper import Flight
 from bridge.gateway.plane.own_answers import failed_answer, late_answer, unasked_switch
@@ -47,8 +48,8 @@ class Forward:
     """Monotonic seconds at which the whole exchange is over."""
     _bypass: Flight | None = None
     _followed: Followed | None = None
-    priority = property(attrgetter("_decision.route.protection.priority"))
-    """What goes first when its upstream has no room (see `protection.guarded_pool`)."""
+    route = property(attrgetter("_decision.route"))
+    """Says what goes first when its upstream has no room (see `protection.guarded_pool`)."""
 
     def __init__(self, conn: ClientSide, head: RequestHead, decision: Decision) -> None:
         self._conn = conn
@@ -70,7 +71,7 @@ class Forward:
         block = plain_block = conn.edge.block(head)
         start = head.start
         if self._decision.edits is not None:
-            start, block = self._decision.edits.head(start, block)
+            start, block = conn.edited.head(self._decision.edits, start, block)
         if self._phases.total_s is not None or not head.plain:
             added = self._added()
             block, plain_block = block + added, plain_block + added
@@ -192,9 +193,8 @@ class Forward:
         conn, decision = self._conn, self._decision
         plane = conn.plane
         if decision.edits is not None:
-            head = head._replace(lines=decision.edits.answer_lines(head.lines))
-        self._answered = True
-        self._replay = None
+            head = edited_answer(decision.edits, head)
+        self._answered, self._replay = True, None
         plane.answers[decision.route.route_id, decision.upstream, head.status // 100] += 1
         client = conn.client
         if head.trailer and self._head.takes_trailers:

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from bridge.gateway.http.edge import Edge
 from bridge.gateway.http.relay import Client
+from bridge.gateway.plane.edited_heads import EditedBlock
 from bridge.gateway.plane.plane import Plane
 from bridge.model.http import HttpResponse
 
@@ -35,6 +36,7 @@ class ClientSide(Protocol):
     step: Step
     client: Client
     edge: Edge
+    edited: EditedBlock
     deadline: float
     """Monotonic seconds; once passed, `Handling.expired` is called."""
 

@@ -6,6 +6,13 @@ import pytest
 
 from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.routes.route import IdRules
+from bridge.gateway.routes.sections.rewriting import (
+    AnswerRewriting,
+    AnswerRules,
+    HeaderRules,
+    RequestRewriting,
+    RequestRules,
+)
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Stage
 from tests.gateway.http.rig import BOTH, ROUTES, Gateway, RecordingWritePath, ports, route
@@ -147,3 +154,30 @@ def test_9110_9_3_2_head_through_the_write_path_keeps_the_upstreams_length(
         )
         client.send(b"GET /orders/7 HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.message().body == b"abc"
+
+
+def test_header_rules_hold_for_what_is_repeated_and_for_what_is_not(upstream: Upstream) -> None:
+    """What rules made of a head is kept for the next one only if that is the very same."""
+    rules = HeaderRules(set={"X-Set": "1"}, remove=("X-Gone",))
+    both = RequestRules(headers=rules)
+    routes = (
+        route("all", "/{rest...}"),
+        route("ruled", "/ruled", request=RequestRewriting(both=both),
+              response=AnswerRewriting(both=AnswerRules(headers=rules))),
+    )  # fmt: skip
+    with Gateway(ports(upstream), routes=routes) as gateway, gateway.connect() as client:
+        for path in (b"/ruled", b"/ruled", b"/plain", b"/ruled", b"/plain"):
+            for value in (b"1", b"1", b"2"):
+                upstream.at[path] = replies(
+                    b"HTTP/1.1 200 OK\r\nX-Own: %b\r\nX-Gone: y\r\nContent-Length: 0\r\n\r\n"
+                    % value
+                )
+                client.send(
+                    b"GET %b HTTP/1.1\r\nHost: a\r\nX-Own: %b\r\nX-Gone: y\r\n\r\n" % (path, value)
+                )
+                answer = client.message()
+                for message in (answer, upstream.received[-1]):
+                    ruled = path == b"/ruled"
+                    assert message.all(b"x-own") == [value]
+                    assert message.all(b"x-set") == ([b"1"] if ruled else [])
+                    assert message.all(b"x-gone") == ([] if ruled else [b"y"])
