@@ -4,9 +4,10 @@ import asyncio
 import random
 import secrets
 import uuid
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from adapters.upstream.pool import Pool, PoolLimits
 from bridge.eventlog.durable_files import create_private_file
@@ -32,6 +33,10 @@ _SAMPLE_KEY_BYTES: Final = 32
 _WAIT_MS: Final = 1_000
 
 
+class LanesAndIds(Lanes, IdMap, Protocol):
+    """The write journal, as copies need it."""
+
+
 def open_comparisons(settings: Settings) -> SqliteComparisonStore:
     """Return the store of what comparisons found; made when it is missing."""
     return SqliteComparisonStore(made(settings.data_dir) / COMPARISONS_FILE)
@@ -54,15 +59,38 @@ def comparison_book(settings: Settings, store: ComparisonStore) -> ComparisonBoo
     )
 
 
+@asynccontextmanager
+async def shadowing(
+    settings: Settings,
+    gateway: GatewaySettings,
+    journal: LanesAndIds,
+    observer: Observer,
+    stop: asyncio.Event,
+) -> AsyncIterator[Mirror]:
+    """Give one worker its mirror, and keep what comparisons find until `stop` and the end.
+
+    Raises:
+        ConfigInvalid: a certificate or the key of samples must not be used.
+    """
+    with closing(open_comparisons(settings)) as store:
+        book = comparison_book(settings, store)
+        mirror = open_mirror(settings, gateway, book, journal, observer)
+        keeping = asyncio.create_task(_keep_findings(book, store, observer, stop))
+        try:
+            yield mirror
+            await keeping
+        finally:
+            keeping.cancel()
+            mirror.close()
+            await _tell_findings(book, store, observer)
+
+
 def open_mirror(
     settings: Settings,
     gateway: GatewaySettings,
-    *,
     book: ComparisonBook,
-    ids: IdMap,
-    journal: Lanes,
+    journal: LanesAndIds,
     observer: Observer,
-    stack: ExitStack,
 ) -> Mirror:
     """Return the mirror of one worker; its pools are its own, and opened when first needed.
 
@@ -91,18 +119,16 @@ def open_mirror(
             secure=dialling[name],
         )
 
-    mirror = Mirror(
+    return Mirror(
         open_pool=open_pool,
         book=book,
-        ids=ids,
+        ids=journal,
         journal=journal,
         limits=ShadowLimits(**gateway.shadow.model_dump()),
         spool_folder=settings.data_dir / "spool",
         credentials=shadow_headers(gateway),
         observer=observer,
     )
-    stack.callback(mirror.close)
-    return mirror
 
 
 def shadow_headers(gateway: GatewaySettings) -> dict[str, Headers]:
@@ -117,23 +143,18 @@ def shadow_headers(gateway: GatewaySettings) -> dict[str, Headers]:
     }
 
 
-async def keep_findings(
+async def _keep_findings(
     book: ComparisonBook, store: ComparisonStore, observer: Observer, stop: asyncio.Event
 ) -> None:
-    """Tell the store what was found, every few seconds until `stop` and once more after it."""
-    while True:
-        ended = stop.is_set()
-        await tell_findings(book, store, observer)
-        if ended:
-            return
-        try:
+    """Tell the store what was found, every few seconds until `stop`."""
+    while not stop.is_set():
+        with suppress(TimeoutError):
             async with asyncio.timeout(KEEP_EVERY_S):
                 await stop.wait()
-        except TimeoutError:
-            continue
+        await _tell_findings(book, store, observer)
 
 
-async def tell_findings(book: ComparisonBook, store: ComparisonStore, observer: Observer) -> None:
+async def _tell_findings(book: ComparisonBook, store: ComparisonStore, observer: Observer) -> None:
     """Tell the store what is new; what it cannot take is noted and lost, for it is a sample."""
     news = book.drain()
     if not news:
