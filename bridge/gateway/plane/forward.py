@@ -68,15 +68,14 @@ class Forward:
     def start(self, body: bytes, *, complete: bool) -> None:
         """Send the head with what there is of the body, or order a connection first."""
         conn, head, method = self._conn, self._head, self._head.method
-        block = plain_block = conn.edge.block(head)
-        start = head.start
-        if self._decision.edits is not None:
-            start, block = conn.edited.head(self._decision.edits, start, block)
-        if self._phases.total_s is not None or not head.plain:
-            added = self._added()
-            block, plain_block = block + added, plain_block + added
+        edge, edits, start = conn.edge, self._decision.edits, head.start
+        block = base = edge.base(head)
+        if edits is not None:
+            start, block = conn.edited.head(edits, start, base)
+        own = self._added() if self._phases.total_s is not None or not head.plain else b""
+        block = edge.stamped(block) + own
         if self._decision.tapped and head.upgrade is None:
-            plane = conn.plane
+            plane, plain_block = conn.plane, edge.stamped(base) + own
             self._followed = follow(plane.tap, plane.observer, self._decision, head, plain_block)
         plain = body
         if head.length:

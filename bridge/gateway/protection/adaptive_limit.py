@@ -1,10 +1,15 @@
 """How many requests an upstream is given at once, learnt from how long it takes.
 
-The gradient rule of Netflix' concurrency-limits (Gradient2Limit, Apache-2.0; described in
-"Performance Under Load", 2018), itself TCP Vegas' idea (Brakmo, Peterson 1995): while answers take
-as long as they use to, the limit grows by about its root; when they take longer, it shrinks in
-proportion, before anything is lost. A failure halves nothing by itself: it takes a tenth, as
-additive increase and multiplicative decrease do (Chiu, Jain 1989).
+The idea is TCP Vegas' (Brakmo, Peterson 1995): a request that takes longer than it would alone has
+waited somewhere, so the limit shrinks before anything is lost. The rule is the gradient of Netflix'
+concurrency-limits ("Performance Under Load", 2018) and of Envoy's adaptive concurrency filter: the
+limit follows the quotient of usual and present time, and grows by about its root. A failure takes a
+tenth of it (multiplicative decrease; Chiu, Jain 1989).
+
+Two things differ, both found on a simulated legacy. The usual time is learnt for each route by
+itself, because a report that always takes a second is no overload. And it is never learnt from
+answers that came while the limit was reached, unless the limit is at its bottom: an average that
+goes on through an overload takes the overload for usual.
 """
 
 from math import sqrt
@@ -12,50 +17,58 @@ from typing import Final
 
 # An answer may take half as long again as usual before the limit shrinks: jitter is not overload.
 _TOLERANCE: Final = 1.5
-# How much of the newly computed limit is taken over at once.
+# How much of a new value is taken over at once: quickly downwards, for less is what it can do.
 _SMOOTHING: Final = 0.2
-# The usual time is an average over about this many answers: minutes of a quiet upstream.
-_LONG_WINDOW: Final = 600
-_WARM_UP: Final = 10
+_RATIO_SMOOTHING: Final = 0.1
+_DOWN: Final = 0.2
+_UP: Final = 0.02
 _BACK_OFF: Final = 0.9
+_START: Final = 8.0
+_BOTTOM: Final = 2.0
+_KINDS_MAX: Final = 1_000
+"""Routes whose usual times are kept; there are hardly more."""
 
 
 class AdaptiveLimit:
     """Between `least` and `most`; `most` alone when not `adaptive`."""
 
-    __slots__ = ("_adaptive", "_count", "_least", "_limit", "_long_s", "_most")
+    __slots__ = ("_adaptive", "_least", "_limit", "_most", "_ratio", "_usual_s")
 
     def __init__(self, *, most: int, least: int = 1, adaptive: bool = True) -> None:
         self._most = float(most)
         self._least = float(least)
         self._adaptive = adaptive
-        # A start in the middle of the scale: the first answers are all that is known.
-        self._limit = min(self._most, max(self._least, 20.0)) if adaptive else self._most
-        self._long_s = 0.0
-        self._count = 0
+        self._limit = min(self._most, max(self._least, _START)) if adaptive else self._most
+        self._usual_s: dict[str, float] = {}
+        self._ratio = 1.0
+        """Of present and usual time, over the last answers."""
 
     @property
     def limit(self) -> int:
         """Return how many may be under way at once."""
         return int(self._limit)
 
-    def answered(self, took_s: float, in_flight: int) -> None:
-        """Learn from an answer that took so long while so many were under way."""
-        if not self._adaptive:
+    def answered(self, kind: str, took_s: float, in_flight: int) -> None:
+        """Learn from an answer of a `kind` that took so long while so many were under way."""
+        if not self._adaptive or took_s <= 0:
             return
-        self._count += 1
-        window = min(self._count, _LONG_WINDOW)
-        self._long_s += (took_s - self._long_s) / window
-        if self._count < _WARM_UP or took_s <= 0:
-            return
-        if self._long_s > 2 * took_s:
-            # After an overload the average is far too long: let it come down quickly.
-            self._long_s *= 0.95
-        if in_flight < self._limit / 2:
+        limit = self._limit
+        usual_s = self._usual_s.get(kind)
+        if usual_s is None:
+            if len(self._usual_s) >= _KINDS_MAX:
+                self._usual_s.clear()
+            usual_s = took_s
+        elif took_s < usual_s:
+            usual_s += (took_s - usual_s) * _DOWN
+        elif in_flight < limit / 2 or limit <= max(_BOTTOM, self._least):
+            usual_s += (took_s - usual_s) * _UP
+        self._usual_s[kind] = usual_s
+        self._ratio += (took_s / usual_s - self._ratio) * _RATIO_SMOOTHING
+        if in_flight < limit / 2:
             return  # The limit was not what held requests back: nothing is learnt about it.
-        gradient = max(0.5, min(1.0, _TOLERANCE * self._long_s / took_s))
-        wanted = self._limit * gradient + sqrt(self._limit)
-        self._set(self._limit * (1 - _SMOOTHING) + wanted * _SMOOTHING)
+        gradient = max(0.1, min(1.0, _TOLERANCE / self._ratio))
+        wanted = limit * gradient + sqrt(limit)
+        self._set(limit * (1 - _SMOOTHING) + wanted * _SMOOTHING)
 
     def failed(self) -> None:
         """Learn from a time-out or a refusal."""

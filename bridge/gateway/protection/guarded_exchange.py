@@ -15,7 +15,7 @@ class Watcher(Protocol):
     def connected(self, user: UpstreamUser) -> None:
         """An ordered exchange has its connection."""
 
-    def answered(self, epoch: int, head: ResponseHead, took_s: float) -> None:
+    def answered(self, epoch: int, user: UpstreamUser, head: ResponseHead, took_s: float) -> None:
         """An exchange has the head of its answer."""
 
     def failed(self, epoch: int, user: UpstreamUser, failure: Failure) -> None:
@@ -169,7 +169,8 @@ class GuardedExchange:
         user = self._user
         assert user is not None, "answered without a user"
         self._answered = True
-        self._watcher.answered(self._epoch, head, self._watcher.clock() - self._began)
+        took_s = self._watcher.clock() - self._began
+        self._watcher.answered(self._epoch, user, head, took_s)
         return user
 
     def _end(self) -> None:

@@ -17,6 +17,7 @@ from bridge.gateway.protection.guarded_exchange import GuardedExchange
 from bridge.gateway.protection.retry_budget import RetryBudget
 from bridge.gateway.protection.token_bucket import TokenBuckets
 from bridge.gateway.protection.waiting_line import WaitingLine
+from bridge.gateway.routes.route import Route
 from bridge.gateway.routes.sections.protection import Priority
 from bridge.gateway.upstream_ports import (
     Failure,
@@ -41,6 +42,11 @@ class Guards:
     breaker: Breaker | None
     bucket: TokenBuckets | None
     retries: RetryBudget
+
+
+def route_of(user: UpstreamUser) -> Route | None:
+    """Return the route that a user works for, where it has one; the write path has many."""
+    return getattr(user, "route", None)
 
 
 class GuardedPool:
@@ -112,7 +118,8 @@ class GuardedPool:
             self._begin(user)
         else:
             self._withdraw_probe(self._epoch)
-            priority = getattr(user, "priority", Priority.NORMAL)
+            route = route_of(user)
+            priority = Priority.NORMAL if route is None else route.protection.priority
             out = self._line.join(user, priority, now + guards.queue_wait_s)
             if out is not None:
                 self._refuse(out, f"has {self.in_flight} requests and {len(self._line)} waiting")
@@ -139,16 +146,16 @@ class GuardedPool:
         for user in self._line.late(now):
             wait_ms = self._guards.queue_wait_s * 1000
             self._refuse(user, f"had no room within {wait_ms:.0f} ms")
-        if self.shed and now - self._reported_at >= 1.0:
+        if now - self._reported_at >= 1.0:
             self._reported_at = now
-            shed, self.shed = self.shed, 0
-            self._observer.note("shed", upstream=self.name, requests=shed)
+            self._report()
 
     def close(self) -> None:
         """Close every connection at once; whoever waits is told."""
         self._pool.close()
         while (user := self._line.next()) is not None:
             user.failed(Failure(FailureKind.UNREACHABLE, f"upstream {self.name!r} is closed"))
+        self._report()
 
     # -- what exchanges tell --------------------------------------------------------------------
 
@@ -156,11 +163,13 @@ class GuardedPool:
         """An ordered exchange has its connection."""
         self._ordered.pop(user, None)
 
-    def answered(self, epoch: int, head: ResponseHead, took_s: float) -> None:
+    def answered(self, epoch: int, user: UpstreamUser, head: ResponseHead, took_s: float) -> None:
         """An exchange has the head of its answer."""
         failed = head.status in _FAILED_STATUSES
         if not failed and self._guards.limit is not None:
-            self._guards.limit.answered(took_s, self.in_flight)
+            route = route_of(user)
+            kind = "" if route is None else route.route_id
+            self._guards.limit.answered(kind, took_s, self.in_flight)
         self._learn(epoch, failed=failed)
 
     def failed(self, epoch: int, user: UpstreamUser, failure: Failure) -> None:
@@ -220,6 +229,11 @@ class GuardedPool:
         exchange = GuardedExchange(self, self._epoch, None, user)
         self._ordered[user] = exchange
         self._pool.order(exchange)
+
+    def _report(self) -> None:
+        shed, self.shed = self.shed, 0
+        if shed:
+            self._observer.note("shed", upstream=self.name, requests=shed)
 
     def _withdraw_probe(self, epoch: int) -> None:
         if self._guards.breaker is not None:

@@ -19,7 +19,6 @@ from tests.gateway.http.wire import GET, OK, Ended, Message, Wire
 from tests.waiting import wait_until
 
 CLIENTS = 4
-HANDOVERS = 2
 
 
 class Load:
@@ -91,9 +90,12 @@ def end(running: subprocess.Popen[bytes]) -> None:
     assert running.wait(15) == 0
 
 
+@pytest.mark.parametrize(
+    "handovers", [1, pytest.param(10, marks=pytest.mark.soak)], ids=["once", "ten-times"]
+)
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_a_port_is_handed_over_under_load_without_a_loss(
-    authority: Authority, upstream: Upstream, secure: bool
+    authority: Authority, upstream: Upstream, secure: bool, handovers: int
 ) -> None:
     port = free_port()
     args = [str(port), str(upstream.port)]
@@ -103,7 +105,7 @@ def test_a_port_is_handed_over_under_load_without_a_loss(
     with ExitStack() as running:
         old = running.enter_context(worker(*args))
         load = running.enter_context(Load(port, authority.file if secure else None))
-        for _ in range(HANDOVERS):
+        for _ in range(handovers):
             await_answers(load)
             new = running.enter_context(worker(*args))
             end(old)

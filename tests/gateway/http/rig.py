@@ -14,9 +14,11 @@ from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.plane.tap import NO_TAP, Tap
 from bridge.gateway.plane.worker import serve
 from bridge.gateway.plane.write_path import WritePath
+from bridge.gateway.protection.rate_limiter import RateLimiter
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule, Route
 from bridge.gateway.routes.table import RoutingTable
+from bridge.gateway.upstream_ports import NamedPool
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage
 from tests.gateway.http.upstream import Upstream
@@ -130,6 +132,8 @@ class Gateway:
         door: Callable[[RecordingObserver], Door] | None = None,
         secure: Callable[[RecordingObserver], SecureDialling] | None = None,
         listener: socket.socket | None = None,
+        guard: Callable[[Pool, RecordingObserver], NamedPool] | None = None,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self.routes = tuple(routes)
         self.groups = tuple(groups)
@@ -138,6 +142,8 @@ class Gateway:
         self.settings = settings or PlaneSettings(drain_ms=1_000, drain_idle_ms=0)
         self.limits = limits or PoolLimits(wait_ms=500)
         self.write_path = write_path or RecordingWritePath()
+        self._guard = guard or (lambda pool, observer: pool)
+        self._limiter = limiter
         self.loop: asyncio.AbstractEventLoop
         self._upstreams = upstreams
         self._stop: asyncio.Event
@@ -174,13 +180,15 @@ class Gateway:
             )
             for name, port in self._upstreams.items()
         }
+        guarded = {name: self._guard(pool, self.observer) for name, pool in pools.items()}
         await serve(
             [(self._listener, self.door)],
             load_table=lambda generation: self.load(generation),
             generation=self.generation,
             slot=0,
             write_path=self.write_path,
-            pools=pools,
+            pools=guarded,
+            limiter=self._limiter,
             stop=self._stop,
             settings=self.settings,
             observer=self.observer,
