@@ -72,6 +72,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
             for g in report["groups"]
         ],
     )
+    _copies(report)
     _lanes(report)
     _certificates(report)
     missing = [canary["category"] for canary in report["canaries"] if canary["missing"]]
@@ -80,6 +81,25 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
             f"[red]entries may be missing[/red]: no canary of {', '.join(missing)} for a day"
         )
     raise typer.Exit(code)
+
+
+def _copies(report: dict[str, Any]) -> None:
+    if report["copies"]:
+        print_rows(
+            "Copied for comparison, since the workers' start",
+            ("route", "requests", "copied", "compared", "differed", "flapping", "left out"),
+            [
+                (
+                    each["route"], f"{each['seen']:,}", f"{each['copied']:,}",
+                    f"{each['compared']:,}", f"{each['differed']:,}", f"{each['flapping']:,}",
+                    ", ".join(
+                        f"{reason} {count:,}"
+                        for reason, count in sorted({**each["shed"], **each["uncompared"]}.items())
+                    ),
+                )
+                for each in report["copies"]
+            ],
+        )  # fmt: skip
 
 
 def _lanes(report: dict[str, Any]) -> None:

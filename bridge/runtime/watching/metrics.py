@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 
 from bridge.model.ages import BUCKETS_MS
 from bridge.runtime.watching.run_files import read_roles
+from bridge.runtime.watching.shadow_counts import PREFIX as SHADOW
+from bridge.runtime.watching.shadow_counts import shadow_metrics
 
 # Facts whose sum means something; of the others only the latest does, or none.
 _ADDITIVE = frozenset(
@@ -96,7 +98,7 @@ class _RunFiles(Collector):
             restarts.add_metric([role.role], role.restarts)
             for name, value in role.counts.items():
                 _note, dot, fact = name.rpartition(".")
-                if (dot and fact not in _ADDITIVE) or name.startswith((*_AGES, _TABLES)):
+                if (dot and fact not in _ADDITIVE) or name.startswith((*_AGES, _TABLES, SHADOW)):
                     continue
                 metric = f"legacy_bridge_{_NOT_A_NAME.sub('_', name)}"
                 counter = families.setdefault(
@@ -120,6 +122,7 @@ class _RunFiles(Collector):
         yield restarts
         yield from families.values()
         yield from gauges.values()
+        yield from shadow_metrics(roles)
 
 
 def _add_evidence(

@@ -14,7 +14,8 @@ from bridge.runtime.configuration.polling_settings import PollingSettings
 from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.roles.canaries import canary_states
 from bridge.runtime.watching.evidence_status import evidence_status
-from bridge.runtime.watching.run_files import read_roles
+from bridge.runtime.watching.run_files import RoleStatus, read_roles
+from bridge.runtime.watching.shadow_counts import copies_by_route
 from bridge.runtime.wiring.certificates import certificate_status
 from bridge.runtime.wiring.log_opening import known_of_log
 from bridge.runtime.wiring.reading import reading_status
@@ -35,17 +36,9 @@ def collect_status(settings: Settings) -> dict[str, Any]:
         checkpoint, first_index = log.latest_checkpoint(), log.first_index()
         loss = find_loss(log, known)
         indexed = indexed_entries(settings)
-        roles = [
-            {
-                "role": role.role,
-                "pid": role.pid,
-                "alive": role.alive,
-                "restarts": role.restarts,
-                "last_exit": role.last_exit,
-            }
-            for role in read_roles(stores.run_dir)
-        ]
-        guards = {role.role: role.last for role in read_roles(stores.run_dir) if role.alive}
+        found = read_roles(stores.run_dir)
+        roles, copies = [_role(each) for each in found], copies_by_route(found)
+        guards = {role.role: role.last for role in found if role.alive}
         sources = [
             _polled(name, log.cursor(name))
             if isinstance(source, PollingSettings)
@@ -97,7 +90,18 @@ def collect_status(settings: Settings) -> dict[str, Any]:
         "sinks": sinks,
         "groups": groups,
         "lanes": lanes,
+        "copies": copies,
         "writes_to_decide": to_decide,
+    }
+
+
+def _role(role: RoleStatus) -> dict[str, Any]:
+    return {
+        "role": role.role,
+        "pid": role.pid,
+        "alive": role.alive,
+        "restarts": role.restarts,
+        "last_exit": role.last_exit,
     }
 
 
