@@ -63,9 +63,17 @@ class Edge:
         self._block = b""
 
     def block(self, head: RequestHead) -> bytes:
-        """Return the field lines of a request to forward, the added ones last, each with its CRLF.
+        """Return the field lines of a request to forward, added ones last, each with its CRLF."""
+        return self.stamped(self.base(head))
 
-        A head that shares its lines with the one before needs the same block.
+    def stamped(self, block: bytes) -> bytes:
+        """Return a block with what every request has of its own."""
+        return block
+
+    def base(self, head: RequestHead) -> bytes:
+        """Return the block without what every request has of its own.
+
+        A head that shares its lines with the one before needs the same one, and gets it.
         """
         if head.lines is not self._lines:
             pairs = self.pairs(head)
@@ -150,9 +158,9 @@ class TracingEdge(Edge):
         super().__init__(origin, trusted, name)
         self._bits = bits
 
-    def block(self, head: RequestHead) -> bytes:
-        """Return the field lines with a trace context of their own, every time."""
-        return traced(super().block(head), self._bits)
+    def stamped(self, block: bytes) -> bytes:
+        """Return a block with a trace context of its own, every time."""
+        return traced(block, self._bits)
 
     def fields(self, head: RequestHead) -> Headers:
         """Return all fields, among them a trace context."""
