@@ -31,6 +31,7 @@ class Commands(LazyGroup):
         "routes": "bridge.cli.routes",
         "writes": "bridge.cli.writes",
         "compare": "bridge.cli.compare",
+        "reconcile": "bridge.cli.reconcile",
         "log": "bridge.cli.log.group",
         "parked": "bridge.cli.log.group",
         "subject": "bridge.cli.subject",

@@ -29,6 +29,8 @@ routes:
      key: {created: /order_id, entity: order}, ids: {response: {/order_id: order}}}
   - {id: order-status, methods: [PUT], path: "/orders/{order_id}/status", writes: true,
      key: {path: order_id, entity: order}, ids: {path: {order_id: order}}}
+  - {id: order-read, methods: [GET], path: "/orders/{order_id}", ids: {path: {order_id: order}},
+     reconcile: {entity: order, keys_per_s: 1000, wait_ms: 5, repair: {put: order-status}}}
 """,
     "catalog": """
 group: catalog

@@ -62,6 +62,8 @@ ACTS: dict[Command, tuple[Words, str]] = {
     ("rollback",): (_fixed("orders"), "refused"),
     ("lanes", "hold"): (_fixed("orders"), "done"),
     ("lanes", "resume"): (_fixed("orders"), "done"),
+    ("reconcile", "accept"): (_fixed("orders", "7"), "refused"),
+    ("reconcile", "repair"): (_fixed("orders", "7", "--apply"), "refused"),
     ("compare", "restart"): (_fixed("order-status"), "done"),
     ("ids", "import"): (lambda d: ("orders", "order", _file(d, '["1", "a"]\n')), "done"),
     ("writes", "resolve"): (lambda d: (_in_doubt(d), "failed"), "done"),
@@ -105,11 +107,16 @@ READS: dict[Command, Words] = {
     ("log", "verify"): lambda d: (str(d.folder),),
     ("parked", "list"): _fixed(),
     ("compare", "samples"): _fixed("order-status"),
+    ("reconcile", "bypasses"): _fixed(),
+    ("reconcile", "list"): _fixed(),
+    ("reconcile", "run"): _fixed("orders"),
+    ("reconcile", "show"): _fixed("orders", "7"),
     ("writes", "list"): _fixed(),
     ("writes", "show"): lambda d: (_parked(d),),
 }
 
 NEITHER: dict[Command, str] = {
+    ("reconcile", "status"): "counts",
     ("compare", "rules"): "what a file says, and counts",
     ("compare", "show"): "counts",
     ("compare", "status"): "counts",

@@ -41,14 +41,7 @@ def shown(deployment: Deployment) -> Deployment:
     path = deployment.folder / "routes" / "orders.yaml"
     tree = yaml.safe_load(path.read_text())
     clock = rule("ignore", "/at", name="clock")
-    tree["routes"].append(
-        {
-            "id": "order-read",
-            "methods": ["GET"],
-            "path": "/orders/{order_id}",
-            "comparison": {"rules": [clock], "show": ["/total"]},
-        }
-    )
+    tree["routes"][-1]["comparison"] = {"rules": [clock], "show": ["/total"]}
     path.write_text(yaml.safe_dump(tree))
     compared(deployment)
     return deployment

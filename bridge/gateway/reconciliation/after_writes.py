@@ -11,7 +11,7 @@ from bridge.model.write import JournalledWrite, WriteKind, WriteState
 
 # Looked at in one step: at most this many finished writes, of which the sample is a part. A burst
 # above it is sampled less, not later.
-WRITES_COUNT_MAX: Final = 500
+WRITES_COUNT_MAX: Final = 100
 # Writes that were looked at already; those of the journal's newest page are remembered.
 _SEEN_MAX: Final = 4 * WRITES_COUNT_MAX
 

@@ -1,0 +1,111 @@
+"""Wire reconciliation: both sides, the journal, the findings, and the event log."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from adapters.upstream.client import UpstreamClient
+from bridge.gateway.dual.forwarder import Forwarder
+from bridge.gateway.dual.replay_attempt import Attempts
+from bridge.gateway.reconciliation.after_writes import WriteSampler
+from bridge.gateway.reconciliation.captured import CapturedReader
+from bridge.gateway.reconciliation.checking import Checker
+from bridge.gateway.reconciliation.patrol import Patrol
+from bridge.gateway.reconciliation.repairing import Repairer
+from bridge.gateway.reconciliation.rules import EntityRule, entity_rules
+from bridge.gateway.reconciliation.scrubbing import Scrubber
+from bridge.gateway.reconciliation.sides import Sides
+from bridge.gateway.upstream_ports import Upstream
+from bridge.model.observer import Observer
+from bridge.model.stage import Stage
+from bridge.runtime.configuration.settings import Settings
+from bridge.runtime.wiring.gateway_edge import open_pools, replay_headers
+from bridge.runtime.wiring.log_opening import made
+from bridge.runtime.wiring.stores import Stores
+from bridge.storage.reconciliation.sqlite import SqliteFindingStore
+
+FINDINGS_FILE: Final = "reconciliation.db"
+_NOT_JOURNALLED: Final = frozenset({Stage.LEGACY, Stage.SHADOW, Stage.COMPLETE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciliation:
+    """Everything that reconciles."""
+
+    checker: Checker
+    scrubber: Scrubber
+    repairer: Repairer
+    patrol: Patrol
+
+
+def open_findings(settings: Settings) -> SqliteFindingStore:
+    """Return the store of findings; made when it is missing."""
+    return SqliteFindingStore(made(settings.data_dir) / FINDINGS_FILE)
+
+
+def known_entities(stores: Stores) -> list[EntityRule]:
+    """Return the entities of the routes in force."""
+    return entity_rules(stores.routes())
+
+
+def open_upstreams(stores: Stores, observer: Observer, stack: ExitStack) -> dict[str, Upstream]:
+    """Return every upstream of the settings, closed with `stack`; from a running event loop."""
+    pools = open_pools(stores.gateway_settings(), observer, stack)
+    return {name: UpstreamClient(pool) for name, pool in pools.items()}
+
+
+def reconciliation(
+    stores: Stores,
+    findings: SqliteFindingStore,
+    upstreams: Mapping[str, Upstream],
+    observer: Observer,
+    owner: str,
+) -> Reconciliation:
+    """Return what reconciles, over `upstreams`; `owner` names this process in the journal."""
+    journal, desk = stores.journal(), stores.desk()
+    forwarder = Forwarder(journal, upstreams)
+    credentials = replay_headers(stores.gateway_settings())
+    sides = Sides(forwarder, Attempts(forwarder, credentials=credentials, now=_now))
+    checker = Checker(sides=sides, journal=journal, groups=journal, store=findings, now=_now)
+    scrubber = Scrubber(checker=checker, store=findings, ids=desk, now=_now)
+    captured = None
+    if stores.settings.sources:
+        captured = CapturedReader(
+            log=stores.event_log(),
+            rules=lambda: known_entities(stores),
+            lane=sides.lane,
+            writes=desk,
+            since=lambda group: journalled_since(stores, group),
+            store=findings,
+            now=_now,
+        )
+    patrol = Patrol(
+        rules=lambda: known_entities(stores),
+        checker=checker,
+        scrubber=scrubber,
+        sampler=WriteSampler(checker, desk),
+        captured=captured,
+        observer=observer,
+    )
+    repairer = Repairer(checker=checker, journal=journal, store=findings, owner=owner, now=_now)
+    return Reconciliation(checker=checker, scrubber=scrubber, repairer=repairer, patrol=patrol)
+
+
+def journalled_since(stores: Stores, group: str) -> datetime | None:
+    """Return since when the group's writes are journalled without a break; None: they are not."""
+    began: datetime | None = None
+    for record in stores.desk().history():
+        switch = record.switch
+        if switch.group != group:
+            continue
+        if switch.to_stage in _NOT_JOURNALLED:
+            began = None
+        elif began is None:
+            began = switch.switched_at
+    return began
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
