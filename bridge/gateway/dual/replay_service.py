@@ -12,6 +12,7 @@ from bridge.gateway.dual.ports import GroupReader, IdMap, ReplayQueue, SeenChang
 from bridge.gateway.dual.replay_attempt import Attempts
 from bridge.gateway.dual.replayer import Replayer, ReplayLimits
 from bridge.gateway.dual.resolver import Resolver, ResolverLimits
+from bridge.gateway.dual.retry_budget import Budget, RetryBudget
 from bridge.gateway.routes.route import Route
 from bridge.gateway.upstream_ports import Upstream
 from bridge.model.http import Headers
@@ -44,6 +45,7 @@ class ReplayService:
         observer: Observer | None = None,
         now: Callable[[], datetime] = _utc_now,
         chance: Callable[[], float] = random.random,
+        budget_of: Callable[[str], Budget] = lambda _: RetryBudget(),
     ) -> None:
         """`upstreams` are by the names that routes use; `route` finds (group, route id).
 
@@ -64,6 +66,7 @@ class ReplayService:
             limits=limits,
             observer=observer,
             chance=chance,
+            budget_of=budget_of,
         )
         self.resolver = Resolver(
             queue=journal,

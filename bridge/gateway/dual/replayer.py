@@ -19,7 +19,7 @@ from bridge.gateway.dual.ports import IdTaken, ReplayQueue, WriteStateForbidden
 from bridge.gateway.dual.replay_attempt import Attempts, Ready
 from bridge.gateway.dual.replay_breaker import Breaker
 from bridge.gateway.dual.replay_verdict import Ending, Verdict, age_s, state_after
-from bridge.gateway.dual.retry_budget import RetryBudget
+from bridge.gateway.dual.retry_budget import Budget, RetryBudget
 from bridge.gateway.routes.route import Route
 from bridge.gateway.routes.sections.dual import Conflict
 from bridge.model.errors import StorageUnavailable
@@ -71,15 +71,20 @@ class Replayer:
         limits: ReplayLimits | None = None,
         observer: Observer | None = None,
         chance: Callable[[], float] = random.random,
+        budget_of: Callable[[str], Budget] = lambda _: RetryBudget(),
     ) -> None:
-        """`route` finds (group, route id); `alive` tells whether an intent's owner still lives."""
+        """`route` finds (group, route id); `alive` tells whether an intent's owner still lives.
+
+        `budget_of` returns what bounds the repeats to an upstream.
+        """
+        self._budget_of = budget_of
         self._queue = queue
         self._attempts = attempts
         self._compensator = compensator
         self._route = route
         self._alive = alive
         self._now = now
-        self._budgets: dict[str, RetryBudget] = {}
+        self._budgets: dict[str, Budget] = {}
         self._limits = limits or ReplayLimits()
         self._observer = observer or SilentObserver()
         self._chance = chance
@@ -201,7 +206,9 @@ class Replayer:
         write, route = ready.write, ready.route
         upstream = route.upstreams[ready.side]
         breaker = self._breakers.setdefault(upstream, Breaker())
-        budget = self._budgets.setdefault(upstream, RetryBudget())
+        budget = self._budgets.get(upstream)
+        if budget is None:
+            budget = self._budgets[upstream] = self._budget_of(upstream)
         if not breaker.admits(_clock()):
             return _Rest(upstream)
         if write.attempts == 0:

@@ -1,6 +1,17 @@
 """Bound what repeats add to the load of a side that is in trouble."""
 
-from typing import Final
+from typing import Final, Protocol
+
+
+class Budget(Protocol):
+    """Bounds repeats; one that other processes share does the same."""
+
+    def earn(self) -> None:
+        """Note a first attempt."""
+
+    def spend(self, now: float) -> bool:
+        """Return whether a repeat may be sent at `now` (monotonic), and count it."""
+
 
 # A fifth more than the first attempts themselves: enough for a side that fails now and then, too
 # little to keep one down that is coming back.

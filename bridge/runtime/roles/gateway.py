@@ -14,6 +14,7 @@ from bridge.gateway.http.target import parse_authority
 from bridge.gateway.plane.keeper import TableNotReady
 from bridge.gateway.plane.worker import serve
 from bridge.gateway.protection.rate_limiter import RateLimiter
+from bridge.gateway.protection.token_bucket import NoOthers
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.table import RoutingTable
 from bridge.model.errors import StorageUnavailable
@@ -29,7 +30,7 @@ from bridge.runtime.wiring.gateway_edge import (
     plane_settings,
     replay_headers,
 )
-from bridge.runtime.wiring.gateway_protection import guarded, open_spending
+from bridge.runtime.wiring.gateway_protection import guarded, open_spending, replay_budgets
 from bridge.runtime.wiring.journal_opening import REPLAY, Held
 from bridge.runtime.wiring.queues import drain_queues, queueing, served
 from bridge.runtime.wiring.reconciling import open_findings, reconciliation
@@ -131,7 +132,8 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
     with ExitStack() as stack:
         stack.enter_context(closing(lock))
         opened = open_pools(gateway, observer, stack)
-        pools = guarded(opened, gateway, open_spending(gateway, stores.run_dir, stack), observer)
+        spending = open_spending(gateway, stores.run_dir, stack)
+        pools = guarded(opened, gateway, spending, observer, calls=NoOthers())
         following = asyncio.create_task(follow_files((), opened))
         stack.callback(following.cancel)
         owner = f"replay-{os.getpid()}-{secrets.token_hex(4)}"
@@ -144,6 +146,7 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
             owner=owner,
             credentials=replay_headers(gateway),
             observer=observer,
+            budget_of=replay_budgets(gateway, spending),
         )
         canaries = asyncio.create_task(write_dualwrite_canaries(journal, observer, stop))
         stack.callback(canaries.cancel)

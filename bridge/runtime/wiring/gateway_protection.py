@@ -1,9 +1,11 @@
 """What protects upstreams and routes in one process of the gateway, from the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from bridge.gateway.dual.retry_budget import Budget
+from bridge.gateway.dual.retry_budget import RetryBudget as OwnBudget
 from bridge.gateway.protection.adaptive_limit import AdaptiveLimit
 from bridge.gateway.protection.breaker import Breaker
 from bridge.gateway.protection.guarded_pool import GuardedPool, Guards
@@ -43,22 +45,35 @@ def open_spending(gateway: GatewaySettings, run_dir: Path, stack: ExitStack) -> 
 
 
 def guarded(
-    pools: Mapping[str, NamedPool], gateway: GatewaySettings, spending: Spending, observer: Observer
+    pools: Mapping[str, NamedPool],
+    gateway: GatewaySettings,
+    spending: Spending,
+    observer: Observer,
+    *,
+    calls: Spending | None = None,
 ) -> dict[str, NamedPool]:
-    """Return the pools, those of protected upstreams behind their guards."""
+    """Return the pools, those of protected upstreams behind their guards.
+
+    `calls` is told of calls and second tries, `spending` when it is None: whoever counts them
+    elsewhere gives one that tells nobody.
+    """
     found: dict[str, NamedPool] = {}
     for name, pool in pools.items():
         rules = gateway.upstreams[name].protection
         if rules is None:
             found[name] = pool
         else:
-            guards = guards_of(name, rules, gateway.workers, spending)
+            guards = guards_of(name, rules, gateway.workers, spending, calls or spending)
             found[name] = GuardedPool(pool, guards, observer)
     return found
 
 
 def guards_of(
-    name: str, rules: UpstreamProtectionSettings, workers: int, spending: Spending
+    name: str,
+    rules: UpstreamProtectionSettings,
+    workers: int,
+    spending: Spending,
+    calls: Spending,
 ) -> Guards:
     """Return one worker's share of what protects an upstream."""
     limit, breaker, bucket = None, None, None
@@ -83,5 +98,18 @@ def guards_of(
         queue_wait_s=rules.queue_wait_ms / 1000,
         breaker=breaker,
         bucket=bucket,
-        retries=RetryBudget(name, spending, rules.retry_percent / 100),
+        retries=RetryBudget(name, calls, rules.retry_percent / 100),
     )
+
+
+def replay_budgets(gateway: GatewaySettings, spending: Spending) -> Callable[[str], Budget]:
+    """Return what bounds the repeats of the replayer: for a protected upstream, the same budget as
+    that of the workers' second tries."""
+
+    def budget_of(upstream: str) -> Budget:
+        rules = gateway.upstreams[upstream].protection
+        if rules is None:
+            return OwnBudget()
+        return RetryBudget(upstream, spending, rules.retry_percent / 100)
+
+    return budget_of
