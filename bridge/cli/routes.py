@@ -9,10 +9,11 @@ import typer
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, warrant
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.cli.route_checks import check_folder
+from bridge.cli.route_reference import reference
 from bridge.cli.route_request import explain_request, shown_explanation
 from bridge.gateway.routes.differences import RouteChange, changes, shown
 from bridge.gateway.routes.loader import load_routes
-from bridge.gateway.routes.route_file import RouteFile
+from bridge.gateway.routes.route_file import RouteFile, RouteSections
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.wiring.route_plans import RoutePlan, RoutePlans, RoutesApplied
@@ -39,13 +40,25 @@ def add_to(main: typer.Typer) -> None:
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a route file, for editors."""
     found = RouteFile.model_json_schema(by_alias=True)
+    entry = found["$defs"]["RouteEntry"]["properties"]
+    for name, field in entry.items():
+        if "$ref" in field and name in RouteSections.model_fields:
+            # A route takes nothing of the file's section; YAML 1.1 reads `off` as false.
+            field["anyOf"] = [{"$ref": field.pop("$ref")}, {"enum": [False, "off"]}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **found}
 
 
 @app.command("schema")
-def print_schema() -> None:
+def print_schema(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="As a table of all keys, for people.")
+    ] = False,
+) -> None:
     """Print the JSON Schema of route files, for editors."""
-    typer.echo(json.dumps(schema(), indent=2, ensure_ascii=False))
+    if markdown:
+        typer.echo(reference(schema()), nl=False)
+    else:
+        typer.echo(json.dumps(schema(), indent=2, ensure_ascii=False))
 
 
 @app.command("list")

@@ -264,7 +264,7 @@ def _spread(tree: dict[str, Any]) -> dict[str, Any]:
             own = entry.get(name, value)
             if isinstance(value, dict) and isinstance(own, dict):
                 joined[name] = {**value, **own}
-            elif isinstance(value, dict) and own is False:
+            elif isinstance(value, dict) and own in (False, "off"):
                 del joined[name]
         routes.append(joined)
     return {**tree, "routes": routes}

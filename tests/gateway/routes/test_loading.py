@@ -7,6 +7,7 @@ import pytest
 from bridge.gateway.routes.loader import load_routes
 from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule
 from bridge.gateway.routes.route_file import BODY_BYTES_MAX_DEFAULT
+from bridge.gateway.routes.sections.timeouts import Timeouts
 from bridge.model.errors import ConfigInvalid
 from bridge.model.stage import Side
 
@@ -165,6 +166,52 @@ def test_a_file_says_what_holds_for_all_its_routes(tmp_path: Path) -> None:
         load_routes(write(tmp_path, a=DEFAULTS.replace("700", "0")), UPSTREAMS)
     said = "cannot load routes 'a.yaml': 'defaults.timeout_ms' is less than 1"
     assert str(wrong.value) == said, "once, not for every route that takes it"
+
+
+SECTIONS = """
+group: orders
+sides: {legacy: legacy-app}
+defaults: {timeouts: {connect_ms: 5, idle_ms: 6}}
+routes:
+  - {id: joined, path: /joined, timeouts: {idle_ms: 7}}
+  - {id: taken, path: /taken}
+  - {id: none, path: /none, timeouts: off}
+"""
+
+
+def test_sections_are_joined_key_by_key_and_off_takes_nothing(tmp_path: Path) -> None:
+    joined, taken, off = load_routes(write(tmp_path, a=SECTIONS), UPSTREAMS)
+    assert (joined.timeouts.connect_ms, joined.timeouts.idle_ms) == (5, 7)
+    assert (taken.timeouts.connect_ms, taken.timeouts.idle_ms) == (5, 6)
+    assert off.timeouts == Timeouts()
+
+
+def test_a_section_may_refuse_the_route_that_it_is_in(tmp_path: Path) -> None:
+    text = DEFAULTS.replace("timeout_ms: 900", "request: {both: {path: {prefix: /x, to: /y}}}")
+    with pytest.raises(ConfigInvalid, match=r"route 'own' 'request' rewrites prefix '/x'"):
+        load_routes(write(tmp_path, a=text), UPSTREAMS)
+
+
+KEYED = """
+group: mine
+sides: {legacy: legacy-app}
+routes: [{id: mine, path: /mine, key: {claim: sub, verified_by: issuer.jwks}}]
+"""
+
+
+def test_keys_of_issuers_stand_beside_the_files(tmp_path: Path) -> None:
+    write(tmp_path, a=KEYED)
+    with pytest.raises(ConfigInvalid, match=r"'issuer.jwks', which cannot be read"):
+        load_routes(tmp_path, UPSTREAMS)
+    (tmp_path / "issuer.jwks").write_text('{"keys": []}')
+    with pytest.raises(ConfigInvalid, match=r"'issuer.jwks', which has no 'keys'"):
+        load_routes(tmp_path, UPSTREAMS)
+    (tmp_path / "issuer.jwks").write_text('{"kty": "oct", "k": "%s"}' % ("a" * 43))
+    (mine,) = load_routes(tmp_path, UPSTREAMS)
+    assert mine.key is not None
+    assert mine.key.token_keys is not None
+    with pytest.raises(ConfigInvalid, match="'verified_by', which only a 'claim' can be"):
+        load_routes(write(tmp_path, a=KEYED.replace("claim:", "cookie:")), UPSTREAMS)
 
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:

@@ -8,16 +8,24 @@ import jsonschema_rs
 import pytest
 import yaml
 
+from bridge.cli.route_reference import reference
 from bridge.cli.routes import schema
 
 PROJECT = Path(__file__).parents[3]
 SCHEMA = PROJECT / "routes" / "schema.json"
+KEYS = PROJECT / "docs" / "route-keys.md"
 FILES = sorted((PROJECT / "routes").glob("*.yaml"))
 
 
 def test_the_committed_schema_is_current() -> None:
     assert json.loads(SCHEMA.read_text()) == schema(), (
         "write it anew: legacy-bridge routes schema > routes/schema.json"
+    )
+
+
+def test_the_table_of_keys_is_current() -> None:
+    assert KEYS.read_text() == reference(schema()), (
+        "write it anew: legacy-bridge routes schema --markdown > docs/route-keys.md"
     )
 
 
@@ -46,6 +54,8 @@ GOOD: dict[str, Any] = {
 def test_an_editor_is_told_what_is_wrong() -> None:
     validator = jsonschema_rs.validator_for(schema())
     assert validator.is_valid(GOOD)
+    for off in ("off", False):  # YAML 1.2 and 1.1 read the same word differently.
+        assert validator.is_valid(GOOD | {"routes": [{**GOOD["routes"][0], "timeouts": off}]})
     route = GOOD["routes"][0]
     for wrong in (
         {"grup": "orders"},
