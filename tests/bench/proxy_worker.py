@@ -1,16 +1,27 @@
-"""The gateway's worker as a process of its own, with a route table of 200, for the benchmark."""
+"""The gateway's worker as a process of its own, with a route table of 200 and all its features."""
 
 import asyncio
+import dataclasses
 import signal
 import sys
 
 from adapters.upstream.pool import Pool
 from bridge.gateway.plane.listener import open_listener
+from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.plane.worker import serve
+from bridge.gateway.protection.adaptive_limit import AdaptiveLimit
+from bridge.gateway.protection.breaker import Breaker
+from bridge.gateway.protection.guarded_pool import GuardedPool, Guards
+from bridge.gateway.protection.rate_limiter import RateLimiter
+from bridge.gateway.protection.retry_budget import RetryBudget
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import IdRules, Route
+from bridge.gateway.routes.sections.protection import ProtectionRules
+from bridge.gateway.routes.sections.rewriting import AnswerRewriting, RequestRewriting
+from bridge.gateway.routes.sections.timeouts import Timeouts
 from bridge.gateway.routes.table import RoutingTable
 from bridge.model.http import HttpRequest, HttpResponse
+from bridge.model.observer import SilentObserver
 from bridge.model.stage import Side
 
 
@@ -65,18 +76,53 @@ def routes() -> tuple[Route, ...]:
     )
 
 
+def featured() -> tuple[Route, ...]:
+    """Return the routes with header rules, a rate limit for each client, and limits of time."""
+    headers = {"set": {"X-Gateway": "bench"}, "remove": ("Pragma",)}
+    answers = {"set": {"X-Served-By": "bench"}, "remove": ("X-Powered-By",)}
+    client = {"header": "X-Tenant"}
+    limits = {"rate_limits": [{"requests": 1_000_000, "client": client}]}
+    return tuple(
+        dataclasses.replace(
+            route,
+            request=RequestRewriting.model_validate({"both": {"headers": headers}}),
+            response=AnswerRewriting.model_validate({"both": {"headers": answers}}),
+            protection=ProtectionRules.model_validate(limits),
+            timeouts=Timeouts(connect_ms=3_000, idle_ms=60_000, total_ms=60_000),
+        )
+        for route in routes()
+    )
+
+
+def guards() -> Guards:
+    """Return a breaker, a bound of concurrency and a retry budget, as the settings make them."""
+    return Guards(
+        limit=AdaptiveLimit(most=1_024, least=16, adaptive=True),
+        queue_max=1_024,
+        queue_wait_s=3.0,
+        breaker=Breaker(share=0.5, count_min=20, window_s=10.0, rest_s=1.0),
+        bucket=None,
+        retries=RetryBudget("app"),
+    )
+
+
 async def main(port: int, upstream_port: int) -> None:
     """Serve until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    observer = SilentObserver()
+    table = featured()
     await serve(
         open_listener("127.0.0.1", port, shared=True),
-        load_table=lambda generation: RoutingTable.build(routes(), (), generation),
+        load_table=lambda generation: RoutingTable.build(table, (), generation),
         generation=Fixed(),
         slot=0,
         write_path=NoWrites(),
-        pools={"app": Pool("app", "127.0.0.1", upstream_port)},
+        pools={"app": GuardedPool(Pool("app", "127.0.0.1", upstream_port), guards(), observer)},
         stop=stop,
+        settings=PlaneSettings(trace=True),
+        observer=observer,
+        limiter=RateLimiter(),
     )
 
 
