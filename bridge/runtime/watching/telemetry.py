@@ -23,6 +23,7 @@ _INFO = frozenset(
         "started", "stopped", "connected", "reconnected", "disconnected", "snapshot_started",
         "snapshot_done", "snapshot_progress", "switched", "rolled_back", "table_swapped",
         "checkpoint_signed", "replayer_started", "role_started", "role_ended",
+        "queue_sender_started",
         "gap_closed", "wal_guard_lowered", "webhook_sent", "cosigned", "witness_lowered",
         "log_keys_changed", "timestamped", "canary_back", "timestamp_lowered", "tls_reloaded",
     }

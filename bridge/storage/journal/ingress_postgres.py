@@ -63,9 +63,9 @@ class PostgresIngressBook:
 
     async def expire(self, route: str, ended_before: float, at: float, count_max: int) -> int:
         """See `IngressBook.expire`."""
-        count = await self._commits.do(Queue(sql.EXPIRE, (at, route, ended_before, count_max)))
         await self._commits.do(Queue(sql.FORGET, (route, ended_before, count_max)))
-        return int(count)
+        step = Queue(sql.EXPIRE, (at, route, ended_before, count_max))
+        return int(await self._commits.do(step))
 
     def find(self, request_id: str) -> Kept | None:
         """See `IngressBook.find`."""

@@ -76,10 +76,9 @@ class SqliteIngressBook:
         """See `IngressBook.expire`."""
 
         def expire(connection: sqlite3.Connection) -> int:
-            values = (at, route, ended_before, count_max)
-            count = connection.execute(_EXPIRE, values).rowcount
             connection.execute(_FORGET, (route, ended_before, count_max))
-            return count
+            values = (at, route, ended_before, count_max)
+            return connection.execute(_EXPIRE, values).rowcount
 
         return await self._commits.do(expire)
 
