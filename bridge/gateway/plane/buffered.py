@@ -122,7 +122,7 @@ class Buffered:
             response = dataclasses.replace(response, headers=_unmeasured(response.headers))
         own = response.header(MARKER) is not None or response.header(REQUEST_FIELD) is not None
         upstream = "" if own else decision.route.upstreams[decision.authority]
-        conn.answer(response, route_id=decision.route.route_id, upstream=upstream)
+        conn.answer(response, label=decision.label, upstream=upstream)
         if self._followed is not None:
             if own:
                 self._followed.failed("authority_failed")

@@ -241,7 +241,7 @@ class ClientConnection(ClientTransport):
         route = decision.route
         over = plane.limiter.refuse(route, self.edge, head) if route.limited else None
         if over is not None:
-            self.answer(over, route_id=route.route_id)
+            self.answer(over, label=decision.label)
             return
         if head.length > route.body_bytes_max:
             self._refuse_message(too_large(route.body_bytes_max))
@@ -304,7 +304,7 @@ class ClientConnection(ClientTransport):
 
     # -- answers --------------------------------------------------------------------------------
 
-    def answer(self, response: HttpResponse, *, route_id: str = "-", upstream: str = "") -> None:
+    def answer(self, response: HttpResponse, *, label: str = "-", upstream: str = "") -> None:
         """Send a whole answer; `upstream` is empty for the gateway's own."""
         if self.step is not Step.GONE:
             close = self.step is not Step.ANSWER or not self.client.keep_alive
@@ -313,7 +313,7 @@ class ClientConnection(ClientTransport):
             self.transport.write(whole_answer(response, self.client, via, date, close=close))
         else:
             close = True
-        self.plane.count(route_id, upstream, response.status)
+        self.plane.count(label, upstream, response.status)
         self.finished(close=close)
 
     def refuse(self, status: int, code: str, detail: str, headers: Headers = ()) -> None:

@@ -194,7 +194,7 @@ class Forward:
         if decision.edits is not None:
             head = edited_answer(decision.edits, head)
         self._answered, self._replay = True, None
-        plane.answers[decision.route.route_id, decision.upstream, head.status // 100] += 1
+        plane.answers[decision.label, decision.upstream, head.status // 100] += 1
         client = conn.client
         if head.trailer and self._head.takes_trailers:
             head, self._trailers_in = announcing(head)
@@ -248,7 +248,7 @@ class Forward:
             return
         link, self._link = self._link, None
         assert link is not None, "switched without a connection"
-        conn.plane.count(self._decision.route.route_id, self._decision.upstream, head.status)
+        conn.plane.count(self._decision.label, self._decision.upstream, head.status)
         conn.write(switched_head(head, conn.plane.via_line))
         tunnel = Tunnel(conn, link, self._decision, self._head)
         link.hand_over(tunnel)
@@ -346,4 +346,4 @@ class Forward:
     def _own(self, answer: HttpResponse) -> None:
         """Answer in the upstream's place."""
         self._landed()
-        self._conn.answer(answer, route_id=self._decision.route.route_id)
+        self._conn.answer(answer, label=self._decision.label)

@@ -43,7 +43,7 @@ class ClientSide(Protocol):
     def write(self, data: bytes) -> None:
         """Send to the client, if it is still there."""
 
-    def answer(self, response: HttpResponse, *, route_id: str = "-", upstream: str = "") -> None:
+    def answer(self, response: HttpResponse, *, label: str = "-", upstream: str = "") -> None:
         """Send a whole answer; `upstream` is empty for the gateway's own."""
 
     def finished(self, *, close: bool) -> None:

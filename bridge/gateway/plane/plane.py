@@ -77,7 +77,7 @@ class Plane:
         self.date_line = b""
         self._tasks: set[asyncio.Task[None]] = set()
         self.answers: Counter[tuple[str, str, int]] = Counter()
-        """By route, upstream and status class."""
+        """By the decision's label, upstream and status class."""
         self.leniences: Counter[tuple[str, str]] = Counter()
         """By route and name: how often an old client needed one."""
         self.tunnels: set[OpenTunnel] = set()
@@ -109,17 +109,20 @@ class Plane:
             for tunnel in tuple(self.tunnels):
                 tunnel.review(table)
 
-    def count(self, route_id: str, upstream: str, status: int) -> None:
+    def count(self, label: str, upstream: str, status: int) -> None:
         """Count one answer; `upstream` is empty for the gateway's own."""
-        self.answers[route_id, upstream, status // 100] += 1
+        self.answers[label, upstream, status // 100] += 1
 
     def note_counts(self) -> None:
         """Tell the observer what was answered since the last time."""
         answers, self.answers = self.answers, Counter()
-        for (route_id, upstream, group), count in answers.items():
+        for (label, upstream, group), count in answers.items():
+            if label != "-":
+                by = "upstream" if upstream else "gateway"
+                self.observer.note(f"requests.{label}.{by}.{group}xx", requests=count)
             self.observer.note(
                 "answered",
-                route=route_id,
+                route=label.partition(".")[0],
                 upstream=upstream or "gateway",
                 status=f"{group}xx",
                 requests=count,

@@ -30,3 +30,5 @@ class Decision(NamedTuple):
     """Whether the worker's tap is asked to follow this request (see `plane.tap`)."""
     edits: SideRewriting | None = None
     """What the route's rules change for the authority."""
+    label: str = "-"
+    """Route, stage and side, with dots between: what its answers are counted under."""

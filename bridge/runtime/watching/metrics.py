@@ -14,6 +14,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from bridge.model.ages import BUCKETS_MS
+from bridge.runtime.watching.request_counts import PREFIX as REQUESTS
+from bridge.runtime.watching.request_counts import request_metrics
 from bridge.runtime.watching.run_files import read_roles
 from bridge.runtime.watching.shadow_counts import PREFIX as SHADOW
 from bridge.runtime.watching.shadow_counts import shadow_metrics
@@ -48,6 +50,7 @@ _AGES = {
     ),
 }
 _TABLES = "captured_rows."
+_WITH_LABELS = (*_AGES, _TABLES, SHADOW, REQUESTS)
 # Latest facts of one witness or time-stamp authority, noted as `witness.NAME.FACT`.
 _EVIDENCE = re.compile(r"^(witness|timestamp)\.([^.]+)\.(level|size|lag_entries|lag_s|age_s)$")
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
@@ -98,7 +101,7 @@ class _RunFiles(Collector):
             restarts.add_metric([role.role], role.restarts)
             for name, value in role.counts.items():
                 _note, dot, fact = name.rpartition(".")
-                if (dot and fact not in _ADDITIVE) or name.startswith((*_AGES, _TABLES, SHADOW)):
+                if (dot and fact not in _ADDITIVE) or name.startswith(_WITH_LABELS):
                     continue
                 metric = f"legacy_bridge_{_NOT_A_NAME.sub('_', name)}"
                 counter = families.setdefault(
@@ -122,6 +125,7 @@ class _RunFiles(Collector):
         yield restarts
         yield from families.values()
         yield from gauges.values()
+        yield from request_metrics(roles)
         yield from shadow_metrics(roles)
 
 
