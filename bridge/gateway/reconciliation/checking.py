@@ -10,16 +10,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
 from bridge.gateway.comparison.difference import Difference
 from bridge.gateway.dual.ports import GroupReader, WriteJournal
 from bridge.gateway.reconciliation.findings import Divergence, Finding
 from bridge.gateway.reconciliation.ports import FindingStore
 from bridge.gateway.reconciliation.rules import EntityRule
-from bridge.gateway.reconciliation.sides import Look, Sides
+from bridge.gateway.reconciliation.sides import Look, Readers
 from bridge.gateway.routes.table import AUTHORITY
 from bridge.model.errors import NotKnown
 from bridge.model.stage import GroupState, Side
+
+BY_HTTP: Final = frozenset({"walk", "write", "person"})
+BY_TABLE: Final = frozenset({"capture"})
 
 
 class Verdict(Enum):
@@ -66,13 +70,16 @@ class Checker:
     def __init__(
         self,
         *,
-        sides: Sides,
+        sides: Readers,
         journal: WriteJournal,
         groups: GroupReader,
         store: FindingStore,
         now: Callable[[], datetime],
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        origins: frozenset[str] = BY_HTTP,
     ) -> None:
+        """`origins` are those of findings that this checker may forget: it sees what they saw."""
+        self._origins = origins
         self.sides = sides
         self._journal = journal
         self._groups = groups
@@ -124,7 +131,7 @@ class Checker:
             return Checked(verdict=Verdict.UNREADABLE, pair=first)
         differences = self.differences(rule, first)
         if differences is None:
-            self._store.agrees(rule.group, rule.entity, key)
+            self.agrees(rule, key)
             return Checked(verdict=Verdict.EQUAL, pair=first)
         await self._wait(rule.route.reconcile.wait_ms / 1_000)
         if not self.quiet(rule, key):
@@ -136,7 +143,7 @@ class Checker:
             return Checked(verdict=Verdict.BUSY)
         differences = self.differences(rule, second)
         if differences is None:
-            self._store.agrees(rule.group, rule.entity, key)
+            self.agrees(rule, key)
             return Checked(verdict=Verdict.EQUAL, pair=second)
         if first.digests != second.digests:
             return Checked(verdict=Verdict.FLAPPING, pair=second)
@@ -145,6 +152,10 @@ class Checker:
         return Checked(
             verdict=Verdict.DIFFERENT, pair=second, finding=finding, differences=differences
         )
+
+    def agrees(self, rule: EntityRule, key: str) -> None:
+        """Forget the finding of an entity that is the same on both sides."""
+        self._store.agrees(rule.group, rule.entity, key, self._origins)
 
     def differences(self, rule: EntityRule, pair: Pair) -> tuple[Difference, ...] | None:
         """Return where the two differ; None when they do not, empty when only one has it."""

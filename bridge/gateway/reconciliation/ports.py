@@ -4,7 +4,7 @@ Implementations of `FindingStore`: `bridge.storage.reconciliation.sqlite` and `.
 conformance suite in `tests/storage/reconciliation/`. `KnownIds` is the write journal's desk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -45,8 +45,13 @@ class FindingStore(Protocol):
         An accepted one stays accepted while its digests are the same; a repaired one is open again.
         """
 
-    def agrees(self, group: str, entity: str, key: str) -> bool:
-        """Forget the finding of an entity that no longer differs; return whether there was one."""
+    def agrees(
+        self, group: str, entity: str, key: str, origins: Collection[str] | None = None
+    ) -> bool:
+        """Forget the finding of an entity that no longer differs; return whether there was one.
+
+        With `origins` one that something else found stays: it saw other things.
+        """
 
     def finding(self, group: str, entity: str, key: str) -> Finding | None:
         """Return one finding."""

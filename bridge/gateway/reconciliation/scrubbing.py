@@ -32,8 +32,11 @@ class Scrubber:
         store: FindingStore,
         ids: KnownIds,
         now: Callable[[], datetime],
+        tables: Checker | None = None,
     ) -> None:
-        self._checker = checker
+        """`tables` checks by captured tables; without it their keys are read over HTTP."""
+        self._http = checker
+        self._tables = tables
         self._store = store
         self._ids = ids
         self._now = now
@@ -59,6 +62,9 @@ class Scrubber:
         """
         standing = self.standing(rule, origin)
         keys = self._keys(rule, origin, standing.cursor)
+        checker, word = self._http, "walk"
+        if origin == CAPTURE and self._tables is not None and rule.route.reconcile.fields:
+            checker, word = self._tables, "capture"
         now = self._now()
         if not keys:
             self._store.move(standing._replace(cursor=0, rounds=standing.rounds + 1, moved_at=now))
@@ -66,13 +72,13 @@ class Scrubber:
         if standing.cursor == 0:
             standing = standing._replace(looked=0, differing=0, busy=0, began_at=now)
         gate = asyncio.Semaphore(AT_ONCE)
-        pairs = await asyncio.gather(*(self._read(rule, place.key, gate) for place in keys))
+        pairs = await asyncio.gather(*(_read(checker, rule, place.key, gate) for place in keys))
         digests = _digest(keys, pairs, 0), _digest(keys, pairs, 1)
         differing = busy = 0
         if digests[0] != digests[1] or any(pair is None or not pair.readable for pair in pairs):
             checks = await asyncio.gather(
                 *(
-                    self._check(rule, place.key, pair, gate)
+                    _check(checker, rule, place.key, pair, gate, word)
                     for place, pair in zip(keys, pairs, strict=True)
                 )
             )
@@ -80,7 +86,7 @@ class Scrubber:
             busy = sum(check.verdict not in (Verdict.DIFFERENT, Verdict.EQUAL) for check in checks)
         else:
             for place in keys:
-                self._store.agrees(rule.group, rule.entity, place.key)
+                checker.agrees(rule, place.key)
         moved = standing._replace(
             cursor=keys[-1].place,
             looked=standing.looked + len(keys),
@@ -102,22 +108,31 @@ class Scrubber:
         assert rules.subject is not None, "only such rules have this origin"
         return self._store.captured_keys(rules.subject, after, rules.range_count)
 
-    async def _read(self, rule: EntityRule, key: str, gate: asyncio.Semaphore) -> Pair | None:
-        """Return both sides; None when writes of the entity are under way."""
-        async with gate:
-            if not self._checker.quiet(rule, key):
-                return None
-            pair = await self._checker.read(rule, key)
-            return pair if self._checker.quiet(rule, key) else None
 
-    async def _check(
-        self, rule: EntityRule, key: str, pair: Pair | None, gate: asyncio.Semaphore
-    ) -> Checked:
-        async with gate:
-            if pair is not None and pair.readable and self._checker.differences(rule, pair) is None:
-                self._store.agrees(rule.group, rule.entity, key)
-                return Checked(verdict=Verdict.EQUAL, pair=pair)
-            return await self._checker.check(rule, key, origin="walk", first=pair)
+async def _read(
+    checker: Checker, rule: EntityRule, key: str, gate: asyncio.Semaphore
+) -> Pair | None:
+    """Return both sides; None when writes of the entity are under way."""
+    async with gate:
+        if not checker.quiet(rule, key):
+            return None
+        pair = await checker.read(rule, key)
+        return pair if checker.quiet(rule, key) else None
+
+
+async def _check(
+    checker: Checker,
+    rule: EntityRule,
+    key: str,
+    pair: Pair | None,
+    gate: asyncio.Semaphore,
+    origin: str,
+) -> Checked:
+    async with gate:
+        if pair is not None and pair.readable and checker.differences(rule, pair) is None:
+            checker.agrees(rule, key)
+            return Checked(verdict=Verdict.EQUAL, pair=pair)
+        return await checker.check(rule, key, origin=origin, first=pair)
 
 
 def _digest(keys: Sequence[KeyPlace], pairs: Sequence[Pair | None], side: int) -> str:

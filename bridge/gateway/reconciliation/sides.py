@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from bridge.gateway.dual.forwarder import Forwarder
 from bridge.gateway.dual.replay_attempt import Attempts
@@ -30,8 +30,21 @@ _UNREADABLE: Final = Look(answer=None, digest=None, readable=False)
 _NOTHING: Final = Look(answer=None, digest=None)
 
 
+class Readers(Protocol):
+    """Both sides of all groups, however they are read."""
+
+    def lane(self, rule: EntityRule, key: str) -> str:
+        """Return the lane of an entity's writes."""
+
+    def other_ids(self, rule: EntityRule, towards: Side) -> Callable[[str, str], str | None]:
+        """Return what finds the id on `towards` for one of the other side's."""
+
+    async def read(self, rule: EntityRule, key: str, side: Side, *, authority: bool) -> Look:
+        """Read an entity on `side`."""
+
+
 class Sides:
-    """Both sides of all groups."""
+    """Both sides of all groups, over HTTP."""
 
     def __init__(self, forwarder: Forwarder, attempts: Attempts) -> None:
         self._forwarder = forwarder

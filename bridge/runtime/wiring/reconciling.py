@@ -6,23 +6,29 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+import orjson
+
 from adapters.upstream.client import UpstreamClient
+from bridge.eventlog.history.desk import SearchDesk
+from bridge.eventlog.history.entity_state import Status
 from bridge.gateway.dual.forwarder import Forwarder
 from bridge.gateway.dual.replay_attempt import Attempts
 from bridge.gateway.reconciliation.after_writes import WriteSampler
 from bridge.gateway.reconciliation.captured import CapturedReader
-from bridge.gateway.reconciliation.checking import Checker
+from bridge.gateway.reconciliation.checking import BY_TABLE, Checker
 from bridge.gateway.reconciliation.patrol import Patrol
 from bridge.gateway.reconciliation.repairing import Repairer
 from bridge.gateway.reconciliation.rules import EntityRule, entity_rules
 from bridge.gateway.reconciliation.scrubbing import Scrubber
 from bridge.gateway.reconciliation.sides import Sides
+from bridge.gateway.reconciliation.tables import TableRow, TableSides
 from bridge.gateway.upstream_ports import Upstream
 from bridge.model.observer import Observer
 from bridge.model.stage import Stage
 from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.wiring.gateway_edge import open_pools, replay_headers
 from bridge.runtime.wiring.log_opening import made
+from bridge.runtime.wiring.search import search_desk
 from bridge.runtime.wiring.stores import Stores
 from bridge.storage.reconciliation.sqlite import SqliteFindingStore
 
@@ -38,6 +44,22 @@ class Reconciliation:
     scrubber: Scrubber
     repairer: Repairer
     patrol: Patrol
+
+
+class LogTables:
+    """`TableReader` over the event log and its index."""
+
+    def __init__(self, desk: SearchDesk) -> None:
+        self._desk = desk
+
+    def row(self, subject: str, key: str) -> TableRow:
+        """Return the row whose key a client calls `key`, by all that the log has."""
+        history = self._desk.history(self._desk.entity(subject, key), steps_max=1)
+        state = history.state
+        if state.status in (Status.DELETED, Status.ABSENT):
+            return TableRow(history.behind == 0, None)
+        fields = {name: orjson.loads(text) for name, text in state.fields.items()}
+        return TableRow(state.is_certain and history.behind == 0, fields)
 
 
 def open_findings(settings: Settings) -> SqliteFindingStore:
@@ -69,9 +91,16 @@ def reconciliation(
     credentials = replay_headers(stores.gateway_settings())
     sides = Sides(forwarder, Attempts(forwarder, credentials=credentials, now=_now))
     checker = Checker(sides=sides, journal=journal, groups=journal, store=findings, now=_now)
-    scrubber = Scrubber(checker=checker, store=findings, ids=desk, now=_now)
-    captured = None
+    captured = tables = None
     if stores.settings.sources:
+        tables = Checker(
+            sides=TableSides(sides, LogTables(search_desk(stores))),
+            journal=journal,
+            groups=journal,
+            store=findings,
+            now=_now,
+            origins=BY_TABLE,
+        )
         captured = CapturedReader(
             log=stores.event_log(),
             rules=lambda: known_entities(stores),
@@ -81,6 +110,7 @@ def reconciliation(
             store=findings,
             now=_now,
         )
+    scrubber = Scrubber(checker=checker, store=findings, ids=desk, now=_now, tables=tables)
     patrol = Patrol(
         rules=lambda: known_entities(stores),
         checker=checker,

@@ -1,7 +1,7 @@
 """Findings, walks and bypasses in memory."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -46,8 +46,13 @@ class MemoryFindingStore:
             reason=known.reason,
         )
 
-    def agrees(self, group: str, entity: str, key: str) -> bool:
+    def agrees(
+        self, group: str, entity: str, key: str, origins: Collection[str] | None = None
+    ) -> bool:
         """Forget the finding of an entity that no longer differs."""
+        known = self._findings.get((group, entity, key))
+        if known is not None and origins is not None and known.origin not in origins:
+            return False
         return self._findings.pop((group, entity, key), None) is not None
 
     def finding(self, group: str, entity: str, key: str) -> Finding | None:

@@ -6,7 +6,7 @@ decided about a finding is in the event log too.
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,8 +69,14 @@ class SqliteFindingStore:
         with self._changing("keep a finding in"):
             self._connection.execute(sql.PUT_FINDING, row)
 
-    def agrees(self, group: str, entity: str, key: str) -> bool:
+    def agrees(
+        self, group: str, entity: str, key: str, origins: Collection[str] | None = None
+    ) -> bool:
         """Forget the finding of an entity that no longer differs."""
+        # Nearly always there is none: looking is cheaper than a transaction.
+        found = self.finding(group, entity, key)
+        if found is None or (origins is not None and found.origin not in origins):
+            return False
         with self._changing("forget a finding in"):
             return self._connection.execute(sql.DROP_FINDING, (group, entity, key)).rowcount > 0
 

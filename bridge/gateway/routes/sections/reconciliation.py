@@ -4,6 +4,7 @@ It stands on the route that reads one entity by its key. The entities are those 
 those that capture saw in a table of the legacy database.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -44,6 +45,9 @@ class ReconciliationRules(Section):
     """The contract whose events tell what the legacy table holds."""
     subject_key: str | None = None
     """The field of the event's key that is the entity's id; without it the only one."""
+    fields: Mapping[Pointer, str] = {}
+    """Members of the answer, each with the field of the captured row that it shows: the table is
+    then compared with modern's answers, without asking the legacy application."""
     repair: RepairRules = RepairRules()
     """How a difference is repaired; what is not said cannot be."""
 
@@ -51,6 +55,8 @@ class ReconciliationRules(Section):
     def _whole(self) -> Self:
         if self.entity is None and self.model_fields_set - {"sample", "keys_per_s", "range_count"}:
             raise ValueError("names no 'entity': say what kind of thing the route reads")
+        if self.fields and self.subject is None:
+            raise ValueError("'fields' needs 'subject': the contract of the captured table")
         return self
 
     def refuse_misfit(self, route: RouteShape) -> None:
