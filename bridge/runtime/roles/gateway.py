@@ -1,7 +1,6 @@
 """The two asyncio roles of the gateway: a worker of the data plane, and the replayer."""
 
 import asyncio
-import contextlib
 import os
 import secrets
 from contextlib import ExitStack, closing
@@ -10,16 +9,10 @@ from adapters.upstream.client import UpstreamClient
 from bridge.gateway.dual.admission import WriteLimits
 from bridge.gateway.dual.replay_service import ReplayService
 from bridge.gateway.dual.writer import DualWriter
-from bridge.gateway.http.target import parse_authority
-from bridge.gateway.plane.keeper import TableNotReady
 from bridge.gateway.plane.worker import serve
 from bridge.gateway.protection.rate_limiter import RateLimiter
 from bridge.gateway.protection.token_bucket import NoOthers
-from bridge.gateway.routes.decision import Decision
-from bridge.gateway.routes.table import RoutingTable
 from bridge.model.errors import StorageUnavailable
-from bridge.model.http import HttpRequest
-from bridge.model.stage import GroupState
 from bridge.runtime.roles.canaries import write_dualwrite_canaries
 from bridge.runtime.watching.telemetry import RunFileObserver
 from bridge.runtime.wiring.gateway_edge import (
@@ -35,50 +28,26 @@ from bridge.runtime.wiring.journal_opening import REPLAY, Held
 from bridge.runtime.wiring.queues import drain_queues, queueing, served
 from bridge.runtime.wiring.reconciling import open_findings, reconciliation
 from bridge.runtime.wiring.routes_in_force import RouteBook
+from bridge.runtime.wiring.routing_tables import RoutingTables
 from bridge.runtime.wiring.shadowing import shadowing
 from bridge.runtime.wiring.stores import Stores
 
 # The replayer that waits for another one to end looks this often; it takes over within this time.
 TAKE_OVER_S = 0.2
-# How long an idle worker may decide by an old table when a switch was killed half-way.
-LOOK_FOR_SWITCHES_S = 1.0
 
 
 async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Event) -> None:
     """Serve HTTP on the shared port until `stop`."""
     gateway = stores.gateway_settings()
-    in_force = stores.routes_in_force()
     journal = stores.journal()
     generation = stores.generation()
     owner = f"worker-{os.getpid()}-{secrets.token_hex(4)}"
-
-    loaded: list[GroupState] = []
-    routes = list(served(in_force.routes(), gateway.async_path))
-
-    def load_table(number: int) -> RoutingTable:
-        loaded[:] = journal.groups()
-        # Only what was applied: files that somebody edits meanwhile are not looked at.
-        if not in_force.ready():
-            raise TableNotReady("cannot build the table: its routes are being read")
-        routes[:] = served(in_force.routes(), gateway.async_path)
-        return RoutingTable.build(routes, loaded, number)
-
-    async def look_for_switches() -> None:
-        """The counter is the hint; this is the promise, should a switch die before its bump."""
-        while True:
-            await asyncio.sleep(LOOK_FOR_SWITCHES_S)
-            with contextlib.suppress(StorageUnavailable):
-                if list(journal.groups()) != loaded or in_force.is_newer():
-                    generation.bump()
-
-    def redecide(request: HttpRequest) -> Decision | None:
-        raw = request.header(b"host")
-        host = parse_authority(raw).name if raw is not None else None
-        table = RoutingTable.build(routes, journal.groups(), generation.current())
-        lines = [b"%b: %b" % pair for pair in request.headers]
-        decision = table.decide(request.method, host, request.target, lines)
-        return decision if isinstance(decision, Decision) else None
-
+    tables = RoutingTables(
+        stores.routes_in_force(),
+        journal,
+        generation,
+        lambda routes: served(routes, gateway.async_path),
+    )
     with ExitStack() as stack:
         stack.enter_context(closing(stores.replicas().take(owner)))
         opened = open_pools(gateway, observer, stack)
@@ -89,14 +58,14 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
             ids=journal,
             upstreams={name: UpstreamClient(pool) for name, pool in pools.items()},
             owner=owner,
-            redecide=redecide,
+            redecide=tables.redecide,
             limits=WriteLimits(
                 lane_wait_ms=gateway.lane_wait_ms, drain_wait_ms=gateway.drain_wait_ms
             ),
             observer=observer,
             swapped=frozenset(replay_headers(gateway)),
         )
-        looking = asyncio.create_task(look_for_switches())
+        looking = asyncio.create_task(tables.look_for_news())
         stack.callback(looking.cancel)
         doors = open_doors(gateway, observer)
         following = asyncio.create_task(follow_files(doors, opened))
@@ -104,7 +73,7 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         async with shadowing(stores.settings, gateway, journal, observer, stop) as mirror:
             await serve(
                 doors,
-                load_table=load_table,
+                load_table=tables.load,
                 generation=generation,
                 slot=generation.claim_slot(owner),
                 write_path=queueing(stores, writer, journal, observer),
