@@ -5,6 +5,7 @@ tokens at most and gets `rate` a second; a request takes one.
 """
 
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 BUCKETS_MAX: Final = 50_000
@@ -100,6 +101,7 @@ class TokenBuckets:
         return Taken(True, int(bucket.tokens), 0.0)
 
 
+@lru_cache(maxsize=16_384)
 def stable_hash(salt: str, key: str) -> int:
     """Return 64 bits that are the same in every process (FNV-1a over the UTF-8 bytes)."""
     value = 0xCBF29CE484222325

@@ -3,6 +3,7 @@
 Body rules are not here: who changes a body must have it whole (see `translation.rewriting`).
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -25,6 +26,15 @@ class _Pass(NamedTuple):
     removed: frozenset[bytes]
     """Lower-case names; of set fields, too."""
     added: tuple[bytes, ...]
+    unwanted: re.Pattern[bytes]
+    """The whole lines of all removed fields; each is found after a CRLF."""
+
+    def block(self, block: bytes) -> bytes:
+        """Return a block of lines, each with its CRLF; `lines` does the same more slowly."""
+        if self.renamed:
+            return b"".join(line + b"\r\n" for line in self.lines(block.split(b"\r\n")[:-1]))
+        kept = self.unwanted.sub(b"", b"\r\n" + block[:-2])[2:]
+        return b"".join(line + b"\r\n" for line in (kept, *self.added) if line)
 
     def lines(self, lines: Sequence[bytes]) -> list[bytes]:
         kept = []
@@ -56,7 +66,9 @@ class BlockEdit(NamedTuple):
 
     def block(self, block: bytes) -> bytes:
         """Return a block of field lines, each with its CRLF, as the rules have it."""
-        return b"".join(line + b"\r\n" for line in self.lines(block.split(b"\r\n")[:-1]))
+        for each in self.passes:
+            block = each.block(block)
+        return block
 
     def target(self, target: bytes) -> bytes:
         """Return a request target as the rules have it.
@@ -91,10 +103,14 @@ def block_edit(
 
 def _pass(rules: HeaderRules) -> _Pass:
     pairs = (*rules.set.items(), *rules.add.items())
+    names = sorted({_low(name) for name in (*rules.remove, *rules.set)})
     return _Pass(
         {_low(old): new.encode("ascii") for old, new in rules.rename.items()},
         frozenset(_low(name) for name in (*rules.remove, *rules.set)),
         tuple(b"%b: %b" % (name.encode("ascii"), value.encode("ascii")) for name, value in pairs),
+        re.compile(
+            rb"\r\n(?i:%b):[^\r\n]*" % b"|".join(map(re.escape, names)) if names else b"(?!)"
+        ),
     )
 
 
