@@ -228,7 +228,7 @@ def gateway(ports: Ports, workers: int) -> Iterator[list[psutil.Process]]:
 def load(port: int, processes: Sequence[psutil.Process], *, seconds: int) -> Load:
     """Load a proxy for a while over kept-alive connections."""
     argv = ["taskset", "-c", LOAD_CORE, which("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
-    argv.append("--latency")
+    argv += ["--latency", "--timeout", "10s"]
     for field in FIELDS:
         argv += ["-H", field]
     before = cpu_s(processes)
@@ -238,7 +238,7 @@ def load(port: int, processes: Sequence[psutil.Process], *, seconds: int) -> Loa
     )  # fmt: skip
     spent = cpu_s(processes) - before
     counted = re.search(r"^\s*(\d+) requests in ([\d.]+)s", done.stdout, re.MULTILINE)
-    tail = re.search(r"^\s*99%\s+([\d.]+)(us|ms|s)$", done.stdout, re.MULTILINE)
+    tail = re.search(r"^\s*99%\s+([\d.]+)(us|ms|s)\s*$", done.stdout, re.MULTILINE)
     if counted is None or tail is None or "Non-2xx" in done.stdout:
         raise RuntimeError(f"cannot measure: the load failed: {done.stdout}")
     requests = int(counted[1])

@@ -50,8 +50,8 @@ class RouteCounts:
     """Counts of one route since the last time they were told."""
 
     __slots__ = (
-        "compared", "copied", "first", "latencies", "orders", "probed", "seen", "shed", "skew_ms",
-        "uncompared",
+        "busy", "compared", "copied", "first", "latencies", "orders", "probed", "seen", "shed",
+        "skew_ms", "slow", "uncompared",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -59,6 +59,9 @@ class RouteCounts:
         """Requests of a tapped route."""
         self.copied = 0
         """Copies sent."""
+        self.busy = 0
+        self.slow = 0
+        """Two reasons of `shed`, counted by themselves because they cost every request."""
         self.shed: Counter[str] = Counter()
         """Chosen to be copied and not copied, by reason."""
         self.uncompared: Counter[str] = Counter()
@@ -77,6 +80,11 @@ class RouteCounts:
         self.latencies: dict[tuple[str, str], Latencies] = {}
         """By side and cohort; `all` while a stage knows no cohorts."""
 
+    def settle(self) -> None:
+        """Enter what was counted by itself among the reasons."""
+        self.shed.update({"busy": self.busy, "slow": self.slow})
+        self.busy = self.slow = 0
+
     def took(self, side: str, cohort: str, milliseconds: float) -> None:
         """Take the time of one answer."""
         found = self.latencies.get((side, cohort))
@@ -93,6 +101,7 @@ class RouteCounts:
 
     def facts(self) -> dict[str, float]:
         """Return every count under a flat name, `shed.busy`, for one note."""
+        self.settle()
         found: dict[str, float] = {"seen": self.seen, "copied": self.copied}
         for name in ("shed", "uncompared", "compared", "probed", "first"):
             counter: Counter[str] = getattr(self, name)

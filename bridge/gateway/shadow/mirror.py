@@ -111,7 +111,15 @@ class Mirror:
             shadowed = self._make(decision)
         counts = shadowed.counts
         counts.seen += 1
-        if not self._is_chosen(shadowed, decision):
+        if shadowed.share < 1 and not self._is_chosen(shadowed, decision):
+            return None
+        pace = shadowed.pace
+        if pace.in_flight >= pace.limit and head.method in SAFE:
+            # First, because it must cost least: a shadow that hangs sends every request here.
+            if pace.lowered:
+                counts.slow += 1
+            else:
+                counts.busy += 1
             return None
         reason = self._why_not(shadowed, head, block)
         if reason:
@@ -220,8 +228,6 @@ class Mirror:
 
     def _is_chosen(self, shadowed: ShadowedRoute, decision: Decision) -> bool:
         share = shadowed.share
-        if share >= 1:
-            return True
         if shadowed.key_name is None:
             return self._chance() < share
         key = decision.params.get(shadowed.key_name, "")
@@ -236,9 +242,6 @@ class Mirror:
             return "waiting_room"
         if self._judge.waiting_count >= self._limits.backlog_max:
             return "backlog"
-        pace = shadowed.copies.pace
-        if not pace.has_room():
-            return "slow" if pace.lowered else "busy"
         if not shadowed.bucket.take(time.monotonic()):
             return "rate"
         return ""

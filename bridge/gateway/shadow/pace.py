@@ -18,28 +18,25 @@ _SMOOTHING: Final = 1 / 16
 class Pace:
     """Concurrency of the copies to one upstream."""
 
-    __slots__ = ("_authority_s", "_decreased_at", "_limit", "_limit_max", "in_flight")
+    __slots__ = ("_authority_s", "_decreased_at", "_limit", "_limit_max", "in_flight", "limit")
 
     def __init__(self, limit_max: int) -> None:
         self._limit_max = limit_max
         self._limit = float(limit_max)
         self._authority_s = 0.0
         self._decreased_at = 0.0
-        self.in_flight = 0
-
-    @property
-    def limit(self) -> int:
+        self.limit = limit_max
         """Copies that may be under way at once now."""
-        return int(self._limit)
+        self.in_flight = 0
 
     @property
     def lowered(self) -> bool:
         """Whether it gets fewer than it could."""
-        return int(self._limit) < self._limit_max
+        return self.limit < self._limit_max
 
     def has_room(self) -> bool:
         """Whether one more copy may begin."""
-        return self.in_flight < int(self._limit)
+        return self.in_flight < self.limit
 
     def authority_took(self, seconds: float) -> None:
         """Hear how long the authority took for a request."""
@@ -51,6 +48,7 @@ class Pace:
             self.failed(began_at, now)
         elif self._limit < self._limit_max:
             self._limit = min(self._limit_max, self._limit + 1 / self._limit)
+            self.limit = int(self._limit)
 
     def failed(self, began_at: float, now: float) -> None:
         """Hear that a copy was not answered, or too late.
@@ -59,4 +57,5 @@ class Pace:
         """
         if began_at >= self._decreased_at:
             self._limit = max(1.0, self._limit * _DECREASE)
+            self.limit = int(self._limit)
             self._decreased_at = now

@@ -51,8 +51,8 @@ class ShadowedRoute:
 
     __slots__ = (
         "_ids", "_key_name", "_swaps", "authority", "bucket", "comparer", "copies", "counts",
-        "look_bucket", "probe_bucket", "probes", "route", "rules", "share", "stage", "target",
-        "translates",
+        "look_bucket", "pace", "probe_bucket", "probes", "route", "rules", "share", "stage",
+        "target", "translates",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +77,7 @@ class ShadowedRoute:
         self.target = decision.authority.other
         self.share = rules.share(decision.stage)
         self.copies = copies
+        self.pace = copies.pace
         self.probes = probes
         self.counts = counts
         self.bucket = Bucket(rules.copies_per_s, now)
