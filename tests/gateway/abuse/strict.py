@@ -69,9 +69,9 @@ class _Wait(Exception):
     """Not whole yet."""
 
 
-def read_requests(data: bytes) -> Read:
-    """Read requests one after the other."""
-    return _read(data, None, ended=False)
+def read_requests(data: bytes, *, forgiving: bool = False) -> Read:
+    """Read requests one after the other; `forgiving` one empty line before each (RFC 9112 2.2)."""
+    return _read(data, None, ended=False, forgiving=forgiving)
 
 
 def read_answers(data: bytes, methods: tuple[bytes, ...], *, ended: bool) -> Read:
@@ -79,10 +79,14 @@ def read_answers(data: bytes, methods: tuple[bytes, ...], *, ended: bool) -> Rea
     return _read(data, methods, ended=ended)
 
 
-def _read(data: bytes, methods: tuple[bytes, ...] | None, *, ended: bool) -> Read:
+def _read(
+    data: bytes, methods: tuple[bytes, ...] | None, *, ended: bool, forgiving: bool = False
+) -> Read:
     read = Read()
     at = finals = 0
     while at < len(data):
+        if forgiving and data.startswith(b"\r\n", at):
+            at += 2
         end = data.find(b"\r\n\r\n", at)
         if end < 0:
             break
