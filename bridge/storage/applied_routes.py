@@ -143,7 +143,9 @@ class AppliedRoutes:
             draft = target.with_name(f".{digest[:12]}.{secrets.token_hex(8)}")
             draft.mkdir()
             for name, content in files.items():
-                with (draft / name).open("xb") as file:
+                # A key file may hold a secret (HS256).
+                descriptor = os.open(draft / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "wb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())

@@ -27,8 +27,13 @@ class Forwarder:
         self._upstreams = upstreams
 
     def translates(self, decision: Decision) -> bool:
-        """Whether the authority knows an id of the path by another name."""
+        """Whether the authority may know an id of the request by another name.
+
+        Ids in queries and bodies are looked for when the request is there: it is taken whole.
+        """
         route = decision.route
+        if route.ids.query or route.ids.request:
+            return True
         for name, entity in route.ids.path.items():
             known_id = decision.params.get(name)
             if known_id is not None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bridge.gateway.dual.forwarder import Forwarder
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule
 from bridge.gateway.translation.ids import (
@@ -89,6 +90,31 @@ def test_in_arrays() -> None:
         ("m-8", "/orders/1/id"),
         ("9", "/orders/3/id"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("rules", "whole"),
+    [
+        (IdRules(query={"order": "order"}), True),
+        (IdRules(request={"/id": "order"}), True),
+        (IdRules(response={"/id": "order"}), False),
+    ],
+)
+def test_reads_with_ids_outside_of_their_path_are_taken_whole(rules: IdRules, whole: bool) -> None:
+    decision = Decision(
+        route("r", "/o", ids=rules), Stage.MODERN, 3, Side.MODERN, {}, journalled=False
+    )
+    assert Forwarder(NoIds(), {}).translates(decision) is whole
+
+
+class NoIds:
+    """An empty id map."""
+
+    def pair(self, group: str, entity: str, known_id: str) -> None:
+        """Return nothing."""
+
+    def pair_on(self, group: str, entity: str, side: Side, known_id: str) -> None:
+        """Return nothing."""
 
 
 @pytest.mark.parametrize(
