@@ -44,7 +44,7 @@ class Edge:
 
     __slots__ = (
         "_added", "_added_from", "_address", "_block", "_cached", "_cached_for", "_hops",
-        "_identity", "_lines", "_name", "_scheme", "_trusted",
+        "_identity", "_lines", "_name", "_scheme", "_trusted", "known_by",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, trusted: tuple[Network, ...], name: bytes) -> None:
@@ -61,6 +61,8 @@ class Edge:
         self._added = b""
         self._added_from: Headers = ()
         self._block = b""
+        self.known_by: tuple[list[bytes] | None, object, str] = (None, None, "")
+        """Field lines of the last request, what in them tells clients apart, and who it was."""
 
     def block(self, head: RequestHead) -> bytes:
         """Return the field lines of a request to forward, added ones last, each with its CRLF."""

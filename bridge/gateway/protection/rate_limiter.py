@@ -44,7 +44,15 @@ class RateLimiter:
             # New, or changed by new route files; those that did not change keep their buckets.
             found = self._limits[route.group, route.route_id] = self._made(route)
         for rule, buckets in zip(rules, found.buckets, strict=True):
-            key = "" if rule.client is None else client_key(rule.client, edge, head)
+            place = rule.client
+            if place is None:
+                key = ""
+            elif edge.known_by[0] is head.lines and edge.known_by[1] is place:
+                key = edge.known_by[2]  # The very fields of the request before.
+            else:
+                key = client_key(place, edge, head)
+                if not key.startswith("address:"):
+                    edge.known_by = (head.lines, place, key)
             taken = buckets.take(key, self._clock())
             if not taken.ok:
                 return _refusal(rule, taken)
