@@ -10,6 +10,8 @@ import typer
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, warrant
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.control.decisions import WriteDecisions
+from bridge.control.shown import shown_age
+from bridge.gateway.dual.lane_ages import age_alarm, ages_of
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.wiring.stores import Stores
@@ -26,15 +28,22 @@ def list_lanes(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> 
     """Show what still has to be replayed, per group and direction."""
     with Stores(load_settings(config)) as stores:
         counts = stores.desk().lane_counts()
+        limits = ages_of(stores.routes())
+    alarms = [age_alarm(limits.get(count.group), count.oldest_age_s) for count in counts]
     if as_json:
-        print_json([{**count._asdict(), "towards": count.towards.value} for count in counts])
+        print_json(
+            [
+                {**count._asdict(), "towards": count.towards.value, "age": alarm}
+                for count, alarm in zip(counts, alarms, strict=True)
+            ]
+        )
         return
     print_rows(
         "Lanes",
-        ("group", "towards", "lanes", "writes", "parked", "oldest"),
+        ("group", "towards", "lanes", "writes", "parked", "oldest", "age"),
         [
-            (c.group, c.towards.value, c.lanes, c.writes, c.parked, f"{c.oldest_age_s:.1f} s")
-            for c in counts
+            (c.group, c.towards.value, c.lanes, c.writes, c.parked, shown_age(c.oldest_age_s), a)
+            for c, a in zip(counts, alarms, strict=True)
         ],
     )
 

@@ -1,5 +1,6 @@
 """`writes`: dual writes that wait for a person."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -7,8 +8,8 @@ import typer
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, reader, warrant
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.control.decisions import WriteDecisions
-from bridge.control.names import write_named, write_state_named
-from bridge.control.shown import shown_write
+from bridge.control.names import write_kind_named, write_named, write_state_named
+from bridge.control.shown import shown_age, shown_write
 from bridge.eventlog.records.access import record_access
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.configuration.settings_file import load_settings
@@ -25,34 +26,55 @@ def list_writes(
     state: Annotated[
         str | None, typer.Option(help="Only this state; without it, what needs a decision.")
     ] = None,
+    lane: Annotated[str | None, typer.Option(help="Only this lane.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only client, compensation or repair writes.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
     actor: Actor = None,
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show writes that are in doubt or parked, or those in another state; newest first."""
+    """Show writes that are in doubt or parked, or others that fit; newest first."""
     wanted = write_state_named(state) if state else None
+    of_kind = write_kind_named(kind) if kind else None
     with Stores(load_settings(config)) as stores:
-        found = stores.desk().list_writes(group=group, state=wanted, count_max=limit)
-        query = {"state": wanted and wanted.value, "limit": limit}
+        found = stores.desk().list_writes(
+            group=group, state=wanted, lane=lane, kind=of_kind, count_max=limit
+        )
+        # Lanes are named after people's data: that one was asked for is said, not which.
+        query = {"state": wanted and wanted.value, "kind": kind, "lane": bool(lane), "limit": limit}
         record_access(
             stores.event_log(), reader(actor), "writes-list", found=len(found), query=query
         )
     if as_json:
         print_json([shown_write(write) for write in found])
         return
+    now = datetime.now(UTC)
     print_rows(
         "Writes",
-        ("intent", "state", "group", "route", "lane", "authority", "opened", "tries", "reason"),
+        (
+            "intent",
+            "state",
+            "kind",
+            "group",
+            "route",
+            "lane",
+            "authority",
+            "age",
+            "tries",
+            "reason",
+        ),
         [
             (
                 write.intent.intent_id,
                 write.state.value,
+                write.intent.kind.value,
                 write.intent.group,
                 write.intent.route,
                 write.intent.lane,
                 write.intent.authority.value,
-                f"{write.intent.opened_at:%Y-%m-%d %H:%M:%S}",
+                shown_age((now - write.intent.opened_at).total_seconds()),
                 write.attempts,
                 write.reason,
             )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from bridge.gateway.dual.ports import WriteDesk
 from bridge.model.errors import ConfigInvalid, NotKnown
 from bridge.model.stage import GroupState, Stage
-from bridge.model.write import JournalledWrite, WriteState
+from bridge.model.write import JournalledWrite, WriteKind, WriteState
 
 
 def group_named(name: str, states: Iterable[GroupState]) -> GroupState:
@@ -41,3 +41,12 @@ def write_state_named(text: str) -> WriteState:
     except ValueError as exc:
         known = ", ".join(state.value for state in WriteState)
         raise ConfigInvalid(f"no write state is called {text!r}; known: {known}") from exc
+
+
+def write_kind_named(text: str) -> WriteKind:
+    """Return the kind of write called `text`; raises `ConfigInvalid` naming the known ones."""
+    try:
+        return WriteKind(text)
+    except ValueError as exc:
+        known = ", ".join(kind.value for kind in WriteKind)
+        raise ConfigInvalid(f"no kind of write is called {text!r}; known: {known}") from exc

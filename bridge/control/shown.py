@@ -12,6 +12,9 @@ def shown_write(write: JournalledWrite) -> dict[str, Any]:
     return {
         "intent_id": intent.intent_id,
         "state": write.state.value,
+        "kind": intent.kind.value,
+        "level": intent.level.value,
+        "compensates": intent.compensates,
         "group": intent.group,
         "route": intent.route,
         "lane": intent.lane,
@@ -27,6 +30,14 @@ def shown_write(write: JournalledWrite) -> dict[str, Any]:
         "opened_at": intent.opened_at.isoformat(),
         "settled_at": write.settled_at.isoformat() if write.settled_at else None,
     }
+
+
+def shown_age(seconds: float) -> str:
+    """Return an age in the largest unit that says something: `4.2 s`, `12 min`, `7 h`, `3 d`."""
+    for unit, size in (("d", 172_800), ("h", 7_200), ("min", 120)):
+        if seconds >= size:
+            return f"{seconds / {'d': 86_400, 'h': 3_600, 'min': 60}[unit]:.0f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def shown_report(report: SwitchReport) -> dict[str, Any]:

@@ -128,10 +128,12 @@ def _unseen(evidence: Evidence) -> list[Violation]:
 
 
 def _unlisted(evidence: Evidence) -> list[Violation]:
+    # A worker that only could not record its outcome for a while does so later: that is no doubt.
+    followed = evidence.listed | {record.intent_id for record in evidence.journal}
     return [
         Violation(Broken.UNLISTED, f"{operation.value}, write {operation.intent_id}")
         for operation in _writes(evidence.operations)
-        if operation.told is Told.DOUBT and operation.intent_id not in evidence.listed
+        if operation.told is Told.DOUBT and operation.intent_id not in followed
     ]
 
 

@@ -78,9 +78,13 @@ def free_port() -> int:
 class Fleet:
     """Starts, kills and starts again; every process is known by its role."""
 
-    def __init__(self, folder: Path, *, wired: bool) -> None:
+    def __init__(
+        self, folder: Path, *, wired: bool, journal: str = "sqlite", defect: str = ""
+    ) -> None:
         """`wired` puts a wire that can be cut between the gateway and each side."""
         self.folder = folder
+        self._defect = defect
+        self._journal = journal
         self.ports = {name: free_port() for name in ("gateway", *SIDES)}
         self.wires = {side: Wire(self.ports[side]) for side in SIDES} if wired else {}
         self.config = folder / "bridge.yaml"
@@ -115,6 +119,7 @@ class Fleet:
                     "routes": "routes",
                     "upstreams": upstreams,
                     "lane_wait_ms": 600,
+                    "journal": self._journal,
                 },
             }
         )
@@ -130,7 +135,7 @@ class Fleet:
             path = str(self.folder / f"{role}.db")
             call = ["side", str(self.ports[role]), path, _IDS[role]]
         else:
-            call = [role, str(self.config), str(self.armed(role))]
+            call = [role, str(self.config), str(self.armed(role)), self._defect]
         self._zygote.stdin.write(json.dumps(call) + "\n")
         self._zygote.stdin.flush()
         pid = int(self._zygote.stdout.readline())

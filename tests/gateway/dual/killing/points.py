@@ -20,6 +20,7 @@ def install(armed: Path, role: str) -> None:
     """Let this process die at armed steps; for test processes alone."""
     from adapters.upstream.client import UpstreamClient
     from bridge.gateway.dual.replay_attempt import Attempts
+    from bridge.storage.journal.postgres import PostgresJournal
     from bridge.storage.journal.sqlite import SqliteJournal
 
     def hit(step: str) -> None:
@@ -51,18 +52,54 @@ def install(armed: Path, role: str) -> None:
 
     if role == "replay":
         around(Attempts, "send", "before-replay", "after-replay")
-        around(SqliteJournal, "finish", None, "after-finish")
-        around(SqliteJournal, "settle", "before-settle", "after-settle")
     else:
-        around(SqliteJournal, "open", "before-intent", "after-intent")
         around(UpstreamClient, "exchange", None, "after-call")
-        around(SqliteJournal, "settle", None, "after-outcome")
+    for journal in (SqliteJournal, PostgresJournal):
+        if role == "replay":
+            around(journal, "finish", None, "after-finish")
+            around(journal, "settle", "before-settle", "after-settle")
+        else:
+            around(journal, "open", "before-intent", "after-intent")
+            around(journal, "settle", None, "after-outcome")
 
 
-def run_gateway_role(role: str, config: str, armed: str) -> None:
+def plant(defect: str) -> None:
+    """Break a promise on purpose, in this process."""
+    from bridge.gateway.dual.replay_attempt import Attempts, Ready, Sent
+    from bridge.gateway.dual.replay_verdict import Ending, Verdict
+    from bridge.model.write import WriteState
+    from bridge.storage.journal.sqlite import SqliteJournal
+
+    send, settle = Attempts.send, SqliteJournal.settle
+    sent = 0
+
+    async def forgets(self: Attempts, ready: Ready) -> Sent:
+        nonlocal sent
+        sent += 1
+        if sent % 10 == 0 and ready.route.ids.path:  # A forgotten create would hold its lane.
+            return Sent(Verdict(Ending.DONE), answered=True)
+        return await send(self, ready)
+
+    async def guesses(
+        self: SqliteJournal, intent_id: str, state: WriteState, **more: Any
+    ) -> int | None:
+        guess = WriteState.FAILED if state is WriteState.IN_DOUBT else state
+        return await settle(self, intent_id, guess, **more)
+
+    if defect == "a replay is forgotten":
+        Attempts.send = forgets  # type: ignore[method-assign]  # that is the defect
+    elif defect == "doubt is taken for failure":
+        SqliteJournal.settle = guesses  # type: ignore[method-assign]  # that is the defect
+    else:
+        assert not defect, f"no defect is called {defect!r}"
+
+
+def run_gateway_role(role: str, config: str, armed: str, defect: str) -> None:
     """Run `gateway:N` or `replay` as the command line does, with steps to die at."""
     from bridge.runtime.configuration.settings_file import load_settings
     from bridge.runtime.roles.running import run_role
 
+    if defect:
+        plant(defect)
     install(Path(armed), role)
     raise SystemExit(run_role(load_settings(Path(config)), role))

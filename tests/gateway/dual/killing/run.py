@@ -6,19 +6,19 @@ import json
 import random
 import sqlite3
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from bridge.model.stage import Stage
 from bridge.model.write import JournalledWrite, WriteState
-from bridge.storage.generation import Generation
-from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
-from bridge.switching.switchboard import Switchboard
+from bridge.runtime.configuration.settings_file import load_settings
+from bridge.runtime.wiring.journal_opening import Desk
+from bridge.runtime.wiring.stores import Stores
 from tests.gateway.dual.killing.clients import Client
 from tests.gateway.dual.killing.fleet import REPLAY, SIDES, WORKERS, Fleet
-from tests.gateway.dual.killing.history import Evidence, Execution, Record
+from tests.gateway.dual.killing.history import Evidence, Execution, Record, Told
 from tests.gateway.dual.killing.points import REPLAY_STEPS, WORKER_STEPS
 from tests.gateway.dual.killing.side import connect, faults_of
-from tests.waiting import wait_until
+from tests.waiting import wait_until, wait_until_async
 from tests.warrants import by
 
 GROUP = "orders"
@@ -27,6 +27,7 @@ _CLIENTS = 6
 # An armed step that traffic does not pass within this time is made a kill at a random moment.
 _STEP_WITHIN_S = 0.6
 _REST_WITHIN_S = 60.0
+_ANSWERS_BETWEEN = 6
 
 
 class Outcome(NamedTuple):
@@ -37,69 +38,116 @@ class Outcome(NamedTuple):
     """Each kill: role and step, or role and `random`."""
 
 
-def prepare(fleet: Fleet) -> SqliteJournalDesk:
-    """Start everything at stage dual with a few orders on both sides; return the desk."""
-    for side in SIDES:
-        store = connect(fleet.folder / f"{side}.db")
-        for order_id in ORDERS:
-            own = order_id if side == "legacy" else f"m-{order_id}"
-            store.execute("INSERT INTO orders VALUES (?, 'new', 1)", (own,))
-        if side == "modern":  # The sides count differently, so that ids never meet by accident.
-            for number in range(50):
-                store.execute("INSERT INTO orders VALUES (?, 'other', 1)", (f"x-{number}",))
-        store.close()
-        fleet.start(side)
-    data = fleet.folder / "data"
-    (data / "run").mkdir(parents=True)
-    desk = SqliteJournalDesk(data / "journal.db")
-    desk.ensure_groups([GROUP])
-    desk.import_ids(GROUP, "order", [(order_id, f"m-{order_id}") for order_id in ORDERS], by())
-    generation = Generation.open(data / "run" / "generation")
-    Switchboard(store=desk, board=generation).switch(GROUP, Stage.DUAL, warrant=by())
-    generation.close()
-    for role in (*WORKERS, REPLAY):
-        fleet.start(role)
-    fleet.await_ready()
-    return desk
+class Store(Protocol):
+    """The journal's own server, where it has one."""
+
+    def kill(self) -> None:
+        """Kill it with -9."""
+
+    def restart(self) -> None:
+        """Start it again."""
 
 
-def run(folder: Path, seed: int, points: int) -> Outcome:
-    """Run one schedule with `points` kills; everything has come to rest when it returns."""
-    with Fleet(folder, wired=seed % 2 == 0) as fleet:
-        desk = prepare(fleet)
-        try:
+class Run:
+    """One fleet with its desk, under one seed."""
+
+    def __init__(self, fleet: Fleet, seed: int, store: Store | None) -> None:
+        self.fleet = fleet
+        self.chance = random.Random(seed)
+        self.store = store
+        self.stores = Stores(load_settings(fleet.config))
+
+    @property
+    def desk(self) -> Desk:
+        """Return the desk of the journal."""
+        return self.stores.desk()
+
+    def prepare(self) -> None:
+        """Start everything at stage dual with a few orders on both sides."""
+        fleet = self.fleet
+        for side in SIDES:
+            store = connect(fleet.folder / f"{side}.db")
+            for order_id in ORDERS:
+                own = order_id if side == "legacy" else f"m-{order_id}"
+                store.execute("INSERT INTO orders VALUES (?, 'new', 1)", (own,))
+            if side == "modern":  # The sides count differently, so that ids never meet by accident.
+                for number in range(50):
+                    store.execute("INSERT INTO orders VALUES (?, 'other', 1)", (f"x-{number}",))
+            store.close()
+            fleet.start(side)
+        pairs = [(order_id, f"m-{order_id}") for order_id in ORDERS]
+        self.desk.import_ids(GROUP, "order", pairs, by())
+        self.stores.switchboard().switch(GROUP, Stage.SHADOW, warrant=by())
+        self.stores.switchboard().switch(GROUP, Stage.DUAL, warrant=by())
+        for role in (*WORKERS, REPLAY):
+            fleet.start(role)
+        fleet.await_ready()
+
+
+def run(
+    folder: Path,
+    seed: int,
+    points: int,
+    *,
+    journal: str = "sqlite",
+    store: Store | None = None,
+    defect: str = "",
+) -> Outcome:
+    """Run one schedule with `points` kills; everything has come to rest when it returns.
+
+    `defect` plants one into the gateway (see `points.plant`), for a checker that must find it.
+    """
+    with Fleet(folder, wired=seed % 2 == 0, journal=journal, defect=defect) as fleet:
+        run = Run(fleet, seed, store)
+        with run.stores:
+            run.prepare()
             keys = list(ORDERS)
             clients = [
                 Client(number, fleet.ports["gateway"], seed, keys) for number in range(_CLIENTS)
             ]
-            done = asyncio.run(_storm(fleet, clients, random.Random(seed), points, desk))
-            _come_to_rest(fleet, desk)
-            return Outcome(_evidence(fleet, desk, clients), tuple(done))
-        finally:
-            desk.close()
+            done = asyncio.run(_storm(run, clients, points))
+            _come_to_rest(fleet, run.desk)
+            return Outcome(_evidence(run, clients), tuple(done))
 
 
-async def _storm(
-    fleet: Fleet,
-    clients: list[Client],
-    chance: random.Random,
-    points: int,
-    desk: SqliteJournalDesk,
-) -> list[str]:
+async def _storm(run: Run, clients: list[Client], points: int) -> list[str]:
     stop = asyncio.Event()
     done: list[str] = []
+    chance = run.chance
     async with asyncio.TaskGroup() as tasks:
         for client in clients:
             tasks.create_task(client.run(stop))
         await asyncio.sleep(0.3)
         while len(done) < points:
             if chance.random() < 0.5:
-                await asyncio.to_thread(_disturb, fleet, chance)
-            done.append(await asyncio.to_thread(_kill_one, fleet, chance))
+                await asyncio.to_thread(_disturb, run.fleet, chance)
+            if run.store is not None and (len(done) == 2 or chance.random() < 0.15):
+                await asyncio.to_thread(_kill_store, run.fleet, run.store, chance)
+                done.append("store random")
+            done.append(await asyncio.to_thread(_kill_one, run.fleet, chance))
             await asyncio.sleep(chance.random() * 0.15)
-            _decide_parked(desk)
+            await _progress(clients)
+            _decide_parked(run.desk)
         stop.set()
     return done
+
+
+async def _progress(clients: list[Client]) -> None:
+    """Let a few operations through: kills that nobody notices prove nothing."""
+
+    def answered() -> int:
+        return sum(
+            operation.told is Told.DONE for client in clients for operation in client.operations
+        )
+
+    wanted = answered() + _ANSWERS_BETWEEN
+    await wait_until_async(lambda: answered() >= wanted, timeout_s=20, what="answers")
+
+
+def _kill_store(fleet: Fleet, store: Store, chance: random.Random) -> None:
+    store.kill()
+    fleet.ended(REPLAY, chance.random() * 0.5)
+    store.restart()
 
 
 def _kill_one(fleet: Fleet, chance: random.Random) -> str:
@@ -150,13 +198,13 @@ def _tell_side(fleet: Fleet, side: str, faults: list[str]) -> None:
         connection.close()
 
 
-def _decide_parked(desk: SqliteJournalDesk) -> None:
+def _decide_parked(desk: Desk) -> None:
     """Do what an operator does about a refusal that has passed: replay it."""
     for write in desk.list_writes(state=WriteState.PARKED):
         desk.replay(write.intent.intent_id, by("ana", "the refusal has passed"))
 
 
-def _come_to_rest(fleet: Fleet, desk: SqliteJournalDesk) -> None:
+def _come_to_rest(fleet: Fleet, desk: Desk) -> None:
     for role in (*WORKERS, REPLAY, *SIDES):
         if not fleet.alive(role):
             if role in SIDES:
@@ -187,12 +235,12 @@ def _come_to_rest(fleet: Fleet, desk: SqliteJournalDesk) -> None:
         raise
 
 
-def _unsettled(desk: SqliteJournalDesk) -> list[JournalledWrite]:
+def _unsettled(desk: Desk) -> list[JournalledWrite]:
     waiting = (WriteState.INTENT, WriteState.IN_DOUBT, WriteState.APPLIED, WriteState.PARKED)
     return [write for state in waiting for write in desk.list_writes(state=state)]
 
 
-def _decide_doubt(fleet: Fleet, desk: SqliteJournalDesk, write: JournalledWrite) -> None:
+def _decide_doubt(fleet: Fleet, desk: Desk, write: JournalledWrite) -> None:
     value = json.loads(write.intent.request.body)["value"]
     made = [execution for execution in _log(fleet, "legacy") if execution.value == value]
     creates = write.intent.route == "order-create"
@@ -213,7 +261,8 @@ def _log(fleet: Fleet, side: str) -> tuple[Execution, ...]:
     return tuple(Execution(*row) for row in rows)
 
 
-def _evidence(fleet: Fleet, desk: SqliteJournalDesk, clients: list[Client]) -> Evidence:
+def _evidence(run: Run, clients: list[Client]) -> Evidence:
+    fleet, desk, journal = run.fleet, run.desk, run.stores.journal()
     records = [
         Record(
             write.intent.intent_id,
@@ -223,23 +272,19 @@ def _evidence(fleet: Fleet, desk: SqliteJournalDesk, clients: list[Client]) -> E
         for state in WriteState
         for write in desk.list_writes(state=state, count_max=1_000_000)
     ]
-    store = sqlite3.connect(fleet.folder / "data" / "journal.db")
-    try:
-        pairs = store.execute(
-            "SELECT legacy_id, modern_id FROM ids WHERE legacy_id IS NOT NULL"
-        ).fetchall()
-    finally:
-        store.close()
     listed = {
         str(draft.fields["intent"])
-        for _, draft in desk.pending(10_000_000)
+        for _, draft in desk.pending(1_000_000)
         if draft.fields.get("to") == WriteState.IN_DOUBT.value
     }
+    legacy = _log(fleet, "legacy")
+    known = [journal.pair(GROUP, "order", execution.key) for execution in legacy]
+    pairs = {pair.legacy_id: pair.modern_id for pair in known if pair is not None}
     return Evidence(
         operations=tuple(operation for client in clients for operation in client.operations),
-        legacy=_log(fleet, "legacy"),
+        legacy=legacy,
         modern=_log(fleet, "modern"),
-        pairs={legacy: modern for legacy, modern in pairs if modern is not None},
+        pairs={legacy_id: found for legacy_id, found in pairs.items() if legacy_id and found},
         journal=tuple(records),
         listed=frozenset(listed),
         initial=dict.fromkeys(ORDERS, "new"),

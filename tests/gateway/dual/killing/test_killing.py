@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.dual.killing.checker import check
+from bridge.demo.servers import PrivatePostgres
+from tests.conftest import Database
+from tests.gateway.dual.killing.checker import Broken, check
 from tests.gateway.dual.killing.history import Kind, Told
 from tests.gateway.dual.killing.run import Outcome, run
 
@@ -35,10 +37,34 @@ def _judge(outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_nothing_is_lost_whatever_is_killed(tmp_path: Path, seed: int) -> None:
-    _judge(run(tmp_path, seed, points=16))
+    _judge(run(tmp_path, seed, points=15))
+
+
+@pytest.mark.parametrize(
+    "seed", [3, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(300, 306))]
+)
+def test_nothing_is_lost_when_the_journals_own_server_is_killed_too(
+    tmp_path: Path, database: Database, postgres: PrivatePostgres, seed: int
+) -> None:
+    _judge(run(tmp_path, seed, points=6, journal=database.dsn, store=postgres))
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(100, 125))
 def test_nothing_is_lost_in_a_thousand_kills(tmp_path: Path, seed: int) -> None:
     _judge(run(tmp_path, seed, points=42))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("defect", "broken"),
+    [
+        ("a replay is forgotten", Broken.LOST),
+        ("doubt is taken for failure", Broken.UNSEEN),
+    ],
+)
+def test_a_gateway_that_breaks_its_promise_is_found_out(
+    tmp_path: Path, defect: str, broken: Broken
+) -> None:
+    outcome = run(tmp_path, seed=4, points=40, defect=defect)
+    assert broken in {violation.broken for violation in check(outcome.evidence)}

@@ -36,7 +36,7 @@ def _run(role: str, arguments: list[str]) -> None:
         if role == "side":
             serve(int(arguments[0]), arguments[1], arguments[2])
         else:
-            run_gateway_role(role, arguments[0], arguments[1])
+            run_gateway_role(role, *arguments)
         status = 0
     except SystemExit as exc:
         status = exc.code if isinstance(exc.code, int) else 1
