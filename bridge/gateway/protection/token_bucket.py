@@ -45,9 +45,10 @@ class Taken(NamedTuple):
 
 
 class _Bucket:
-    __slots__ = ("at", "others", "tokens")
+    __slots__ = ("at", "others", "shared", "tokens")
 
-    def __init__(self, tokens: float, at: float, others: int) -> None:
+    def __init__(self, tokens: float, at: float, others: int, shared: int) -> None:
+        self.shared = shared
         self.tokens = tokens
         self.at = at
         self.others = others
@@ -79,15 +80,16 @@ class TokenBuckets:
     def take(self, key: str, now: float) -> Taken:
         """Take a token of `key`, if there is one; `now` is monotonic, in seconds."""
         spending = self._spending
-        shared = stable_hash(self._salt, key) if type(spending) is not NoOthers else 0
-        others = spending.others(shared)
         bucket = self._buckets.get(key)
         if bucket is None:
+            shared = stable_hash(self._salt, key) if type(spending) is not NoOthers else 0
+            others = spending.others(shared)
             if len(self._buckets) >= self._max:
                 self._buckets.popitem(last=False)
-            bucket = self._buckets[key] = _Bucket(float(self.burst), now, others)
+            bucket = self._buckets[key] = _Bucket(float(self.burst), now, others, shared)
         else:
             self._buckets.move_to_end(key)
+            others = spending.others(bucket.shared)
             grown = bucket.tokens + max(now - bucket.at, 0.0) * self.rate
             # What others took since the last look is taken here as well; 32 bits may wrap.
             gone = (others - bucket.others) & 0xFFFFFFFF
@@ -97,7 +99,7 @@ class TokenBuckets:
         if bucket.tokens < 1:
             return Taken(False, 0, (1 - bucket.tokens) / self.rate)
         bucket.tokens -= 1
-        spending.note(shared)
+        spending.note(bucket.shared)
         return Taken(True, int(bucket.tokens), 0.0)
 
 
