@@ -1,14 +1,15 @@
 """Compare two answers: bytes first, then what they mean, by the route's rules."""
 
+import dataclasses
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 from orjson import JSONEncodeError
 
 from bridge.gateway.comparison import lists
 from bridge.gateway.comparison.canonical import canonical
-from bridge.gateway.comparison.contents import content_of
+from bridge.gateway.comparison.contents import Content, content_of
 from bridge.gateway.comparison.difference import (
     Comparison,
     DifferenceKind,
@@ -21,9 +22,18 @@ from bridge.gateway.comparison.places import PlaceTree
 from bridge.gateway.comparison.walk import Walk
 from bridge.gateway.routes.sections.comparison import ComparisonRules
 from bridge.gateway.routes.sections.comparison_rules import AnyRule, IdsRule, IgnoreRule, StatusRule
-from bridge.model.http import HttpResponse
+from bridge.model.http import Headers, HttpResponse
 
 _IDENTICAL: Final = Comparison(Outcome.IDENTICAL)
+
+
+class _Agreed(NamedTuple):
+    """Header fields of two answers in which nothing differs."""
+
+    mine: Headers
+    theirs: Headers
+    types: list[Content] | None
+    """What the bodies are; None where they have to be decoded."""
 
 
 class Comparer:
@@ -52,6 +62,7 @@ class Comparer:
         self._fields = fields
         # Equal bytes are no equal ids where the two sides count by themselves.
         self._has_ids = any(isinstance(rule, IdsRule) for rule in rules.rules)
+        self._agreed: _Agreed | None = None
 
     def compare(
         self, authority: HttpResponse, other: HttpResponse, *, ids: FindOtherId | None = None
@@ -75,9 +86,7 @@ class Comparer:
         if not same_status:
             bodies = self._statuses_differ(walk, authority.status, other.status)
         if not walk.count and self.rules.headers:
-            compare_headers(
-                walk, authority.headers, other.headers, self.rules.headers, self._fields, ids
-            )
+            self._headers(walk, authority, other, ids)
         if bodies and not (same_body and not self._has_ids and _same_type(authority, other)):
             self._bodies(walk, authority, other)
         elif bodies and same_status and not walk.count and not walk.hidden:
@@ -90,6 +99,36 @@ class Comparer:
         return Comparison(
             Outcome.MISMATCH, tuple(walk.found), walk.more, tuple(walk.hidden.items())
         )
+
+    def _headers(
+        self, walk: Walk, authority: HttpResponse, other: HttpResponse, ids: FindOtherId | None
+    ) -> None:
+        """Compare the header fields, unless the very same ones were found to agree last time.
+
+        A mirror reads the heads of answers of one kind once, so that it shows the same objects.
+        """
+        if self._known(authority, other) is not None:
+            return
+        compare_headers(
+            walk, authority.headers, other.headers, self.rules.headers, self._fields, ids
+        )
+        agree = not walk.count and not walk.hidden and not self._has_ids
+        # A session is not kept beyond its answer.
+        if agree and not any(name.lower() == b"set-cookie" for name, _ in authority.headers):
+            empty = dataclasses.replace(authority, body=b""), dataclasses.replace(other, body=b"")
+            plain = all(answer.header(b"content-encoding") is None for answer in empty)
+            types = [content_of(answer, 0) for answer in empty] if plain else None
+            self._agreed = _Agreed(authority.headers, other.headers, types)
+
+    def _known(self, authority: HttpResponse, other: HttpResponse) -> "_Agreed | None":
+        known = self._agreed
+        if (
+            known is None
+            or authority.headers is not known.mine
+            or other.headers is not known.theirs
+        ):
+            return None
+        return known
 
     def digest(self, answer: HttpResponse, *, ids: FindOtherId | None = None) -> str:
         """Return what is equal for answers that differ only where rules about one value let them.
@@ -124,7 +163,12 @@ class Comparer:
                 walk.hide(rule)
                 return
         most = self.rules.body_bytes_max
-        mine, theirs = content_of(authority, most), content_of(other, most)
+        known = self._known(authority, other)
+        if known is not None and known.types is not None:
+            mine, theirs = known.types
+            mine, theirs = mine._replace(body=authority.body), theirs._replace(body=other.body)
+        else:
+            mine, theirs = content_of(authority, most), content_of(other, most)
         if mine.body == theirs.body and not self._has_ids:
             return
         if max(len(mine.body), len(theirs.body)) > most:
