@@ -6,7 +6,7 @@ from typing import Final, Protocol, cast
 from bridge.gateway.http.chunked import ChunkedDecoder
 from bridge.gateway.http.framing import CHUNKED, HEAD_BYTES_MAX, UNTIL_CLOSE, MessageRefused
 from bridge.gateway.http.response_head import ResponseHead, ResponseReader
-from bridge.gateway.reading import read_in_pieces
+from bridge.gateway.transports import half_close, read_in_pieces
 from bridge.gateway.upstream_ports import Failure, FailureKind, UpstreamUser
 
 # An upstream that goes on with 103s for ever would hold the client without ever answering.
@@ -77,8 +77,8 @@ class Connection(asyncio.Protocol):
         """Say that the request is complete; in a tunnel, that we send no more."""
         self._complete = True
         transport = self._transport
-        if self._step == _TUNNEL and transport is not None and not transport.is_closing():
-            transport.write_eof()
+        if self._step == _TUNNEL and transport is not None:
+            half_close(transport)
 
     def hand_over(self, user: UpstreamUser) -> None:
         """From now on tell `user` instead."""

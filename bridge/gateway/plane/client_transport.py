@@ -8,7 +8,7 @@ from typing import Final, cast
 from bridge.gateway.plane.edited_heads import EditedBlock
 from bridge.gateway.plane.handling import Step
 from bridge.gateway.plane.plane import Plane
-from bridge.gateway.reading import read_in_pieces
+from bridge.gateway.transports import half_close, read_in_pieces
 
 # What a slow client has not taken yet; beyond it the upstream is not read.
 _SEND_BUFFER_BYTES_MAX: Final = 262_144
@@ -83,7 +83,7 @@ class ClientTransport(asyncio.Protocol):
         if not self.transport.is_closing():
             self._choked = False
             self.resume_receiving()
-            self.transport.write_eof()
+            half_close(self.transport)
 
     @property
     def is_done(self) -> bool:

@@ -11,6 +11,7 @@ from bridge.gateway.http.response_head import ResponseHead
 from bridge.gateway.plane.handling import ClientSide, Step
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.table import RoutingTable
+from bridge.gateway.transports import half_close
 from bridge.gateway.upstream_ports import Failure, UpstreamConnection
 
 
@@ -120,9 +121,7 @@ class Tunnel:
 
     def ended(self) -> None:
         """Pass on that the upstream sends no more."""
-        transport = self._conn.transport
-        if not transport.is_closing():
-            transport.write_eof()
+        half_close(self._conn.transport)
         self._end_of_direction()
 
     def failed(self, failure: Failure) -> None:

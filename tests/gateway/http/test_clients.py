@@ -1,6 +1,8 @@
 """Clients that leave, dawdle, flood or are too many; and the end of a worker."""
 
 import dataclasses
+import errno
+import os
 import socket
 import threading
 import time
@@ -10,6 +12,7 @@ import pytest
 from adapters.upstream.pool import PoolLimits
 from bridge.gateway.plane.listener import open_listener, refuse_taken_port
 from bridge.gateway.plane.settings import PlaneSettings
+from bridge.gateway.transports import half_close
 from bridge.model.errors import ConfigInvalid
 from tests.gateway.http.rig import Gateway, ports
 from tests.gateway.http.upstream import Upstream, hangs
@@ -270,3 +273,29 @@ def test_a_head_in_single_bytes_is_read_or_refused_as_a_whole_one(gateway: Gatew
         assert client.message().status == 200
         client.dribble(b"GET /fine HTTP/1.1\r\nX: a\rb", 1)
         assert client.message().status == 400
+
+
+class Gone:
+    """A transport whose other end has reset, which asyncio has not heard of yet."""
+
+    def __init__(self) -> None:
+        self.closing = False
+
+    def is_closing(self) -> bool:
+        """Whether it was closed."""
+        return self.closing
+
+    def write_eof(self) -> None:
+        """As the system answers it."""
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.closing = True
+
+
+def test_half_closing_towards_a_client_that_has_reset_ends_the_connection() -> None:
+    gone = Gone()
+    half_close(gone)  # type: ignore[arg-type]  # The three methods that it uses.
+    assert gone.closing
+    half_close(gone)  # type: ignore[arg-type]  # Nothing more is done to it.

@@ -1,4 +1,4 @@
-"""How much of a socket is read at once."""
+"""What both ends of the gateway do with their transports."""
 
 import asyncio
 from typing import Final
@@ -12,3 +12,13 @@ def read_in_pieces(transport: asyncio.BaseTransport) -> None:
     """Make a transport read pieces of a moderate size, if it reads by itself."""
     if hasattr(transport, "max_size"):
         transport.max_size = _READ_BYTES
+
+
+def half_close(transport: asyncio.Transport) -> None:
+    """Say that no more is sent. The other end may be gone already, which we are yet to hear."""
+    if transport.is_closing():
+        return
+    try:
+        transport.write_eof()
+    except OSError:
+        transport.abort()
