@@ -135,26 +135,9 @@ class AppliedRoutes:
             StorageUnavailable: it cannot be written.
         """
         digest = digest_of(files)
-        target = self._copy(digest)
-        try:
-            if target.is_dir() and digest_of(read_files(target)) == digest:
-                return digest
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f".{digest[:12]}.{secrets.token_hex(8)}")
-            draft.mkdir()
-            for name, content in files.items():
-                # A key file may hold a secret (HS256).
-                descriptor = os.open(draft / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-            sync_folder(draft)
-            shutil.rmtree(target, ignore_errors=True)  # One that somebody damaged.
-            draft.rename(target)
-            sync_folder(target.parent)
-        except OSError as exc:
-            raise StorageUnavailable(f"cannot copy routes to {str(target)!r}: {exc}") from exc
+        # Workers that start together for the first time all want to make the same copy.
+        with self._locked():
+            self._keep(digest, files)
         return digest
 
     def put_in_force(self, digest: str, *, instead_of: str | None, at: str) -> Applied:
@@ -180,6 +163,28 @@ class AppliedRoutes:
                 raise StorageUnavailable(f"cannot write {str(self._pointer)!r}: {exc}") from exc
             self._forget(keep={digest, found or digest})
         return Applied(digest=digest, folder=self._copy(digest), previous=found, applied_at=at)
+
+    def _keep(self, digest: str, files: Mapping[str, bytes]) -> None:
+        target = self._copy(digest)
+        try:
+            if target.is_dir() and digest_of(read_files(target)) == digest:
+                return
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = target.with_name(f".{digest[:12]}.{secrets.token_hex(8)}")
+            draft.mkdir()
+            for name, content in files.items():
+                # A key file may hold a secret (HS256).
+                descriptor = os.open(draft / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            sync_folder(draft)
+            shutil.rmtree(target, ignore_errors=True)  # One that somebody damaged.
+            draft.rename(target)
+            sync_folder(target.parent)
+        except OSError as exc:
+            raise StorageUnavailable(f"cannot copy routes to {str(target)!r}: {exc}") from exc
 
     def _copy(self, digest: str) -> Path:
         return self._folder / "applied" / digest

@@ -161,8 +161,22 @@ def _not_by_accident(deployment: Deployment, up: Running) -> None:
     edit(deployment, THIRD)
     assert deployment.call("routes", "apply", "--back", *WHY).code == 0
     assert version(deployment.gateway_port) == "1"
+    _half_applied(deployment)
     apply(deployment)
     assert version(deployment.gateway_port) == "2"
+
+
+def _half_applied(deployment: Deployment) -> None:
+    """Who applied died after the pointer and before the workers were told: they look themselves."""
+    with deployment.stores() as stores:
+        store = stores.routes_in_force().store
+        now = store.current()
+        assert now is not None
+        assert now.previous is not None
+        store.put_in_force(now.previous, instead_of=now.digest, at=now.applied_at)
+    wait_until(lambda: version(deployment.gateway_port) == "2", 30, "what the pointer says")
+    assert deployment.call("routes", "apply", "--back", *WHY).code == 0
+    assert version(deployment.gateway_port) == "1"
 
 
 def _refused_by_the_workers(deployment: Deployment) -> None:

@@ -1,6 +1,7 @@
 """Rules in a running worker: header rules stream through, body rules take the buffered way."""
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,10 +14,11 @@ from bridge.gateway.plane.write_path import WritePath
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.loader import read_group
 from bridge.model.http import HttpRequest, HttpResponse
-from bridge.model.stage import Side
+from bridge.model.stage import Side, Stage
 from tests.gateway.http.rig import Gateway
-from tests.gateway.http.upstream import Upstream, replies
-from tests.gateway.http.wire import Message, Wire
+from tests.gateway.http.upstream import Behaviour, Upstream, replies
+from tests.gateway.http.wire import DEADLINE_S, Message, Wire
+from tests.waiting import wait_until
 
 TREE: dict[str, Any] = {
     "group": "app",
@@ -174,6 +176,38 @@ def test_a_body_above_the_routes_limit_is_refused(wire: Wire, upstream: Upstream
     put(wire, b"/bodies/7", b'{"nr": "%b"}' % (b"x" * 100))
     assert wire.message().status == 413
     assert upstream.received == []
+
+
+def test_a_switch_waits_for_a_write_that_a_body_rule_keeps_whole(upstream: Upstream) -> None:
+    """It passes the journal: a journal that calls itself complete must not begin before it ends."""
+    route = {**TREE["routes"][1], "writes": True, "key": {"path": "id"}}
+    tree = {**TREE, "sides": {"legacy": "legacy", "modern": "modern"}, "routes": [route]}
+    routes = read_group("app.yaml", tree, ("legacy", "modern"))
+    answer = threading.Event()
+    upstream.default = waits(answer)
+    pools = {"legacy": upstream.port, "modern": upstream.port}
+    with (
+        Gateway(pools, routes=routes, write_path=Forwarding(upstream.port)) as gateway,
+        gateway.connect() as wire,
+    ):
+        put(wire, b"/bodies/7", b'{"nr": 1}')
+        wait_until(lambda: upstream.received, what="the write at the authority")
+        gateway.switch(Stage.DUAL, 1, group="app")
+        gateway.observer.await_note("table_swapped")
+        assert gateway.generation.told == [1]
+        answer.set()
+        assert wire.message().status == 200
+        wait_until(lambda: gateway.generation.told == [1, 2], what="the adoption")
+
+
+def waits(until: threading.Event) -> Behaviour:
+    """Answer when the test says so."""
+
+    def behave(wire: Wire, _: Message) -> None:
+        assert until.wait(DEADLINE_S)
+        wire.send(ANSWER)
+
+    return behave
 
 
 def test_header_fields_choose_the_route(wire: Wire, upstream: Upstream) -> None:
