@@ -40,3 +40,22 @@ def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
     made.desk.close()
     if replicas is not None:
         replicas.close()
+
+
+@pytest.fixture
+def desk(journal_dsn: str) -> Iterator[PostgresJournalDesk]:
+    """A desk of group `orders`, beside a replica with a long lease."""
+    replicas = PostgresReplicas(journal_dsn, lease_s=60)
+    replicas.take("worker-a")
+    desk = PostgresJournalDesk(journal_dsn)
+    desk.ensure_groups(["orders"])
+    yield desk
+    desk.close()
+    replicas.close()
+
+
+@pytest.fixture
+def shared(journal_dsn: str, desk: PostgresJournalDesk) -> Iterator[Books]:
+    journal = PostgresJournal(journal_dsn)
+    yield Books(journal, desk)
+    journal.close()

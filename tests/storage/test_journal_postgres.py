@@ -11,40 +11,16 @@ import pytest
 
 from bridge.demo.servers import PrivatePostgres
 from bridge.gateway.dual.ports import LaneState
-from bridge.model.errors import ConfigInvalid, LaneBusy, StaleEpoch, StorageUnavailable
-from bridge.model.stage import Stage
+from bridge.model.errors import ConfigInvalid, LaneBusy, StorageUnavailable
 from bridge.model.write import WriteState
 from bridge.storage.journal import postgres_commit, postgres_connection
 from bridge.storage.journal.postgres import PostgresJournal
 from bridge.storage.journal.postgres_connection import TimedConnection
 from bridge.storage.journal.postgres_desk import PostgresJournalDesk
-from bridge.storage.journal.postgres_replicas import PostgresReplicas
 from bridge.storage.journal.postgres_steps import Step, run_steps
 from tests.storage.journal_kit import Books, an_answer, an_intent, apply_write
-from tests.waiting import wait_until, wait_until_async
-from tests.warrants import by
+from tests.waiting import wait_until_async
 from tests.wire import Wire
-
-
-@pytest.fixture
-def replicas(journal_dsn: str) -> Iterator[PostgresReplicas]:
-    made = PostgresReplicas(journal_dsn, lease_s=60)
-    made.take("worker-a")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def desk(journal_dsn: str, replicas: PostgresReplicas) -> Iterator[PostgresJournalDesk]:
-    with closing(PostgresJournalDesk(journal_dsn)) as made:
-        made.ensure_groups(["orders"])
-        yield made
-
-
-@pytest.fixture
-def books(journal_dsn: str, desk: PostgresJournalDesk) -> Iterator[Books]:
-    with closing(PostgresJournal(journal_dsn)) as journal:
-        yield Books(journal, desk)
 
 
 @pytest.fixture
@@ -104,7 +80,7 @@ def test_one_lane_is_sequenced_in_the_order_of_its_outcomes_over_replicas(
                 await journal.open(intent)
                 break
             except LaneBusy:
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0)
         sequence = await journal.settle(intent.intent_id, WriteState.APPLIED)
         assert sequence is not None
         outcomes.append((sequence, intent.intent_id))
@@ -123,10 +99,10 @@ def test_one_lane_is_sequenced_in_the_order_of_its_outcomes_over_replicas(
         journal.close()
 
 
-def test_what_becomes_visible_late_is_never_skipped(journal_dsn: str, books: Books) -> None:
+def test_what_becomes_visible_late_is_never_skipped(journal_dsn: str, shared: Books) -> None:
     async def check() -> None:
         late = an_intent(lane="order:late")
-        await books.journal.open(late)
+        await shared.journal.open(late)
         with psycopg.connect(journal_dsn) as slow:
             # A settlement of another replica that has its numbers and is not committed yet.
             slow.execute(
@@ -140,120 +116,24 @@ def test_what_becomes_visible_late_is_never_skipped(journal_dsn: str, books: Boo
                 "VALUES ('dualwrite', 'late', '{}', '')"
             )
             quick = an_intent(lane="order:quick")
-            await apply_write(books, quick)
-            await books.journal.finish(quick.intent_id, WriteState.PARKED, reason="no")
-            news = books.journal.news(0, 10)
-            pending = books.desk.pending(10)
+            await apply_write(shared, quick)
+            await shared.journal.finish(quick.intent_id, WriteState.PARKED, reason="no")
+            news = shared.journal.news(0, 10)
+            pending = shared.desk.pending(10)
             if pending:
-                books.desk.discard(pending[-1][0])
+                shared.desk.discard(pending[-1][0])
             slow.commit()
-        lanes = [lane for _, lane, _ in (*news.lanes, *books.journal.news(news.through, 10).lanes)]
+        lanes = [lane for _, lane, _ in (*news.lanes, *shared.journal.news(news.through, 10).lanes)]
         assert sorted(lanes) == ["order:late", "order:quick"]
-        told = [draft.entry_id for _, draft in (*pending, *books.desk.pending(10))]
+        told = [draft.entry_id for _, draft in (*pending, *shared.desk.pending(10))]
         assert len(told) == 2
         assert "late" in told
 
     asyncio.run(check())
 
 
-def test_a_switch_waits_for_batches_and_fences_what_comes_later(
-    journal_dsn: str, books: Books
-) -> None:
-    switched = threading.Event()
-
-    def switch() -> None:
-        books.desk.switch("orders", Stage.DUAL, expected_epoch=0, warrant=by("ana", "begin"))
-        switched.set()
-
-    with psycopg.connect(journal_dsn) as batch:
-        key = postgres_connection.lock_key("group", "orders")
-        batch.execute("SELECT pg_advisory_xact_lock_shared(%s)", (key,))
-        thread = threading.Thread(target=switch)
-        thread.start()
-        assert not switched.wait(0.2)
-        batch.commit()
-    thread.join()
-
-    async def check() -> None:
-        with pytest.raises(StaleEpoch):
-            await books.journal.open(an_intent(epoch=0))
-        await books.journal.open(an_intent(epoch=1))
-
-    asyncio.run(check())
-
-
-def test_opens_and_a_switch_at_once_leave_no_old_epoch_behind(books: Books) -> None:
-    async def check() -> None:
-        opening = [
-            asyncio.create_task(books.journal.open(an_intent(lane=f"order:{number}", epoch=0)))
-            for number in range(200)
-        ]
-        await asyncio.to_thread(
-            books.desk.switch, "orders", Stage.DUAL, expected_epoch=0, warrant=by("ana", "begin")
-        )
-        after = asyncio.get_running_loop().time()
-        results = await asyncio.gather(*opening, return_exceptions=True)
-        assert {type(result) for result in results} <= {type(None), StaleEpoch}
-        assert after
-        with pytest.raises(StaleEpoch):
-            await books.journal.open(an_intent(epoch=0))
-
-    asyncio.run(check())
-
-
-def test_a_replica_cannot_journal_after_its_lease(journal_dsn: str, books: Books) -> None:
-    async def check() -> None:
-        with pytest.raises(StorageUnavailable, match="lease of replica stranger is over"):
-            await books.journal.open(an_intent(owner="stranger"))
-        other = PostgresReplicas(journal_dsn, lease_s=0.3)
-        other.take("short")
-        intent = an_intent(owner="short")
-        await books.journal.open(intent)
-        assert other.alive("short")
-        other._closing = True  # Its thread stands still: nothing is renewed any more.
-        await wait_until_async(lambda: not other.alive("short"))
-        with pytest.raises(StorageUnavailable, match="lease"):
-            await books.journal.open(an_intent(owner="short"))
-        # What it had begun is found; its outcome is still taken, should it come back.
-        assert await books.journal.orphan("short") == [intent.intent_id]
-        await books.journal.settle(intent.intent_id, WriteState.APPLIED, response=an_answer())
-        other.close()
-
-    asyncio.run(check())
-
-
-def test_a_replica_behind_a_dead_wire_cannot_journal_and_is_outlived(
-    journal_dsn: str, wire: Callable[[int | str], Wire], books: Books
-) -> None:
-    cut = wire(journal_dsn)
-    far = PostgresReplicas(cut.through(journal_dsn), lease_s=0.5)
-    far.take("far")
-    alone = far.take_alone("replay")
-    near = PostgresReplicas(journal_dsn, lease_s=0.5)
-    with pytest.raises(StorageUnavailable, match="another process holds it"):
-        near.take_alone("replay")
-    assert alone.held()
-    cut.deaf()
-    cut.refuse()
-
-    def taken() -> bool:
-        try:
-            near.take_alone("replay")
-        except StorageUnavailable:
-            return False
-        # Nobody else took it while the far one still believed to have it.
-        assert not alone.held()
-        return True
-
-    wait_until(taken, timeout_s=10)
-    assert not near.alive("far")
-    cut.cut()
-    far.close()
-    near.close()
-
-
 def test_a_lost_answer_of_a_commit_does_the_thing_once(
-    books: Books, monkeypatch: pytest.MonkeyPatch
+    shared: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commit happened and the connection broke before its answer: it is run again."""
     lost: list[object] = []
@@ -269,20 +149,20 @@ def test_a_lost_answer_of_a_commit_does_the_thing_once(
     monkeypatch.setattr(postgres_commit, "run_steps", act_then_fail)
 
     async def check() -> None:
-        journal = books.journal
+        journal = shared.journal
         intent = an_intent()
         await journal.open(intent)
         lost.clear()
         sequence = await journal.settle(intent.intent_id, WriteState.APPLIED, response=an_answer())
         lost.clear()
         await journal.finish(intent.intent_id, WriteState.DONE)
-        write = books.desk.show(intent.intent_id)
+        write = shared.desk.show(intent.intent_id)
         assert write is not None
         assert (write.state, write.sequence, write.response) == (
             WriteState.DONE, sequence, an_answer()
         )  # fmt: skip
         assert sequence is not None
-        assert len(books.desk.pending(10)) == 1
+        assert len(shared.desk.pending(10)) == 1
         assert lost
 
     asyncio.run(check())
@@ -343,7 +223,7 @@ def test_a_cut_connection_costs_nothing_but_time(
 
 
 def test_a_killed_server_loses_nothing_that_was_told(
-    postgres: PrivatePostgres, books: Books
+    postgres: PrivatePostgres, shared: Books
 ) -> None:
     async def check() -> None:
         told: list[str] = []
@@ -352,8 +232,8 @@ def test_a_killed_server_loses_nothing_that_was_told(
             for turn in range(1_000):
                 intent = an_intent(lane=f"order:{number}:{turn}")
                 try:
-                    await books.journal.open(intent)
-                    await books.journal.settle(intent.intent_id, WriteState.APPLIED)
+                    await shared.journal.open(intent)
+                    await shared.journal.settle(intent.intent_id, WriteState.APPLIED)
                 except StorageUnavailable:
                     return
                 told.append(intent.intent_id)
@@ -364,28 +244,11 @@ def test_a_killed_server_loses_nothing_that_was_told(
         await asyncio.gather(*writing)
         await asyncio.to_thread(postgres.restart)
         for intent_id in told:
-            write_ = books.desk.show(intent_id)
+            write_ = shared.desk.show(intent_id)
             assert write_ is not None
             assert write_.state is WriteState.APPLIED
 
     asyncio.run(check())
-
-
-def test_a_switch_wakes_replicas_of_other_machines(journal_dsn: str) -> None:
-    one, other = PostgresReplicas(journal_dsn, lease_s=8), PostgresReplicas(journal_dsn, lease_s=8)
-    one.take("a")
-    slot = one.claim_slot("a")
-    [seen] = other.live_slots()
-    assert (seen.owner, seen.slot) == ("a", slot)
-    number = other.bump()
-    # Renewed every two seconds: this is the notification.
-    wait_until(lambda: one.current() == number, timeout_s=1)
-    one.adopted(slot, number)
-    wait_until(lambda: other.live_slots()[0].adopted == number, timeout_s=1)
-    one.release_slot(slot)
-    assert not other.live_slots()
-    one.close()
-    other.close()
 
 
 def test_processes_may_make_the_tables_at_once_and_later_ones_are_refused(journal_dsn: str) -> None:

@@ -1,6 +1,7 @@
 """A slow legacy application: it counts how many requests it has at once, and what it got."""
 
 import asyncio
+import contextlib
 import threading
 from typing import Self
 
@@ -46,7 +47,9 @@ class SlowLegacy:
                 self.running += 1
                 self.most = max(self.most, self.running)
                 self.got.append((head[0].split()[1], fields.get(b"idempotency-key", b""), body))
-                await asyncio.sleep(self._delay_s)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._delay_s):
+                        await self._stop.wait()
                 self.running -= 1
                 writer.write(
                     b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
