@@ -1,10 +1,10 @@
 """Proxies side by side under the same load: the gateway with all its features, nginx and Envoy.
 
 Each has the same upstream and does the same work as far as it can: a route table, header rules both
-ways, forwarding fields, keep-alive, limits of rate, size, time and connections, a circuit breaker.
-The gateway also checks messages strictly, counts by route, passes a trace context on, and tells the
-upstream its deadline. Gateway and peers are loaded in turn; what counts is the CPU time that a
-proxy takes for a request, because that is what a machine must have.
+ways, forwarding fields, keep-alive, limits of size, time and connections, a circuit breaker. The
+gateway also checks messages strictly, counts by route and passes a trace context on. Gateway and
+peers are loaded in turn; what counts is the CPU time that a proxy takes for a request, because that
+is what a machine must have.
 
 The peers' configurations stand in `proxy_peers/`.
 """

@@ -9,14 +9,11 @@ from adapters.upstream.pool import Pool
 from bridge.gateway.plane.listener import open_listener
 from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.plane.worker import serve
-from bridge.gateway.protection.adaptive_limit import AdaptiveLimit
 from bridge.gateway.protection.breaker import Breaker
 from bridge.gateway.protection.guarded_pool import GuardedPool, Guards
-from bridge.gateway.protection.rate_limiter import RateLimiter
 from bridge.gateway.protection.retry_budget import RetryBudget
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import IdRules, Route
-from bridge.gateway.routes.sections.protection import ProtectionRules
 from bridge.gateway.routes.sections.rewriting import AnswerRewriting, RequestRewriting
 from bridge.gateway.routes.sections.timeouts import Timeouts
 from bridge.gateway.routes.table import RoutingTable
@@ -77,27 +74,24 @@ def routes() -> tuple[Route, ...]:
 
 
 def featured() -> tuple[Route, ...]:
-    """Return the routes with header rules, a rate limit for each client, and limits of time."""
+    """Return the routes with header rules and limits of time."""
     headers = {"set": {"X-Gateway": "bench"}, "remove": ("Pragma",)}
     answers = {"set": {"X-Served-By": "bench"}, "remove": ("X-Powered-By",)}
-    client = {"header": "X-Tenant"}
-    limits = {"rate_limits": [{"requests": 1_000_000, "client": client}]}
     return tuple(
         dataclasses.replace(
             route,
             request=RequestRewriting.model_validate({"both": {"headers": headers}}),
             response=AnswerRewriting.model_validate({"both": {"headers": answers}}),
-            protection=ProtectionRules.model_validate(limits),
-            timeouts=Timeouts(connect_ms=3_000, idle_ms=60_000, total_ms=60_000),
+            timeouts=Timeouts(connect_ms=3_000, first_byte_ms=30_000, idle_ms=60_000),
         )
         for route in routes()
     )
 
 
 def guards() -> Guards:
-    """Return a breaker, a bound of concurrency and a retry budget, as the settings make them."""
+    """Return a breaker and a retry budget, as the settings make them."""
     return Guards(
-        limit=AdaptiveLimit(most=1_024, least=16, adaptive=True),
+        limit=None,
         queue_max=1_024,
         queue_wait_s=3.0,
         breaker=Breaker(share=0.5, count_min=20, window_s=10.0, rest_s=1.0),
@@ -122,7 +116,6 @@ async def main(port: int, upstream_port: int) -> None:
         stop=stop,
         settings=PlaneSettings(trace=True),
         observer=observer,
-        limiter=RateLimiter(),
     )
 
 
