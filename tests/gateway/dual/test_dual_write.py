@@ -289,7 +289,10 @@ def test_a_stale_table_is_told_by_the_journal_and_decided_anew(rig: Rig) -> None
     asyncio.run(check())
 
 
-def test_after_a_roll_back_an_undrained_key_stays_where_its_writes_are(rig: Rig) -> None:
+@pytest.mark.parametrize("back_to", [Stage.LEGACY, Stage.SHADOW])
+def test_after_a_roll_back_an_undrained_key_stays_where_its_writes_are(
+    rig: Rig, back_to: Stage
+) -> None:
     async def check() -> None:
         rig.switch(Stage.DUAL)
         worker = rig.worker(drain_wait_ms=30)
@@ -300,7 +303,7 @@ def test_after_a_roll_back_an_undrained_key_stays_where_its_writes_are(rig: Rig)
             worker.refresh()
             rig.legacy.stop()  # Reverse replays cannot arrive.
             assert await _put(worker, first, "paid") == 200
-            rig.switch(Stage.LEGACY)
+            rig.switch(back_to)
             worker.refresh()
             # Sticky: the write and the read go where the key's last write is.
             assert await _put(worker, first, "sent") == 200
