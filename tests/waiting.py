@@ -50,6 +50,14 @@ async def wait_until_async(
         await asyncio.sleep(_INTERVAL_S)
 
 
+async def be_slow(seconds: float) -> None:
+    """Let time pass on purpose: a slow peer, a client's pause, a rehearsal in virtual time.
+
+    Never to wait for a result: that is `wait_until_async`.
+    """
+    await asyncio.sleep(seconds)
+
+
 class Note(NamedTuple):
     """One thing that an observer heard."""
 

@@ -22,6 +22,7 @@ from bridge.control.log_pages import LogPages, proof_routes, tile_routes
 from bridge.control.log_routes import search_routes
 from bridge.control.names import (
     stage_named,
+    write_kind_named,
     write_named,
     write_state_named,
 )
@@ -155,13 +156,26 @@ def _write_routes(board: Switchboard, desk: WriteDesk, book: AccessBook) -> APIR
 
     @router.get("")
     def writes(
-        who: Who, group: str | None = None, state: str | None = None, limit: int = 100
+        who: Who,
+        group: str | None = None,
+        state: str | None = None,
+        lane: str | None = None,
+        kind: str | None = None,
+        limit: int = 100,
     ) -> list[dict[str, Any]]:
-        """Return writes in a state; without one, those that need a decision."""
+        """Return the writes that fit; without any of these, those that need a decision."""
         wanted = write_state_named(state) if state else None
+        of_kind = write_kind_named(kind) if kind else None
         count_max = max(1, min(limit, 10_000))
-        found = desk.list_writes(group=group, state=wanted, count_max=count_max)
-        query = {"state": wanted and wanted.value, "limit": count_max}
+        found = desk.list_writes(
+            group=group, state=wanted, lane=lane, kind=of_kind, count_max=count_max
+        )
+        query = {
+            "state": wanted and wanted.value,
+            "kind": kind,
+            "lane": bool(lane),
+            "limit": count_max,
+        }
         book.read(who.actor, "writes-list", found=len(found), query=query)
         return [shown_write(write) for write in found]
 

@@ -25,7 +25,7 @@ from bridge.storage.journal.memory import MemoryJournal
 from bridge.storage.journal.memory_desk import MemoryJournalDesk
 from tests.gateway.dual.rig import GROUP, ROUTES, a_request, decide
 from tests.gateway.dual.virtual_time import clock, run_virtually
-from tests.waiting import RecordingObserver
+from tests.waiting import RecordingObserver, be_slow
 from tests.warrants import by
 
 ORDERS = 6
@@ -53,7 +53,7 @@ class SimulatedSide:
 
     async def exchange(self, request: HttpRequest, *, timeout_ms: int) -> HttpResponse:
         """See `Upstream.exchange`."""
-        await asyncio.sleep(self._chance.uniform(0.001, 0.02))
+        await be_slow(self._chance.uniform(0.001, 0.02))
         if self.down:
             self.asked += request.method != b"GET"
             raise UpstreamUnavailable("cannot connect: it is down")
@@ -166,7 +166,7 @@ class Simulation:
             while asyncio.get_running_loop().time() < until:
                 turn += 1
                 await self.write(number, turn)
-                await asyncio.sleep(pause_s * (0.5 + self.chance.random()))
+                await be_slow(pause_s * (0.5 + self.chance.random()))
 
         await asyncio.gather(*(client(number) for number in range(ORDERS)))
 
@@ -176,7 +176,7 @@ class Simulation:
         while self.desk.lane_counts() or self.desk.list_writes(state=WriteState.IN_DOUBT):
             took = asyncio.get_running_loop().time() - began
             assert took < within_s, (self.desk.lane_counts(), self.desk.list_writes())
-            await asyncio.sleep(0.1)
+            await be_slow(0.1)
         return asyncio.get_running_loop().time() - began
 
     def check(self) -> None:
@@ -245,9 +245,9 @@ def test_a_write_that_fails_for_a_day_is_parked_and_not_before() -> None:
         replaying = asyncio.create_task(simulation.replay())
         simulation.modern.refuse = 503
         await simulation.write(1, 1)
-        await asyncio.sleep(23.9 * 3_600)
+        await be_slow(23.9 * 3_600)
         assert not simulation.desk.list_writes(state=WriteState.PARKED)
-        await asyncio.sleep(0.3 * 3_600)
+        await be_slow(0.3 * 3_600)
         (write,) = simulation.desk.list_writes(state=WriteState.PARKED)
         assert write.reason == "modern answered 503, for more than 86400 s"
         # A person puts it back when the side works again: nothing of it was forgotten.
@@ -268,9 +268,9 @@ def test_a_side_that_answers_503_is_asked_less_and_less_with_jitter() -> None:
         replaying = asyncio.create_task(simulation.replay())
         simulation.modern.refuse = 503
         await simulation.write(1, 1)
-        await asyncio.sleep(60)
+        await be_slow(60)
         first = simulation.modern.asked
-        await asyncio.sleep(60)
+        await be_slow(60)
         second = simulation.modern.asked - first
         assert second <= first
         assert first + second < 200

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tests.gateway.dual.killing.history import Kind, Operation, Told
+from tests.waiting import be_slow
 
 _ANSWER_WITHIN_S = 6.0
 _KEYED_TRIES = 4
@@ -88,7 +89,7 @@ class Client:
                 doubted = intent_id
             if told is Told.DONE:
                 break
-            await asyncio.sleep(_PAUSE_S)
+            await be_slow(_PAUSE_S)
         if told is Told.REFUSED and idempotency_key:
             told = Told.NOTHING  # An earlier try may have been carried out.
         if told is Told.NOTHING and doubted is not None:
@@ -127,7 +128,7 @@ class Client:
                 return await _answer(reader)
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
             self._close()
-            await asyncio.sleep(_PAUSE_S)
+            await be_slow(_PAUSE_S)
             return None
 
     def _close(self) -> None:

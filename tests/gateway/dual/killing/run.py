@@ -18,7 +18,7 @@ from tests.gateway.dual.killing.fleet import REPLAY, SIDES, WORKERS, Fleet
 from tests.gateway.dual.killing.history import Evidence, Execution, Record, Told
 from tests.gateway.dual.killing.points import REPLAY_STEPS, WORKER_STEPS
 from tests.gateway.dual.killing.side import connect, faults_of
-from tests.waiting import wait_until, wait_until_async
+from tests.waiting import be_slow, wait_until, wait_until_async
 from tests.warrants import by
 
 GROUP = "orders"
@@ -117,7 +117,7 @@ async def _storm(run: Run, clients: list[Client], points: int) -> list[str]:
     async with asyncio.TaskGroup() as tasks:
         for client in clients:
             tasks.create_task(client.run(stop))
-        await asyncio.sleep(0.3)
+        await be_slow(0.3)
         while len(done) < points:
             if chance.random() < 0.5:
                 await asyncio.to_thread(_disturb, run.fleet, chance)
@@ -125,7 +125,7 @@ async def _storm(run: Run, clients: list[Client], points: int) -> list[str]:
                 await asyncio.to_thread(_kill_store, run.fleet, run.store, chance)
                 done.append("store random")
             done.append(await asyncio.to_thread(_kill_one, run.fleet, chance))
-            await asyncio.sleep(chance.random() * 0.15)
+            await be_slow(chance.random() * 0.15)
             await _progress(clients)
             _decide_parked(run.desk)
         stop.set()

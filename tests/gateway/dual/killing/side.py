@@ -13,6 +13,8 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import be_slow
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, value TEXT NOT NULL, version INTEGER);
 CREATE TABLE IF NOT EXISTS log
@@ -82,14 +84,14 @@ class _Side:
             status = 409 if fault == "conflict" else 503
             return _encode(status, '{"error": "not now"}', f"Retry-After: {when}\r\n")
         if fault == "late":
-            await asyncio.sleep(LATE_S)
+            await be_slow(LATE_S)
         status, text = self._write(method, target, headers.get("idempotency-key"), body)
         if fault == "die-after":
             os.kill(os.getpid(), signal.SIGKILL)
         if fault == "lose":
             return None
         if fault == "late-answer":
-            await asyncio.sleep(LATE_S)
+            await be_slow(LATE_S)
         encoded = _encode(status, text)
         return encoded * 2 if fault == "twice" else encoded
 

@@ -66,5 +66,13 @@ def test_nothing_is_lost_in_a_thousand_kills(tmp_path: Path, seed: int) -> None:
 def test_a_gateway_that_breaks_its_promise_is_found_out(
     tmp_path: Path, defect: str, broken: Broken
 ) -> None:
-    outcome = run(tmp_path, seed=4, points=40, defect=defect)
-    assert broken in {violation.broken for violation in check(outcome.evidence)}
+    # When a fault meets the defect is chance, which no seed of ours rules: a few runs, then.
+    found: set[Broken] = set()
+    for seed in range(4, 9):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        outcome = run(folder, seed, points=25, defect=defect)
+        found |= {violation.broken for violation in check(outcome.evidence)}
+        if broken in found:
+            return
+    raise AssertionError(f"no run found it; found were {found}")
