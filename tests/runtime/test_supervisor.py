@@ -60,6 +60,33 @@ def test_a_killed_role_is_restarted_and_the_restart_is_visible(tmp_path: Path) -
     assert not psutil.pid_exists(second)
 
 
+def test_a_hang_up_reaches_roles_that_have_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = tmp_path / "heard"
+    code = (
+        "import pathlib, signal;"
+        f"mark = lambda *_: pathlib.Path({str(heard)!r}).touch();"
+        "signal.signal(signal.SIGHUP, mark);"
+        f"pathlib.Path({str(tmp_path / 'ready')!r}).touch();"
+    )
+    stop, reload = threading.Event(), threading.Event()
+    roles = [role("worker", code + "[signal.pause() for _ in iter(int, 1)]")]
+    thread = threading.Thread(target=Supervisor(roles, tmp_path).run, args=(stop, reload))
+    thread.start()
+    try:
+        wait_until((tmp_path / "ready").exists, what="the role")
+        reload.set()
+        wait_until(lambda: not reload.is_set(), what="the supervisor")
+        assert not heard.exists()  # It has read its files a moment ago.
+        monkeypatch.setattr("bridge.runtime.roles.supervisor.HEARS_AFTER_S", 0.0)
+        reload.set()
+        wait_until(heard.exists, what="the signal")
+    finally:
+        stop.set()
+        thread.join(30)
+
+
 def test_a_role_that_can_never_start_ends_all(tmp_path: Path) -> None:
     stop = threading.Event()
     roles = [role("good", WAITER), role("bad", f"raise SystemExit({CONFIG})")]

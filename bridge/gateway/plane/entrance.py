@@ -116,7 +116,7 @@ class Entrance(asyncio.Protocol):
     # -- inside ---------------------------------------------------------------------------------
 
     def _refuse(self, why: str) -> None:
-        self._plane.observer.note("connection_refused", listener=self._door.name, why=why)
+        self._plane.turned_away["connection_refused", self._door.name, why] += 1
         self.abort()
 
     def _enter(self, rest: bytes) -> None:
@@ -144,7 +144,7 @@ class Entrance(asyncio.Protocol):
     def _failed(self, why: Exception) -> None:
         self._plane.connections.discard(self)
         reason = getattr(why, "reason", None) or type(why).__name__
-        self._plane.observer.note("handshake_failed", listener=self._door.name, why=reason.lower())
+        self._plane.turned_away["handshake_failed", self._door.name, reason.lower()] += 1
 
     def _origin(self, secured: ssl.SSLObject | None) -> Origin:
         scheme = b"https" if self._secure else b"http"

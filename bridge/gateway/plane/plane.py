@@ -80,6 +80,9 @@ class Plane:
         """By the decision's label, upstream and status class."""
         self.leniences: Counter[tuple[str, str]] = Counter()
         """By route and name: how often an old client needed one."""
+        self.turned_away: Counter[tuple[str, str, str]] = Counter()
+        """Connections that ended before HTTP: by what they are noted as, listener and reason. Told
+        once a second, or whoever scans ports would fill the log."""
         self.tunnels: set[OpenTunnel] = set()
         self._reviewed: RoutingTable | None = None
         self.refresh_clock()
@@ -128,6 +131,9 @@ class Plane:
                 requests=count,
             )
 
+        away, self.turned_away = self.turned_away, Counter()
+        for (name, listener, why), count in away.items():
+            self.observer.note(name, listener=listener, why=why, connections=count)
         leniences, self.leniences = self.leniences, Counter()
         for (route_id, name), count in leniences.items():
             self.observer.note("lenient", route=route_id, lenience=name, requests=count)

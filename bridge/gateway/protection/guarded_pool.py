@@ -71,6 +71,7 @@ class GuardedPool:
         self._ordered: dict[UpstreamUser, GuardedExchange] = {}
         self._letting_in = False
         self._repeating = False
+        self._retries_refused = 0
         self._reported_at = 0.0
 
     # -- what users do --------------------------------------------------------------------------
@@ -137,7 +138,7 @@ class GuardedPool:
         """Return whether the budget has a second try; if so, the next order is it."""
         self._repeating = self._guards.retries.spend(self.clock())
         if not self._repeating:
-            self._observer.note("retry_refused", upstream=self.name)
+            self._retries_refused += 1
         return self._repeating
 
     def tick(self, now: float) -> None:
@@ -234,6 +235,9 @@ class GuardedPool:
         shed, self.shed = self.shed, 0
         if shed:
             self._observer.note("shed", upstream=self.name, requests=shed)
+        refused, self._retries_refused = self._retries_refused, 0
+        if refused:
+            self._observer.note("retry_refused", upstream=self.name, requests=refused)
 
     def _withdraw_probe(self, epoch: int) -> None:
         if self._guards.breaker is not None:

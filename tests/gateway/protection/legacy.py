@@ -7,6 +7,13 @@ from collections import Counter
 from tests.gateway.http.wire import DEADLINE_S
 
 
+async def _work(seconds: float) -> None:
+    """Take so long for an answer; that is what it is there for."""
+    done = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, done.set)
+    await done.wait()
+
+
 class WeakLegacy:
     """An upstream with `capacity` places; more requests at once make all of them slower."""
 
@@ -63,7 +70,7 @@ class WeakLegacy:
             if self.hang:
                 await asyncio.Event().wait()
             crowd = max(1.0, self.at_once / self.capacity)
-            await asyncio.sleep(self.took_s * crowd * crowd)
+            await _work(self.took_s * crowd * crowd)
         finally:
             self.at_once -= 1
         writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nok" % self.status)
