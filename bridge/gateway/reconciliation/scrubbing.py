@@ -62,9 +62,9 @@ class Scrubber:
         """
         standing = self.standing(rule, origin)
         keys = self._keys(rule, origin, standing.cursor)
-        checker, word = self._http, "walk"
+        checker = self._http
         if origin == CAPTURE and self._tables is not None and rule.route.reconcile.fields:
-            checker, word = self._tables, "capture"
+            checker = self._tables
         now = self._now()
         if not keys:
             self._store.move(standing._replace(cursor=0, rounds=standing.rounds + 1, moved_at=now))
@@ -78,7 +78,7 @@ class Scrubber:
         if digests[0] != digests[1] or any(pair is None or not pair.readable for pair in pairs):
             checks = await asyncio.gather(
                 *(
-                    _check(checker, rule, place.key, pair, gate, word)
+                    self._check(checker, rule, place.key, pair, gate)
                     for place, pair in zip(keys, pairs, strict=True)
                 )
             )
@@ -100,6 +100,23 @@ class Scrubber:
         self._store.move(moved, digest)
         return len(keys)
 
+    async def _check(
+        self,
+        checker: Checker,
+        rule: EntityRule,
+        key: str,
+        pair: Pair | None,
+        gate: asyncio.Semaphore,
+    ) -> Checked:
+        async with gate:
+            if pair is not None and pair.readable and checker.differences(rule, pair) is None:
+                checker.agrees(rule, key)
+                return Checked(verdict=Verdict.EQUAL, pair=pair)
+            if checker is self._http:
+                return await checker.check(rule, key, origin="walk", first=pair)
+            # Capture may be behind its database: what a table says alone is no finding.
+            return await self._http.check(rule, key, origin="capture")
+
     def _keys(self, rule: EntityRule, origin: str, after: int) -> Sequence[KeyPlace]:
         rules = rule.route.reconcile
         if origin == IDS:
@@ -118,21 +135,6 @@ async def _read(
             return None
         pair = await checker.read(rule, key)
         return pair if checker.quiet(rule, key) else None
-
-
-async def _check(
-    checker: Checker,
-    rule: EntityRule,
-    key: str,
-    pair: Pair | None,
-    gate: asyncio.Semaphore,
-    origin: str,
-) -> Checked:
-    async with gate:
-        if pair is not None and pair.readable and checker.differences(rule, pair) is None:
-            checker.agrees(rule, key)
-            return Checked(verdict=Verdict.EQUAL, pair=pair)
-        return await checker.check(rule, key, origin=origin, first=pair)
 
 
 def _digest(keys: Sequence[KeyPlace], pairs: Sequence[Pair | None], side: int) -> str:

@@ -1,8 +1,8 @@
 """What a captured table holds, in place of the legacy application's answer.
 
 The log tells a row's fields as of now; modern's answer is cut down to the members that the route
-pairs with fields. So the walk asks the legacy system nothing, and sees what its application does
-not show.
+pairs with fields. So the walk asks the legacy system about nothing but what differs: capture may be
+behind its database, so that a table alone proves no difference.
 """
 
 import asyncio

@@ -23,6 +23,7 @@ from bridge.gateway.reconciliation.scrubbing import Scrubber
 from bridge.gateway.reconciliation.sides import Sides
 from bridge.gateway.reconciliation.tables import TableRow, TableSides
 from bridge.gateway.upstream_ports import Upstream
+from bridge.model.errors import StorageUnavailable
 from bridge.model.observer import Observer
 from bridge.model.stage import Stage
 from bridge.runtime.configuration.settings import Settings
@@ -33,6 +34,8 @@ from bridge.runtime.wiring.stores import Stores
 from bridge.storage.reconciliation.sqlite import SqliteFindingStore
 
 FINDINGS_FILE: Final = "reconciliation.db"
+# The follower takes in what is appended within tenths of a second.
+_INDEX_WAIT_S: Final = 1.0
 _NOT_JOURNALLED: Final = frozenset({Stage.LEGACY, Stage.SHADOW, Stage.COMPLETE})
 
 
@@ -54,12 +57,16 @@ class LogTables:
 
     def row(self, subject: str, key: str) -> TableRow:
         """Return the row whose key a client calls `key`, by all that the log has."""
-        history = self._desk.history(self._desk.entity(subject, key), steps_max=1)
-        state = history.state
+        entity = self._desk.entity(subject, key)
+        try:
+            self._desk.wait(wait_s=_INDEX_WAIT_S)
+            state = self._desk.history(entity, steps_max=1).state
+        except StorageUnavailable:
+            return TableRow(False, None)
         if state.status in (Status.DELETED, Status.ABSENT):
-            return TableRow(history.behind == 0, None)
+            return TableRow(True, None)
         fields = {name: orjson.loads(text) for name, text in state.fields.items()}
-        return TableRow(state.is_certain and history.behind == 0, fields)
+        return TableRow(state.is_certain, fields)
 
 
 def open_findings(settings: Settings) -> SqliteFindingStore:
