@@ -23,6 +23,7 @@ def noted(run_dir: Path, worker: str) -> None:
         counts.took("legacy", "all", milliseconds)
     observer = RunFileObserver(worker, run_dir, logging.getLogger("test"))
     observer.note("shadow", **{f"order-read.{name}": n for name, n in counts.facts().items()})
+    observer.note("shadow_held", pairs=3, held_bytes=4_096, backlog=1)
     observer.write()
 
 
@@ -48,6 +49,7 @@ def test_metrics_tell_reason_side_and_cohort(tmp_path: Path) -> None:
     labels = 'role="gateway:0",route="order-read"'
     answers = f'{labels},side="legacy"'.replace("role", 'cohort="all",role', 1)
     for line in (
+        'legacy_bridge_shadow_held_held_bytes{role="gateway:0"} 4096.0',
         f"legacy_bridge_shadow_seen_total{{{labels}}} 40.0",
         f"legacy_bridge_shadow_copied_total{{{labels}}} 10.0",
         'legacy_bridge_shadow_shed_total{reason="rate",' + labels + "} 30.0",

@@ -28,7 +28,7 @@ _LATEST = frozenset(
     {
         "lag_entries", "next_index", "size", "level", "retained_bytes", "unconfirmed_bytes",
         "headroom_bytes", "growth_bytes_per_s", "left_s", "stalled", "slot_active",
-        "age_s", "missing",
+        "age_s", "missing", "pairs", "held_bytes", "backlog",
     }
 )  # fmt: skip
 # Note → what its ages are: name of the histogram, what it counts, and its help.

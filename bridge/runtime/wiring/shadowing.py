@@ -18,7 +18,7 @@ from bridge.gateway.shadow.limits import ShadowLimits
 from bridge.gateway.shadow.mirror import Lanes, Mirror
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
 from bridge.model.http import Headers
-from bridge.model.observer import Observer
+from bridge.model.observer import Observer, SilentObserver
 from bridge.runtime.configuration.gateway_settings import GatewaySettings
 from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.wiring.gateway_tls import address, secure_dialling
@@ -115,7 +115,8 @@ def open_mirror(
                 wait_ms=min(_WAIT_MS, upstream.wait_ms),
                 idle_ms=upstream.idle_ms,
             ),
-            observer=observer,
+            # A copy that finds no connection is counted; a log line for each would be a flood.
+            observer=SilentObserver(),
             secure=dialling[name],
         )
 
