@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from bridge.gateway.http.framing import MessageRefused
 from bridge.gateway.http.target import lenient_segments, loose_segments, segments
+from bridge.gateway.routes.block_edit import SideRewriting
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.path_template import parameters
 from bridge.gateway.routes.route import Route
@@ -80,13 +81,20 @@ class RoutingTable:
         hosts: dict[bytes, Node] = {}
         any_host = Node()
         leniences: frozenset[str] = frozenset()
+        alike: dict[str, SideRewriting] = {}
         for route in routes:
             leniences |= route.lenience.names
             if route.host is None:
                 root = any_host
             else:
                 root = hosts.setdefault(route.host.lower().encode("ascii"), Node())
-            insert(root, route, _leaf(route, states.get(route.group)))
+            leaf = _leaf(route, states.get(route.group))
+            edits = leaf.plain.edits
+            if edits is not None:
+                # Routes with the same rules share one object: see `plane.edited_heads`.
+                plain = leaf.plain._replace(edits=alike.setdefault(repr(edits), edits))
+                leaf = leaf._replace(plain=plain)
+            insert(root, route, leaf)
         return cls(hosts, any_host, generation, leniences)
 
     def decide(
