@@ -34,7 +34,6 @@ from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.wiring.reconciling import (
     Reconciliation,
     known_entities,
-    open_findings,
     open_upstreams,
     reconciliation,
 )
@@ -311,9 +310,8 @@ async def _with_sides(
 
 @contextmanager
 def _open(config: Path) -> Iterator[tuple[Stores, SqliteFindingStore]]:
-    settings = load_settings(config)
-    with Stores(settings) as stores, closing(open_findings(settings)) as findings:
-        yield stores, findings
+    with Stores(load_settings(config)) as stores:
+        yield stores, stores.findings()
 
 
 def _state_named(text: str) -> FindingState:

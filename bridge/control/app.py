@@ -27,11 +27,13 @@ from bridge.control.names import (
     write_state_named,
 )
 from bridge.control.problems import install_problem_handler
+from bridge.control.reconciliation_routes import reconciliation_routes
 from bridge.control.shown import shown_report, shown_write
 from bridge.eventlog.history.desk import SearchDesk
 from bridge.eventlog.records.access_book import AccessBook
 from bridge.gateway.comparison.desk import ComparisonDesk
 from bridge.gateway.dual.ports import WriteDesk
+from bridge.gateway.reconciliation.ports import FindingStore
 from bridge.model.warrant import Warrant
 from bridge.switching.switchboard import Switchboard
 
@@ -58,6 +60,8 @@ class ControlParts:
     """What searches the event log and tells histories."""
     comparisons: ComparisonDesk | None = None
     """What comparisons of both sides came to."""
+    findings: FindingStore | None = None
+    """What reconciliation found."""
 
 
 def create_app(parts: ControlParts) -> FastAPI:
@@ -96,6 +100,8 @@ def create_app(parts: ControlParts) -> FastAPI:
         guarded.include_router(search_routes(parts.search, parts.book))
     if parts.comparisons is not None:
         guarded.include_router(comparison_routes(parts.comparisons, parts.book))
+    if parts.findings is not None:
+        guarded.include_router(reconciliation_routes(parts.findings, parts.book))
     app.include_router(guarded)
     return app
 

@@ -12,6 +12,7 @@ from bridge.eventlog.sequencer import Sequencer
 from bridge.model.stage import Stage
 from bridge.model.write import WriteKind
 from tests.cli.deployment import Deployment
+from tests.control.served import served
 from tests.gateway.comparison.answers import rule
 from tests.gateway.dual.peer import Peer
 from tests.warrants import by
@@ -100,6 +101,22 @@ def test_what_differs_is_found_shown_and_repaired(shop: Shop) -> None:
     assert shop.call("reconcile", "show", "orders", "2").json()["state"] == "repaired"
     dry, wet = shop.leaves("reconcile-repair")[0], shop.leaves("reconcile-repair")[-1]
     assert (dry["applied"], wet["applied"], wet["repairs"]) == (False, True, 1)
+
+
+def test_the_api_tells_what_was_found(shop: Shop) -> None:
+    shop.modern.orders["ord_2"].append("wrong")
+    shop.call("reconcile", "run", "orders")
+    with served(shop) as api:
+        standing = api.get("/api/reconciliation").json()
+        assert standing["findings"][0]["count"] == 1
+        assert standing["walks"][0]["looked"] == 6
+        (found,) = api.get("/api/reconciliation/findings", state="open").json()
+        assert (found["key"], found["divergence"]) == ("2", "changed")
+        assert api.get("/api/reconciliation/bypasses").json() == []
+        assert api.get("/api/reconciliation/findings", state="odd").status_code >= 400
+    (read,) = shop.leaves("reconcile-list")
+    assert read["found"] == 1
+    assert len(shop.leaves("reconcile-bypasses")) == 1
 
 
 def test_a_bulk_repair_needs_two_people_and_both_are_recorded(shop: Shop) -> None:

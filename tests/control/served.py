@@ -64,6 +64,7 @@ def served(
             desk=stores.desk(),
             book=AccessBook(stores.event_log),
             comparisons=stores.comparisons(),
+            findings=stores.findings(),
             token=token,
             tokens=tokens or {},
         )

@@ -37,6 +37,8 @@ READS: dict[Endpoint, str] = {
     ("GET", "/api/writes/{intent_id}"): "writes-show",
 }
 READS_ELSEWHERE = {
+    ("GET", "/api/reconciliation/findings"),
+    ("GET", "/api/reconciliation/bypasses"),
     ("GET", "/api/comparisons/{route}/samples"),
     ("GET", "/api/log/search"),
     ("GET", "/api/log/entities/{subject}/{key}/history"),
@@ -51,6 +53,7 @@ NEITHER: dict[Endpoint, str] = {
     ("GET", "/api/status"): "counts",
     ("GET", "/api/groups"): "stages and epochs",
     ("GET", "/api/comparisons"): "counts",
+    ("GET", "/api/reconciliation"): "counts",
     ("GET", "/api/comparisons/{route}"): "counts, and rules as the files have them",
     ("GET", "/api/log/index"): "counts",
     ("GET", "/log/checkpoint"): "published: size, root and signatures",
@@ -70,6 +73,7 @@ def spec() -> dict[str, Any]:
         log=Mock(),
         search=Mock(),
         comparisons=Mock(),
+        findings=Mock(),
     )
     return create_app(parts).openapi()
 

@@ -55,6 +55,7 @@ def run_control(stores: Stores, observer: RunFileObserver, stop: threading.Event
         book=book,
         search=search_desk(stores),
         comparisons=stores.comparisons() if has_gateway else None,
+        findings=stores.findings() if has_gateway else None,
         log=LogPages(open_log=stores.event_log, tiles=settings.event_log.publish_http),
     )
     server = uvicorn.Server(

@@ -26,7 +26,7 @@ from bridge.runtime.wiring.gateway_edge import (
 from bridge.runtime.wiring.gateway_protection import guarded, open_spending, replay_budgets
 from bridge.runtime.wiring.journal_opening import REPLAY, Held
 from bridge.runtime.wiring.queues import drain_queues, queueing, served
-from bridge.runtime.wiring.reconciling import open_findings, reconciliation
+from bridge.runtime.wiring.reconciling import reconciliation
 from bridge.runtime.wiring.routes_in_force import RouteBook
 from bridge.runtime.wiring.routing_tables import RoutingTables
 from bridge.runtime.wiring.shadowing import shadowing
@@ -119,9 +119,8 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         )
         canaries = asyncio.create_task(write_dualwrite_canaries(journal, observer, stop))
         stack.callback(canaries.cancel)
-        findings = stack.enter_context(closing(open_findings(stores.settings)))
         upstreams = {name: UpstreamClient(pool) for name, pool in pools.items()}
-        patrol = reconciliation(stores, findings, upstreams, observer, owner).patrol
+        patrol = reconciliation(stores, stores.findings(), upstreams, observer, owner).patrol
         patrolling = asyncio.create_task(patrol.run(stop))
         stack.callback(patrolling.cancel)
         holding = asyncio.create_task(_stop_when_lost(lock, stop))

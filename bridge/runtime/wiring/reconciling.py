@@ -26,14 +26,11 @@ from bridge.gateway.upstream_ports import Upstream
 from bridge.model.errors import StorageUnavailable
 from bridge.model.observer import Observer
 from bridge.model.stage import Stage
-from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.wiring.gateway_edge import open_pools, replay_headers
-from bridge.runtime.wiring.log_opening import made
 from bridge.runtime.wiring.search import search_desk
 from bridge.runtime.wiring.stores import Stores
 from bridge.storage.reconciliation.sqlite import SqliteFindingStore
 
-FINDINGS_FILE: Final = "reconciliation.db"
 # The follower takes in what is appended within tenths of a second.
 _INDEX_WAIT_S: Final = 1.0
 _NOT_JOURNALLED: Final = frozenset({Stage.LEGACY, Stage.SHADOW, Stage.COMPLETE})
@@ -67,11 +64,6 @@ class LogTables:
             return TableRow(True, None)
         fields = {name: orjson.loads(text) for name, text in state.fields.items()}
         return TableRow(state.is_certain, fields)
-
-
-def open_findings(settings: Settings) -> SqliteFindingStore:
-    """Return the store of findings; made when it is missing."""
-    return SqliteFindingStore(made(settings.data_dir) / FINDINGS_FILE)
 
 
 def known_entities(stores: Stores) -> list[EntityRule]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from bridge.capture.mapping.last_values import LastValues
 from bridge.contracts.contract_set import ContractSet
@@ -35,10 +35,13 @@ from bridge.runtime.wiring.routes_in_force import RoutesInForce, TwoSidedGroups
 from bridge.runtime.wiring.shadowing import open_comparisons
 from bridge.storage.generation import Generation
 from bridge.storage.journal.postgres_replicas import PostgresReplicas
+from bridge.storage.reconciliation.sqlite import SqliteFindingStore
 from bridge.storage.sink_cursors import SqliteSinkCursors
 from bridge.storage.sqlite_last_values import SqliteLastValues
 from bridge.storage.sqlite_snapshot_requests import SqliteSnapshotRequests
 from bridge.switching.switchboard import Switchboard
+
+FINDINGS_FILE: Final = "reconciliation.db"
 
 
 class Stores:
@@ -49,6 +52,7 @@ class Stores:
         self._stack = ExitStack()
         self._event_log: EventLogStore | None = None
         self._comparisons: ComparisonDesk | None = None
+        self._findings: SqliteFindingStore | None = None
         self._desk: Desk | None = None
         self._journal: Journal | None = None
         self._generation: Generation | PostgresReplicas | None = None
@@ -177,6 +181,13 @@ class Stores:
             self._stack.callback(store.close)
             self._comparisons = ComparisonDesk(store, self.routes)
         return self._comparisons
+
+    def findings(self) -> SqliteFindingStore:
+        """Return what reconciliation found."""
+        if self._findings is None:
+            self._findings = SqliteFindingStore(made(self.settings.data_dir) / FINDINGS_FILE)
+            self._stack.callback(self._findings.close)
+        return self._findings
 
     def close(self) -> None:
         """Close what was opened."""
