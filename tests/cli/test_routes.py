@@ -73,6 +73,7 @@ def test_check_finds_faults_in_every_file(deployment: Deployment) -> None:
     assert "'methods.0' has method 'get'" in first[2]
     assert second[:2] == ("fault", "orders.yaml")
     assert "'key.created' 'order_id' is no JSON pointer" in second[2]
+    assert not (deployment.folder / "data").exists(), "it only looks"
 
 
 def test_check_finds_what_may_not_be_meant(deployment: Deployment) -> None:

@@ -20,7 +20,9 @@ class RoutesInForce:
 
     def __init__(self, data_dir: Path, gateway: GatewaySettings) -> None:
         self._gateway = gateway
-        self.store = AppliedRoutes(made(data_dir) / "routes")
+        # Not made here: who only looks at files leaves nothing behind.
+        self._data_dir = data_dir
+        self.store = AppliedRoutes(data_dir / "routes")
         self._loaded: tuple[str | None, tuple[Route, ...]] | None = None
         self._failed: tuple[str, BaseException] | None = None
         self._reading: threading.Thread | None = None
@@ -47,6 +49,7 @@ class RoutesInForce:
         if found is not None:
             return found
         load_routes(self.edited, self.upstreams)
+        made(self._data_dir)
         digest = self.store.keep(read_files(self.edited))
         try:
             return self.store.put_in_force(digest, instead_of=None, at=_now())
