@@ -94,7 +94,8 @@ class Mirror:
         """By upstream, and whether it gets copies (or probes)."""
         self._routes: dict[str, ShadowedRoute] = {}
         self._counts: dict[str, RouteCounts] = {}
-        self._pairs: set[Pair] = set()
+        self.pairs: set[Pair] = set()
+        """Pairs that hold something."""
         self._ticks = 0
         self._closed = False
 
@@ -136,12 +137,12 @@ class Mirror:
             owner=self,
             observer=self._observer,
         )
-        self._pairs.add(pair)
+        self.pairs.add(pair)
         return pair
 
     def tick(self, now: float) -> None:
         """Give up what is too old, and tell what was counted."""
-        for pair in tuple(self._pairs):
+        for pair in tuple(self.pairs):
             if pair.deadline < now:
                 pair.expire()
         self._judge.tick(now)
@@ -157,7 +158,7 @@ class Mirror:
             return
         self._closed = True
         self._judge.close()
-        for pair in tuple(self._pairs):
+        for pair in tuple(self.pairs):
             pair.gave_up = True
             pair.end()
         for way in self.ways.values():
@@ -173,7 +174,7 @@ class Mirror:
 
     def ended(self, pair: Pair) -> None:
         """It holds nothing any more."""
-        self._pairs.discard(pair)
+        self.pairs.discard(pair)
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -190,7 +191,7 @@ class Mirror:
         self._judge.forget_heads()
         self._observer.note(
             "shadow_held",
-            pairs=len(self._pairs), held_bytes=self.budget.held, backlog=self._judge.waiting_count,
+            pairs=len(self.pairs), held_bytes=self.budget.held, backlog=self._judge.waiting_count,
         )  # fmt: skip
 
     def _enter(self, shadowed: ShadowedRoute) -> None:
@@ -238,7 +239,7 @@ class Mirror:
             return "unsafe_method"
         if is_marked(block):
             return "copy_of_copy"
-        if self._closed or len(self._pairs) - self._judge.waiting_count >= self._limits.waiting_max:
+        if self._closed or len(self.pairs) - self._judge.waiting_count >= self._limits.waiting_max:
             return "waiting_room"
         if self._judge.waiting_count >= self._limits.backlog_max:
             return "backlog"

@@ -214,6 +214,9 @@ class Pair(Followed):
         if self.finished:
             return
         counts = self.shadowed.counts
+        if self.gave_up:
+            self.end()  # A bug of ours stopped it half-way.
+            return
         if not self.ended_at:
             # The authority itself is late, or its client sends slowly: there is no first answer.
             self.gave_up = True

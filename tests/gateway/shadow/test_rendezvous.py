@@ -222,9 +222,10 @@ def test_a_bug_of_the_tap_does_not_reach_the_exchange(monkeypatch: pytest.Monkey
     def bug(*_: object) -> Followed:
         raise RuntimeError
 
+    rules = EVERYTHING.model_copy(update={"timeout_ms": 200})
     with (
         sides() as (legacy, modern),
-        ShadowGateway(ports_of(legacy, modern), routes=[all_of()]) as gateway,
+        ShadowGateway(ports_of(legacy, modern), routes=[all_of(rules)]) as gateway,
     ):
         monkeypatch.setattr(Mirror, "_why_not", bug)
         assert get(gateway).status == 200
@@ -236,6 +237,8 @@ def test_a_bug_of_the_tap_does_not_reach_the_exchange(monkeypatch: pytest.Monkey
         assert get(gateway).status == 200
         gateway.await_count("all.uncompared.comparison_failed")
         assert len(gateway.observer.notes("tap_failed")) == 3
+        wait_until(lambda: not gateway.mirror.pairs, 10, "nothing to be held")
+        assert gateway.mirror.budget.held == 0
 
 
 class Pairs:
