@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from bridge.gateway.dual.ports import IdMap
 from bridge.gateway.http.framing import MessageRefused
 from bridge.gateway.http.target import parse_authority
 from bridge.gateway.routes.cohort import BUCKETS_COUNT, bucket_of
@@ -28,6 +29,7 @@ def explain_request(
     url: str,
     headers: Iterable[str],
     body: bytes,
+    ids: IdMap,
 ) -> dict[str, Any]:
     """Return what the gateway would do with a request, as JSON values.
 
@@ -48,7 +50,7 @@ def explain_request(
     if isinstance(decision, Refusal):
         refused = {"status": decision.status, "code": decision.code, "because": decision.detail}
         return facts | {"refused": refused, "not": others}
-    return facts | _decided(decision, request) | {"not": others}
+    return facts | _decided(decision, request, ids) | {"not": others}
 
 
 def shown_explanation(facts: dict[str, Any]) -> str:
@@ -102,7 +104,7 @@ def _request(
         raise ConfigInvalid(f"cannot use host {raw!r}: {exc.detail}") from exc
 
 
-def _decided(decision: Decision, request: HttpRequest) -> dict[str, Any]:
+def _decided(decision: Decision, request: HttpRequest, ids: IdMap) -> dict[str, Any]:
     route = decision.route
     return {
         "route": route.route_id,
@@ -111,7 +113,7 @@ def _decided(decision: Decision, request: HttpRequest) -> dict[str, Any]:
         "stage": decision.stage.value,
         "epoch": decision.epoch,
         "answered_by": {"side": decision.authority.value, "upstream": decision.upstream},
-        "key": _key(decision, request),
+        "key": _key(decision, request, ids),
         "write": {
             "changes_data": route.writes,
             "journalled": decision.journalled,
@@ -144,7 +146,7 @@ def _because(route: Route, decision: Decision) -> str:
     return "; ".join(words)
 
 
-def _key(decision: Decision, request: HttpRequest) -> dict[str, Any]:
+def _key(decision: Decision, request: HttpRequest, ids: IdMap) -> dict[str, Any]:
     route = decision.route
     rule = route.key
     if rule is None:
@@ -157,10 +159,13 @@ def _key(decision: Decision, request: HttpRequest) -> dict[str, Any]:
     value = key_of(rule, decision, request)
     if value is None:
         return facts | {"value": None, "lane": None, "missing": "a journalled write is refused"}
-    bucket = bucket_of(route.cohort_salt, value)
+    pair = None if rule.entity is None else ids.pair(route.group, rule.entity, value)
+    lane = lane_of(rule.entity, value) if pair is None else pair.lane
+    # By the lane, so that an entity is in one cohort by either side's id.
+    bucket = bucket_of(route.cohort_salt, lane)
     return facts | {
         "value": value,
-        "lane": lane_of(rule.entity, value),
+        "lane": lane,
         "cohort_bucket": bucket,
         "cohort_from_percent": (bucket + 1) * 100 / BUCKETS_COUNT,
     }

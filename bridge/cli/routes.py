@@ -123,7 +123,13 @@ def explain(
         routes = known.routes() if in_force else load_routes(known.edited, known.upstreams)
         states = stores.group_states()
         facts = explain_request(
-            routes, states, method=method, url=url, headers=header or [], body=body
+            routes,
+            states,
+            method=method,
+            url=url,
+            headers=header or [],
+            body=body,
+            ids=stores.journal(),
         )
     if as_json:
         print_json(facts)

@@ -149,6 +149,15 @@ def test_explain_says_route_stage_side_and_why(deployment: Deployment) -> None:
     assert others["order-create"] == "its path ends where the request goes on with '7'"
 
 
+def test_explain_knows_an_entity_by_both_ids(deployment: Deployment) -> None:
+    pairs = deployment.folder / "pairs"
+    pairs.write_text('["7", "m-7"]\n')
+    assert deployment.call("ids", "import", "orders", "order", str(pairs), *WHY).code == 0
+    old, new = (explained(deployment, "PUT", f"/orders/{name}/status") for name in ("7", "m-7"))
+    assert old["key"] | {"value": ""} == new["key"] | {"value": ""}, "one lane, one bucket"
+    assert new["key"]["lane"] == "order:7"
+
+
 def test_explain_says_why_there_is_no_route(deployment: Deployment) -> None:
     said = deployment.call("routes", "explain", "DELETE", "http://shop.example/orders", "--json")
     assert said.code == 1

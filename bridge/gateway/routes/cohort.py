@@ -2,7 +2,8 @@
 
 A key's bucket depends on its group's salt and on nothing else. The cohort is the range of buckets
 below a bound, so that a cohort that grows keeps every key it has, and a key moves once in a whole
-ramp. Another salt deals all keys anew: two groups with one salt have the same cohort.
+ramp. The key is given as the name of its lane, which is the same by either side's id. Another salt
+deals all keys anew: two groups with one salt have the same cohort.
 """
 
 import hashlib
