@@ -74,9 +74,15 @@ def read_requests(data: bytes, *, forgiving: bool = False) -> Read:
     return _read(data, None, ended=False, forgiving=forgiving)
 
 
-def read_answers(data: bytes, methods: tuple[bytes, ...], *, ended: bool) -> Read:
-    """Read the answers to requests of these methods; a request beyond them is a GET."""
-    return _read(data, methods, ended=ended)
+def read_answers(
+    data: bytes, methods: tuple[bytes, ...], *, ended: bool, forgiving: bool = False
+) -> Read:
+    """Read the answers to requests of these methods; a request beyond them is a GET.
+
+    `forgiving` framing fields where there is no body, which nobody may send but anybody can read
+    (RFC 9112 6.3 (1)).
+    """
+    return _read(data, methods, ended=ended, forgiving=forgiving)
 
 
 def _read(
@@ -85,7 +91,7 @@ def _read(
     read = Read()
     at = finals = 0
     while at < len(data):
-        if forgiving and data.startswith(b"\r\n", at):
+        if forgiving and methods is None and data.startswith(b"\r\n", at):
             at += 2
         end = data.find(b"\r\n\r\n", at)
         if end < 0:
@@ -94,6 +100,11 @@ def _read(
             message = _head(data[at:end], request=methods is None)
             read.messages.append(message)
             read.spans.append((at, end))
+            if forgiving and methods is not None and _is_bodiless(message):
+                message.complete = True
+                finals += message.status >= 200
+                at = end + 4
+                continue
             method = b"GET"
             if methods is not None and finals < len(methods):
                 method = methods[finals]
@@ -110,6 +121,10 @@ def _read(
             finals += message.status >= 200
     read.rest = data[at:]
     return read
+
+
+def _is_bodiless(answer: Message) -> bool:
+    return answer.status < 200 or answer.status in (204, 304)
 
 
 def _head(head: bytes, *, request: bool) -> Message:

@@ -92,7 +92,7 @@ def _why_not_answer(case: Case, seen: Seen) -> str:
     if seen.answer_faults:
         return f"{seen.answer_faults}"
     raw = re.sub(rb"HTTP/1\.[2-9] ", b"HTTP/1.1 ", _said(case))
-    said = read_answers(raw, (b"GET",), ended=True).messages
+    said = read_answers(raw, (b"GET",), ended=True, forgiving=True).messages
     for answer in _relayed(seen):
         if not any(
             one.complete and (one.status, one.body) == (answer.status, answer.body) for one in said
