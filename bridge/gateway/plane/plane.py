@@ -135,8 +135,10 @@ class Plane:
         for (name, listener, why), count in away.items():
             self.observer.note(name, listener=listener, why=why, connections=count)
         leniences, self.leniences = self.leniences, Counter()
-        for (route_id, name), count in leniences.items():
-            self.observer.note("lenient", route=route_id, lenience=name, requests=count)
+        if leniences:
+            # Added up by name in the worker's run file.
+            told = {f"{route_id}.{name}": count for (route_id, name), count in leniences.items()}
+            self.observer.note("lenient", **told)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run work that no client's disconnect may end."""
