@@ -169,6 +169,8 @@ def nginx(
     config.write_text(_NGINX.format(folder=folder, name=name, http=http, workers=workers))
     argv = ["taskset", "-c", cores, which("nginx"), "-p", str(folder), "-c", str(config)]
     with _started(argv, port) as master:
+        # The port is open before the workers are.
+        wait_until(lambda: len(master.children()) >= workers, what=f"{workers} workers of nginx")
         yield master.children()
 
 
