@@ -152,7 +152,7 @@ def test_content_codings_are_decoded_on_a_copy(coding: bytes, pack: Any) -> None
 
 
 def test_a_bomb_is_not_unpacked() -> None:
-    bomb = gzip.compress(b"0" * 200_000_000, 1)
+    bomb = gzip.compress(b"0" * 50_000_000, 1)
     packed = answer(bomb, headers=((b"Content-Encoding", b"gzip"),))
     comparison = compare(packed, answer(b'{"a":1}'), PLAIN)
     assert found(comparison) == [("form", "/")]
@@ -180,7 +180,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(VALUES, VALUES)
 def test_values_are_equal_exactly_when_json_says_so(mine: object, theirs: object) -> None:
     spaced = answer(b" " + answer(mine).body + b"\n")
