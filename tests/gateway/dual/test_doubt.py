@@ -31,7 +31,7 @@ async def _in_doubt(rig: Rig, *, done: bool, status: str = "paid") -> Worker:
     rig.legacy.orders["1"], rig.modern.orders["m-1"] = ["new"], ["new"]
     rig.desk.import_ids(GROUP, "order", [("1", "m-1")], by())
     rig.switch(Stage.DUAL)
-    worker = rig.worker()
+    worker = rig.worker(lane_wait_ms=500)
     fault: Fault = ActThenFail() if done else Reject(504)
     rig.legacy.faults.append(fault)
     answer = await worker.send("PUT", "/orders/1/status", {"status": status}, KEY)

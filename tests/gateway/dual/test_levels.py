@@ -22,7 +22,7 @@ async def _order(rig: Rig) -> Worker:
     rig.legacy.orders["1"], rig.modern.orders["m-1"] = ["new"], ["new"]
     rig.desk.import_ids(GROUP, "order", [("1", "m-1")], by())
     rig.switch(Stage.DUAL)
-    return rig.worker()
+    return rig.worker(lane_wait_ms=1_000)
 
 
 def _states(rig: Rig) -> list[str]:
