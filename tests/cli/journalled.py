@@ -5,7 +5,7 @@ from typing import Any
 
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.write import WriteIntent, WriteState
-from bridge.storage.journal.sqlite import SqliteJournal
+from bridge.runtime.wiring.journal_opening import Journal
 from tests.cli.deployment import Deployment
 from tests.storage.journal_kit import an_intent
 
@@ -38,7 +38,7 @@ def journalled(deployment: Deployment, *states: WriteState, **changes: Any) -> l
     return [intent.intent_id for intent in intents]
 
 
-async def _take(journal: SqliteJournal, writes: list[tuple[WriteIntent, WriteState]]) -> None:
+async def _take(journal: Journal, writes: list[tuple[WriteIntent, WriteState]]) -> None:
     for intent, state in writes:
         await journal.open(intent)
         if state is WriteState.INTENT:

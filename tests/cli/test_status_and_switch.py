@@ -216,7 +216,7 @@ def test_check_finds_all_well(deployment: Deployment) -> None:
     said = deployment.run("check", "--json")
     assert said.code == 0, said.out
     assert {found["what"] for found in said.json()} == {
-        "data folder", "disk", "routes", "gateway port", "control", "ports",
+        "data folder", "disk", "routes", "gateway port", "control", "ports", "write journal",
     }  # fmt: skip
     assert deployment.call("check").code == 0
 
