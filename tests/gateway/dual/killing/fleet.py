@@ -179,7 +179,8 @@ class Fleet:
             wire.close()
         assert self._zygote.stdin is not None, "it is a pipe"
         self._zygote.stdin.close()
-        self._zygote.wait(10)
+        self._zygote.kill()  # It has nothing to finish.
+        self._zygote.wait(60)
         assert self._zygote.stdout is not None, "it is a pipe"
         self._zygote.stdout.close()
 
