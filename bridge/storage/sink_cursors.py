@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from bridge.storage.sqlite_file import connect, create_schema, explained
+from bridge.storage.sqlite_file import explained, open_store
 
 APPLICATION_ID = 0x4C42_5354  # "LBST"
 SCHEMA_VERSION = 1
@@ -36,20 +36,13 @@ class SqliteSinkCursors:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        with explained("open sink cursors", path):
-            self._connection = connect(path)
-        try:
-            with explained("open sink cursors", path):
-                create_schema(
-                    self._connection,
-                    path,
-                    application_id=APPLICATION_ID,
-                    version=SCHEMA_VERSION,
-                    script=SCHEMA,
-                )
-        except BaseException:
-            self._connection.close()
-            raise
+        self._connection = open_store(
+            path,
+            "sink cursors",
+            application_id=APPLICATION_ID,
+            version=SCHEMA_VERSION,
+            script=SCHEMA,
+        )
 
     def load(self, sink: str) -> int:
         """Return the next leaf index to publish (0 for a new sink)."""

@@ -66,8 +66,7 @@ def create_schema(
     """
     if _marks(connection) == (application_id, version):
         return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with one_commit(connection):
         found_id, found_version = _marks(connection)
         if (found_id, found_version) != (application_id, version):
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -81,6 +80,39 @@ def create_schema(
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id={application_id:d}")
             connection.execute(f"PRAGMA user_version={version:d}")
+
+
+def open_store(
+    path: Path, what: str, *, application_id: int, version: int, script: str, pragma: str = ""
+) -> sqlite3.Connection:
+    """Open a store of one file, and make it when it is missing; `what` names it in errors.
+
+    `pragma` (`synchronous=NORMAL`) says what is other than usual, before the tables are made.
+
+    Raises:
+        StorageUnavailable: the file cannot be opened.
+        ConfigInvalid: it belongs to something else, or to a newer Legacy Bridge.
+    """
+    with explained(f"open {what}", path):
+        connection = connect(path)
+        try:
+            if pragma:
+                connection.execute(f"PRAGMA {pragma}").close()
+            create_schema(
+                connection, path, application_id=application_id, version=version, script=script
+            )
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+@contextmanager
+def one_commit(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what is done inside, all or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         connection.execute("COMMIT")
     except BaseException:
         roll_back(connection)

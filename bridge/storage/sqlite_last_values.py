@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bridge.capture.mapping.last_values import Place
 from bridge.capture.mapping.remembered import Effect, Remembered
-from bridge.storage.sqlite_file import connect, create_schema, explained, roll_back
+from bridge.storage.sqlite_file import explained, one_commit, open_store
 
 APPLICATION_ID = 0x4C42_4C56  # "LBLV"
 SCHEMA_VERSION = 1
@@ -47,23 +47,16 @@ class SqliteLastValues:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        with explained("open last values", path):
-            self._connection = connect(path)
-        try:
-            with explained("open last values", path):
-                # A commit that a power cut takes back leaves values and places of one moment: the
-                # log fills in what came after. So none needs to reach the disk before it returns.
-                self._connection.execute("PRAGMA synchronous=NORMAL").close()
-                create_schema(
-                    self._connection,
-                    path,
-                    application_id=APPLICATION_ID,
-                    version=SCHEMA_VERSION,
-                    script=SCHEMA,
-                )
-        except BaseException:
-            self._connection.close()
-            raise
+        # A commit that a power cut takes back leaves values and places of one moment: the
+        # log fills in what came after. So none needs to reach the disk before it returns.
+        self._connection = open_store(
+            path,
+            "last values",
+            application_id=APPLICATION_ID,
+            version=SCHEMA_VERSION,
+            script=SCHEMA,
+            pragma="synchronous=NORMAL",
+        )
 
     def places(self) -> Mapping[str, Place]:
         """Return the place of every table that has one."""
@@ -79,19 +72,13 @@ class SqliteLastValues:
 
     def apply(self, changes: Iterable[tuple[str, Effect]], places: Mapping[str, Place]) -> None:
         """Apply effects on tables in their order and move places, in one commit."""
-        with self._lock, explained("move last values", self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                for table, effect in changes:
-                    self._apply(table, effect)
-                self._connection.executemany(
-                    MOVE,
-                    [(table, place.next_index, place.anchor) for table, place in places.items()],
-                )
-                self._connection.execute("COMMIT")
-            except BaseException:
-                roll_back(self._connection)
-                raise
+        with self._lock, explained("move last values", self.path), one_commit(self._connection):
+            for table, effect in changes:
+                self._apply(table, effect)
+            self._connection.executemany(
+                MOVE,
+                [(table, place.next_index, place.anchor) for table, place in places.items()],
+            )
 
     def _apply(self, table: str, effect: Effect) -> None:
         execute = self._connection.execute
@@ -108,15 +95,9 @@ class SqliteLastValues:
 
     def drop(self, table: str) -> None:
         """Forget a table and its place."""
-        with self._lock, explained("drop last values", self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._connection.execute(FORGET_TABLE, (table,))
-                self._connection.execute(FORGET_PLACE, (table,))
-                self._connection.execute("COMMIT")
-            except BaseException:
-                roll_back(self._connection)
-                raise
+        with self._lock, explained("drop last values", self.path), one_commit(self._connection):
+            self._connection.execute(FORGET_TABLE, (table,))
+            self._connection.execute(FORGET_PLACE, (table,))
 
     def close(self) -> None:
         """Release the file; may be called twice."""

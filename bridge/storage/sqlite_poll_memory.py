@@ -16,7 +16,7 @@ from typing import Any
 from bridge.capture.polling.ports import KnownRow, RowMarks, ScanMark
 from bridge.capture.polling.scalars import format_scalar, parse_scalar
 from bridge.model.errors import LogCorrupt
-from bridge.storage.sqlite_file import connect, create_schema, explained, roll_back
+from bridge.storage.sqlite_file import explained, one_commit, open_store
 
 APPLICATION_ID = 0x4C42_504D  # "LBPM"
 SCHEMA_VERSION = 1
@@ -84,20 +84,13 @@ class SqlitePollMemory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        with explained("open memory of polled rows", path):
-            self._connection = connect(path)
-        try:
-            with explained("open memory of polled rows", path):
-                create_schema(
-                    self._connection,
-                    path,
-                    application_id=APPLICATION_ID,
-                    version=SCHEMA_VERSION,
-                    script=SCHEMA,
-                )
-        except BaseException:
-            self._connection.close()
-            raise
+        self._connection = open_store(
+            path,
+            "memory of polled rows",
+            application_id=APPLICATION_ID,
+            version=SCHEMA_VERSION,
+            script=SCHEMA,
+        )
 
     def stage(self, version: int, marks: Sequence[RowMarks]) -> None:
         """Keep `marks` durably for when the log's cursor is at `version`."""
@@ -171,14 +164,12 @@ class SqlitePollMemory:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, explained("write memory of polled rows", self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                roll_back(self._connection)
-                raise
+        with (
+            self._lock,
+            explained("write memory of polled rows", self.path),
+            one_commit(self._connection),
+        ):
+            yield self._connection
 
 
 def _apply(connection: sqlite3.Connection, marks: RowMarks) -> None:

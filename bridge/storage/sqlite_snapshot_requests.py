@@ -18,7 +18,7 @@ from bridge.capture.snapshot.ports import RequestAction, SnapshotRequest
 from bridge.capture.snapshot.window import Key
 from bridge.model.errors import LimitExceeded
 from bridge.model.warrant import Actor, Warrant
-from bridge.storage.sqlite_file import connect, create_schema, explained
+from bridge.storage.sqlite_file import explained, open_store
 
 APPLICATION_ID: Final = 0x4C42_5251  # "LBRQ"
 SCHEMA_VERSION: Final = 2
@@ -90,20 +90,13 @@ class SqliteSnapshotRequests:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        with explained("open the requests of a source", path):
-            self._connection = connect(path)
-        try:
-            with explained("open the requests of a source", path):
-                create_schema(
-                    self._connection,
-                    path,
-                    application_id=APPLICATION_ID,
-                    version=SCHEMA_VERSION,
-                    script=SCHEMA,
-                )
-        except BaseException:
-            self._connection.close()
-            raise
+        self._connection = open_store(
+            path,
+            "the requests of a source",
+            application_id=APPLICATION_ID,
+            version=SCHEMA_VERSION,
+            script=SCHEMA,
+        )
 
     def ask(
         self,

@@ -15,7 +15,7 @@ from bridge.gateway.comparison.ports import RouteNews, Series
 from bridge.gateway.comparison.samples import Sample
 from bridge.gateway.comparison.tally import Tally
 from bridge.storage.comparison.limits import CLASS_SAMPLES_MAX, ROUTE_SAMPLES_MAX
-from bridge.storage.sqlite_file import connect, create_schema, explained, roll_back
+from bridge.storage.sqlite_file import explained, one_commit, open_store
 
 APPLICATION_ID = 0x4C42_434D  # "LBCM"
 SCHEMA_VERSION = 1
@@ -99,21 +99,14 @@ class SqliteComparisonStore:
         self.path = path
         self._clock = clock
         self._lock = threading.Lock()
-        with explained("open comparisons", path):
-            self._connection = connect(path)
-        try:
-            with explained("open comparisons", path):
-                self._connection.execute("PRAGMA synchronous=NORMAL").close()
-                create_schema(
-                    self._connection,
-                    path,
-                    application_id=APPLICATION_ID,
-                    version=SCHEMA_VERSION,
-                    script=SCHEMA,
-                )
-        except BaseException:
-            self._connection.close()
-            raise
+        self._connection = open_store(
+            path,
+            "comparisons",
+            application_id=APPLICATION_ID,
+            version=SCHEMA_VERSION,
+            script=SCHEMA,
+            pragma="synchronous=NORMAL",
+        )
 
     def add(self, news: Sequence[RouteNews]) -> None:
         """Add counts and samples, in one commit."""
@@ -195,14 +188,8 @@ class SqliteComparisonStore:
 
     @contextmanager
     def _changing(self, what: str) -> Iterator[None]:
-        with self._lock, explained(what, self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                roll_back(self._connection)
-                raise
+        with self._lock, explained(what, self.path), one_commit(self._connection):
+            yield
 
 
 def _time(seconds: float) -> datetime:

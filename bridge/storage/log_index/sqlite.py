@@ -25,7 +25,7 @@ from bridge.eventlog.history.ports import (
 )
 from bridge.storage.log_index import sqlite_sql as sql
 from bridge.storage.log_index.predicate import predicate
-from bridge.storage.sqlite_file import connect, create_schema, explained, roll_back
+from bridge.storage.sqlite_file import connect, create_schema, explained, one_commit, roll_back
 
 # The segment that is being filled, and what is sorted when it is complete, fit in.
 _CACHE_KIB: Final = 32_768
@@ -166,17 +166,12 @@ class SqliteLogIndex:
             )
 
     def _drop(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with one_commit(connection):
             for table in sql.TABLES:
                 connection.execute(f"DROP TABLE {table}")
             for statement in sql.SCHEMA.split(";"):
                 connection.execute(statement)
             connection.execute(sql.START_STATE, (self._segment_entries,))
-            connection.execute("COMMIT")
-        except BaseException:
-            roll_back(connection)
-            raise
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -23,7 +23,7 @@ from bridge.gateway.reconciliation.findings import (
 from bridge.gateway.reconciliation.ports import KeyPlace
 from bridge.model.stage import Side
 from bridge.storage.reconciliation import sql
-from bridge.storage.sqlite_file import connect, create_schema, explained, roll_back
+from bridge.storage.sqlite_file import explained, one_commit, open_store
 
 APPLICATION_ID = 0x4C42_5243  # "LBRC"
 SCHEMA_VERSION = 1
@@ -35,21 +35,14 @@ class SqliteFindingStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        with explained("open findings", path):
-            self._connection = connect(path)
-        try:
-            with explained("open findings", path):
-                self._connection.execute("PRAGMA synchronous=NORMAL").close()
-                create_schema(
-                    self._connection,
-                    path,
-                    application_id=APPLICATION_ID,
-                    version=SCHEMA_VERSION,
-                    script=sql.SCHEMA,
-                )
-        except BaseException:
-            self._connection.close()
-            raise
+        self._connection = open_store(
+            path,
+            "findings",
+            application_id=APPLICATION_ID,
+            version=SCHEMA_VERSION,
+            script=sql.SCHEMA,
+            pragma="synchronous=NORMAL",
+        )
 
     def found(self, finding: Finding) -> None:
         """Keep a finding."""
@@ -182,14 +175,8 @@ class SqliteFindingStore:
 
     @contextmanager
     def _changing(self, what: str) -> Iterator[None]:
-        with self._lock, explained(what, self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                roll_back(self._connection)
-                raise
+        with self._lock, explained(what, self.path), one_commit(self._connection):
+            yield
 
 
 def _finding(row: tuple[Any, ...]) -> Finding:

@@ -18,7 +18,7 @@ from typing import Any
 from bridge.eventlog.keeping.ports import DataKey, Hold, OpenErasure
 from bridge.model.errors import StorageUnavailable
 from bridge.model.warrant import Actor, Warrant
-from bridge.storage.sqlite_file import connect, create_schema, explained, roll_back
+from bridge.storage.sqlite_file import explained, one_commit, open_store
 
 APPLICATION_ID = 0x4C42_534B  # "LBSK"
 SCHEMA_VERSION = 1
@@ -123,19 +123,17 @@ class SqliteSubjectKeys:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        with explained("open data keys", path):
-            self._connection = connect(path)
+        self._connection = open_store(
+            path,
+            "data keys",
+            application_id=APPLICATION_ID,
+            version=SCHEMA_VERSION,
+            script=SCHEMA,
+            # The connection reads as well, so its own cache is what must not keep old bytes.
+            pragma="secure_delete=ON",
+        )
         try:
             with explained("open data keys", path):
-                # The connection reads as well, so its own cache is what must not keep old bytes.
-                self._connection.execute("PRAGMA secure_delete=ON").close()
-                create_schema(
-                    self._connection,
-                    path,
-                    application_id=APPLICATION_ID,
-                    version=SCHEMA_VERSION,
-                    script=SCHEMA,
-                )
                 self._seen = self._data_version()
                 self._generation = self._stored_generation()
         except BaseException:
@@ -262,14 +260,8 @@ class SqliteSubjectKeys:
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[Any]:
-        with self._lock, explained(what, self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection.execute
-                self._connection.execute("COMMIT")
-            except BaseException:
-                roll_back(self._connection)
-                raise
+        with self._lock, explained(what, self.path), one_commit(self._connection):
+            yield self._connection.execute
             # Its own writes do not change what SQLite calls the data version of a connection.
             self._generation = self._stored_generation()
 
