@@ -52,8 +52,10 @@ def connect(dsn: str, *, what: str = "journal", patience_s: float | None = None)
         # A server may be set to acknowledge commits before they are on disk; we may not.
         f"-c synchronous_commit=on -c lock_timeout={_LOCK_TIMEOUT_MS}"
         f" -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
-        # Every statement looks up keys, whatever the values and however many.
+        # Every statement looks up keys, whatever the values and however many. Plans are kept from
+        # when the tables were empty, and would read all of them for ever.
         " -c plan_cache_mode=force_generic_plan -c jit=off"
+        " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
     )
     connection = TimedConnection.connect(
         dsn,

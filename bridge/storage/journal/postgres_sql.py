@@ -11,7 +11,8 @@ LOCK: LiteralString = "SELECT count(pg_advisory_xact_lock(k)) FROM unnest(%s::bi
 """Of lanes, client keys and writes, in one order for everybody (`unnest` keeps it)."""
 
 # Fenced by epoch, lease and lane, all of which were locked by an earlier statement, so that this
-# one's snapshot shows them as they are. `fenced` is false for what is recorded afterwards.
+# one's snapshot shows them as they are. `fenced` is false for what is recorded afterwards. Scalar
+# subqueries, because the planner answers EXISTS by reading all that is in flight into a hash.
 OPEN: LiteralString = """
 WITH i AS (
     SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[],
@@ -30,12 +31,11 @@ WITH i AS (
             THEN NULL ELSE client_key END,
         fingerprint, owner, opened_at, 'intent', level, kind, compensates
     FROM i WHERE NOT fenced OR (
-        EXISTS (SELECT FROM bridge_journal.groups g WHERE g.name = i.group_name
-            AND g.epoch = i.epoch)
-        AND (NOT leased OR EXISTS (SELECT FROM bridge_journal.replicas r WHERE r.owner = i.owner
-            AND r.lease_until > clock_timestamp()))
-        AND NOT EXISTS (SELECT FROM bridge_journal.writes w WHERE w.group_name = i.group_name
-            AND w.lane = i.fence_lane AND w.state IN ('intent', 'in_doubt'))
+        (SELECT g.epoch FROM bridge_journal.groups g WHERE g.name = i.group_name) = i.epoch
+        AND (NOT leased OR (SELECT r.lease_until FROM bridge_journal.replicas r
+            WHERE r.owner = i.owner) > clock_timestamp())
+        AND (SELECT 1 FROM bridge_journal.writes w WHERE w.group_name = i.group_name
+            AND w.lane = i.fence_lane AND w.state IN ('intent', 'in_doubt') LIMIT 1) IS NULL
         AND COALESCE((SELECT e.towards <> i.authority FROM bridge_journal.lane_entries e
             WHERE e.group_name = i.group_name AND e.lane = i.fence_lane
             ORDER BY e.number LIMIT 1), true)
@@ -87,23 +87,25 @@ SELECT x.intent_id, x.entity, x.id FROM x JOIN bridge_journal.ids i ON x.authori
     AND (i.group_name, i.entity, i.legacy_id) = (x.group_name, x.entity, x.id)
 """
 
+# Sequences are taken in the order of the batch. They are handed on by the row, because joining what
+# was inserted to what was sent compares each with each.
 SETTLE: LiteralString = """
-WITH s AS (
-    SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[],
+WITH s AS MATERIALIZED (
+    SELECT s.*, CASE WHEN state = 'applied'
+        THEN nextval('bridge_journal.lane_entries_number_seq') END AS sequence
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[],
         %s::float8[], %s::boolean[], %s::text[], %s::text[])
-    WITH ORDINALITY AS s(number, state, lane, reason, settled_at, final_at, release_key,
-        group_name, towards, place)
+    AS s(number, state, lane, reason, settled_at, final_at, release_key, group_name, towards)
 ), e AS (
-    INSERT INTO bridge_journal.lane_entries (group_name, lane, towards, write_number)
-    SELECT group_name, lane, towards, number FROM s WHERE state = 'applied' ORDER BY place
-    RETURNING write_number, number
+    INSERT INTO bridge_journal.lane_entries (number, group_name, lane, towards, write_number)
+    OVERRIDING SYSTEM VALUE
+    SELECT sequence, group_name, lane, towards, number FROM s WHERE sequence IS NOT NULL
 )
-UPDATE bridge_journal.writes w SET state = s.state, lane = s.lane, sequence = e.number,
+UPDATE bridge_journal.writes w SET state = s.state, lane = s.lane, sequence = s.sequence,
     reason = s.reason, settled_at = s.settled_at, final_at = s.final_at,
     client_key = CASE WHEN s.release_key THEN NULL ELSE w.client_key END,
     revision = w.revision + 1
-FROM s LEFT JOIN e ON e.write_number = s.number
-WHERE w.number = s.number RETURNING w.number, w.sequence
+FROM s WHERE w.number = s.number RETURNING w.number, w.sequence
 """
 
 INSERT_ANSWERS: LiteralString = """
