@@ -16,7 +16,7 @@ from bridge.gateway.comparison.difference import (
     FindOtherId,
     Outcome,
 )
-from bridge.gateway.comparison.documents import Document, document_of
+from bridge.gateway.comparison.documents import Document, document_of, is_json, same_json
 from bridge.gateway.comparison.header_fields import compare_headers
 from bridge.gateway.comparison.places import PlaceTree
 from bridge.gateway.comparison.walk import Walk
@@ -25,6 +25,7 @@ from bridge.gateway.routes.sections.comparison_rules import AnyRule, IdsRule, Ig
 from bridge.model.http import Headers, HttpResponse
 
 _IDENTICAL: Final = Comparison(Outcome.IDENTICAL)
+_EQUAL: Final = Comparison(Outcome.EQUAL)
 
 
 class _Agreed(NamedTuple):
@@ -34,6 +35,10 @@ class _Agreed(NamedTuple):
     theirs: Headers
     types: list[Content] | None
     """What the bodies are; None where they have to be decoded."""
+    same_types: bool
+    """Whether equal bytes mean the same on both sides."""
+    plain_json: bool
+    """Whether both are JSON into which no rule reaches."""
 
 
 class Comparer:
@@ -62,6 +67,7 @@ class Comparer:
         self._fields = fields
         # Equal bytes are no equal ids where the two sides count by themselves.
         self._has_ids = any(isinstance(rule, IdsRule) for rule in rules.rules)
+        self._bytes_max = rules.body_bytes_max
         self._agreed: _Agreed | None = None
 
     def compare(
@@ -77,6 +83,10 @@ class Comparer:
         # No header, no status, no id to look at: what is left is one comparison of bytes.
         if same_status and same_body and authority.headers == other.headers and not self._has_ids:
             return _IDENTICAL
+        if same_status and not same_body:
+            found = self.alike(authority.headers, other.headers, authority.body, other.body)
+            if found is not None:
+                return found
         walk = Walk(
             ids=ids,
             numbers_as_text=self.rules.numbers_as_text,
@@ -100,6 +110,23 @@ class Comparer:
             Outcome.MISMATCH, tuple(walk.found), walk.more, tuple(walk.hidden.items())
         )
 
+    def alike(
+        self, mine: Headers, theirs: Headers, my_body: bytes, their_body: bytes
+    ) -> Comparison | None:
+        """Return how two answers of one status relate when that can be told at once, else None.
+
+        At once: their header fields are the very objects that agreed last time, and the bodies are
+        equal bytes, or equal JSON that no rule reaches into. `compare` finds the same, later.
+        """
+        known = self._agreed
+        if known is None or mine is not known.mine or theirs is not known.theirs:
+            return None
+        if my_body == their_body:
+            return _IDENTICAL if known.same_types else None
+        if not known.plain_json or max(len(my_body), len(their_body)) > self._bytes_max:
+            return None
+        return _EQUAL if same_json(my_body, their_body) else None
+
     def _headers(
         self, walk: Walk, authority: HttpResponse, other: HttpResponse, ids: FindOtherId | None
     ) -> None:
@@ -118,7 +145,20 @@ class Comparer:
             empty = dataclasses.replace(authority, body=b""), dataclasses.replace(other, body=b"")
             plain = all(answer.header(b"content-encoding") is None for answer in empty)
             types = [content_of(answer, 0) for answer in empty] if plain else None
-            self._agreed = _Agreed(authority.headers, other.headers, types)
+            self._agreed = _Agreed(
+                authority.headers, other.headers, types,
+                same_types=_same_type(authority, other),
+                plain_json=types is not None and self._is_plain_json(types),
+            )  # fmt: skip
+
+    def _is_plain_json(self, types: list[Content]) -> bool:
+        """Whether bodies of these types are JSON, whatever is in them, and no rule is about it."""
+        if self._body.patterns:
+            return False
+        wanted = self.rules.body
+        return wanted == "json" or (
+            wanted == "auto" and all(is_json(content.media_type) for content in types)
+        )
 
     def _known(self, authority: HttpResponse, other: HttpResponse) -> "_Agreed | None":
         known = self._agreed

@@ -1,5 +1,6 @@
 """Bodies of every kind, by what they mean."""
 
+import dataclasses
 import gzip
 import zlib
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.gateway.comparison.comparing import compare
+from bridge.gateway.comparison.comparing import Comparer, compare
 from bridge.gateway.comparison.difference import Comparison, DifferenceKind, Outcome
 from bridge.gateway.routes.sections.comparison import ComparisonRules
 from tests.gateway.comparison.answers import answer, rule, rules
@@ -204,3 +205,29 @@ def test_numbers_written_as_texts_may_count_as_numbers() -> None:
     assert not compare(mine, theirs, PLAIN).equal
     assert compare(mine, theirs, rules(numbers_as_text=True)).equal
     assert not compare(mine, answer({"a": 12.6}), rules(rule("case", "/b"))).equal
+
+
+BODIES = [
+    b'{"a":1,"b":[true,null]}', b'{"b":[true,null],"a":1}', b'{"a":true,"b":[1,null]}',
+    b'{"a":1.0,"b":[true,null]}', b'{"a":"1","b":[true,null]}', b'{"a":2,"a":1,"b":[true,null]}',
+    b'{"a":0.1}', b'{"a":0.10000000000000000001}', b'{"a":12345678901234567890123}',
+    b'{"a":12345678901234567890124}', b'{"a":9007199254740993}', b'{"a":9007199254740992}',
+    b'{"a":"\\u00e9"}', '{"a":"é"}'.encode(), b'{"a":-0.0}', b'{"a":0}', b"[1,2]", b"[2,1]",
+    b"", b"{", b"null", b'"\xff"', b"[" * 60 + b"]" * 60, b"[" * 300 + b"]" * 300,
+    b"[ " + b"[" * 299 + b"]" * 300,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [{}, {"body": "json"}, {"numbers_as_text": True}])
+def test_answers_whose_head_is_known_are_judged_as_those_whose_head_is_new(more: Any) -> None:
+    known = Comparer(rules(**more))
+    head = answer(b"{}")
+    known.compare(head, dataclasses.replace(head, body=b"[]"))
+    for mine in BODIES:
+        for theirs in BODIES:
+            pair = [dataclasses.replace(head, body=body) for body in (mine, theirs)]
+            new = Comparer(rules(**more)).compare(*pair)
+            assert known.compare(*pair) == new
+            headers = (pair[0].headers, pair[1].headers)
+            at_once = known.alike(*headers, mine, theirs)
+            assert at_once is None or at_once == new
