@@ -20,6 +20,8 @@ PROBE: Final = b"probe"
 
 # As we write it, and as proxies that lower case do.
 _MARKED: Final = (MARKER + b":", MARKER.lower() + b":")
+# What both hold and hardly anything else does: one search of the block instead of two.
+_HINT: Final = MARKER[1:7]
 _CREDENTIALS: Final = (b"authorization", b"cookie")
 _REFRAMED: Final = frozenset((b"content-length", b"transfer-encoding", b"expect", b"trailer"))
 
@@ -61,7 +63,7 @@ def swaps_of(rules: ShadowRules, credentials: Headers) -> Swaps:
 
 def is_marked(block: bytes) -> bool:
     """Whether these field lines are those of a request of ours (or another gateway's)."""
-    return _MARKED[0] in block or _MARKED[1] in block
+    return _HINT in block and (_MARKED[0] in block or _MARKED[1] in block)
 
 
 def plain_copy(start: bytes, block: bytes, mark: bytes) -> bytes:

@@ -84,6 +84,7 @@ class CopyCall:
     def abort(self) -> None:
         """Give it up; nobody is told."""
         self._aborted = True
+        self._ended = _told
         self._let_go()
         self.answer.release()
 
@@ -193,7 +194,12 @@ class CopyCall:
 
     def _finish(self) -> None:
         self.ended_at = time.monotonic()
-        self._ended(self)
+        self._tell()
+
+    def _tell(self) -> None:
+        # Whoever hears of it holds this call: a cycle would leave both to the garbage collector.
+        ended, self._ended = self._ended, _told
+        ended(self)
 
     def _fail(self, reason: str) -> None:
         if self.done:
@@ -202,7 +208,7 @@ class CopyCall:
         self.ended_at = time.monotonic()
         self._let_go()
         self.answer.release()
-        self._ended(self)
+        self._tell()
 
     def _let_go(self) -> None:
         if self._link is not None:
@@ -214,3 +220,7 @@ class CopyCall:
         if self._reader is not None:
             self._reader.cancel()
             self._reader = None
+
+
+def _told(call: CopyCall) -> None:
+    """Nobody waits for it any more."""

@@ -24,7 +24,7 @@ from bridge.gateway.routes.sections.shadow import SAFE
 from bridge.gateway.shadow.copy_call import CopyCall
 from bridge.gateway.shadow.look import Look
 from bridge.gateway.shadow.pair import Pair
-from bridge.gateway.shadow.shadowed_route import ShadowedRoute
+from bridge.gateway.shadow.shadowed_route import HeadKey, ShadowedRoute
 from bridge.model.http import Headers, HttpResponse
 from bridge.model.observer import Observer
 from bridge.model.stage import Side
@@ -54,7 +54,7 @@ class Judge:
         self._looks: set[Look] = set()
         self._scheduled = False
         self._closed = False
-        self._heads: dict[tuple[str, str], tuple[list[bytes], Headers]] = {}
+        self._heads: dict[HeadKey, tuple[list[bytes], Headers]] = {}
 
     @property
     def waiting_count(self) -> int:
@@ -114,9 +114,11 @@ class Judge:
         shadowed, copy, probe = pair.shadowed, pair.copy, pair.probe
         assert copy is not None
         book = self._book.of(shadowed.route.route_id, shadowed.route.comparison)
+        if probe is None and self._is_alike(pair, copy, book):
+            return
         compare = (shadowed.comparer or book.comparer).compare
         first = pair.answer_response or self._response(
-            shadowed, "client", pair.answer_head, pair.answer.body
+            shadowed.client_key, pair.answer_head, pair.answer.body
         )
         again = None
         if probe is not None and probe.whole:
@@ -140,6 +142,35 @@ class Judge:
         look = Look(pair, comparison, first, other, again, self._looked)
         self._looks.add(look)
         look.begin_later(shadowed.rules.second_look_ms / 1000)
+
+    def _is_alike(self, pair: Pair, copy: CopyCall, book: RouteBook) -> bool:
+        """Settle a pair whose answers are alike at first sight, the usual case, or return False.
+
+        It comes to what the rest of `_judge` would come to, without making values of the answers.
+        """
+        shadowed, mine, theirs = pair.shadowed, pair.answer_head, copy.head
+        if (
+            mine is None
+            or theirs is None
+            or mine.status != theirs.status
+            or not copy.whole
+            or shadowed.rewrites
+        ):
+            return False
+        comparison = (shadowed.comparer or book.comparer).alike(
+            self._fields(shadowed.client_key, mine.lines),
+            self._fields(shadowed.target_key, theirs.lines),
+            pair.answer.body,
+            copy.answer.body,
+        )
+        if comparison is None:
+            return False
+        book.verdicts.add(comparison)
+        counts = shadowed.counts
+        counts.compared[comparison.outcome.value] += 1
+        counts.orders[pair.orders.copy, True] += 1
+        pair.end()
+        return True
 
     def _looks_again(self, pair: Pair, book: RouteBook, comparison: Comparison) -> bool:
         shadowed = pair.shadowed
@@ -207,24 +238,24 @@ class Judge:
     # -- answers as values ----------------------------------------------------------------------
 
     def _answer(self, shadowed: ShadowedRoute, side: Side, call: CopyCall) -> HttpResponse:
-        response = self._response(shadowed, side.value, call.head, call.answer.body)
-        return shadowed.answer(side, response, call.asked)
+        key = shadowed.target_key if side is shadowed.target else shadowed.authority_key
+        return shadowed.answer(side, self._response(key, call.head, call.answer.body), call.asked)
 
-    def _response(
-        self, shadowed: ShadowedRoute, role: str, head: ResponseHead | None, body: bytes
-    ) -> HttpResponse:
+    def _response(self, key: HeadKey, head: ResponseHead | None, body: bytes) -> HttpResponse:
         assert head is not None, "a whole answer has a head"
+        lines = head.lines
+        return HttpResponse(
+            status=head.status, reason=lines[0][13:], headers=self._fields(key, lines), body=body
+        )
+
+    def _fields(self, key: HeadKey, lines: list[bytes]) -> Headers:
         # Answers of one kind within a second have the same head.
-        lines, key = head.lines, (shadowed.route.route_id, role)
         kept = self._heads.get(key)
         if kept is not None and kept[0] == lines:
-            headers = kept[1]
-        else:
-            headers = _headers(lines)
-            self._heads[key] = (lines, headers)
-        return HttpResponse(
-            status=head.status, reason=head.lines[0][13:], headers=headers, body=body
-        )
+            return kept[1]
+        headers = _headers(lines)
+        self._heads[key] = (lines, headers)
+        return headers
 
 
 def _headers(lines: list[bytes]) -> Headers:

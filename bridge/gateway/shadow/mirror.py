@@ -35,6 +35,9 @@ from bridge.model.stage import Side
 # Counts are told once a second; the worker's tick is a tenth of one.
 _TICKS_PER_REPORT: Final = 10
 
+_ALONE_TOGETHER: Final = Orders(TOGETHER, None)
+_ALONE_AFTER: Final = Orders(AFTER, None)
+
 
 class Lanes(Protocol):
     """The write journal, as far as comparisons ask it."""
@@ -122,7 +125,8 @@ class Mirror:
             else:
                 counts.busy += 1
             return None
-        reason = self._why_not(shadowed, head, block)
+        safe = head.method in SAFE
+        reason = self._why_not(shadowed, head, block, safe=safe)
         if reason:
             counts.shed[reason] += 1
             return None
@@ -131,9 +135,9 @@ class Mirror:
             decision,
             head,
             block,
-            orders=self._orders(shadowed, head),
+            orders=self._orders(shadowed, safe=safe),
             budget=self.budget,
-            body=self._body(shadowed, head),
+            body=self._body(shadowed) if head.length else None,
             owner=self,
             observer=self._observer,
         )
@@ -234,8 +238,10 @@ class Mirror:
         key = decision.params.get(shadowed.key_name, "")
         return in_cohort(bucket_of(shadowed.route.group, key), share * 100)
 
-    def _why_not(self, shadowed: ShadowedRoute, head: RequestHead, block: bytes) -> str:
-        if not shadowed.takes(head.method):
+    def _why_not(
+        self, shadowed: ShadowedRoute, head: RequestHead, block: bytes, *, safe: bool
+    ) -> str:
+        if not safe and not shadowed.takes(head.method):
             return "unsafe_method"
         if is_marked(block):
             return "copy_of_copy"
@@ -247,20 +253,20 @@ class Mirror:
             return "rate"
         return ""
 
-    def _orders(self, shadowed: ShadowedRoute, head: RequestHead) -> Orders:
-        if head.method not in SAFE:
+    def _orders(self, shadowed: ShadowedRoute, *, safe: bool) -> Orders:
+        if not safe:
             # A write goes to the stand-in in the order in which the authority answered.
-            return Orders(AFTER, None)
+            return _ALONE_AFTER
         chance = self._chance
-        copy = TOGETHER if chance() < 0.5 else AFTER
-        if chance() >= shadowed.route.comparison.noise_fraction:
-            return Orders(copy, None)
+        orders = _ALONE_TOGETHER if chance() < 0.5 else _ALONE_AFTER
+        if chance() >= shadowed.noise_fraction:
+            return orders
         if not shadowed.probe_bucket.take(time.monotonic()):
-            return Orders(copy, None)
-        return Orders(copy, TOGETHER if chance() < 0.5 else AFTER)
+            return orders
+        return Orders(orders.copy, TOGETHER if chance() < 0.5 else AFTER)
 
-    def _body(self, shadowed: ShadowedRoute, head: RequestHead) -> SpooledCopy | None:
-        return self.spool.copy(shadowed.rules.request_bytes_max) if head.length else None
+    def _body(self, shadowed: ShadowedRoute) -> SpooledCopy:
+        return self.spool.copy(shadowed.rules.request_bytes_max)
 
     def _pending(self, decision: Decision) -> bool:
         """Whether the other side has still to be told of writes to the key in the path."""

@@ -15,7 +15,7 @@ from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.plane.tap import Followed
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.sections.shadow import SAFE
-from bridge.gateway.shadow.copied_request import COPY, PROBE
+from bridge.gateway.shadow.copied_request import COPY, PROBE, plain_copy
 from bridge.gateway.shadow.copy_call import CopyCall
 from bridge.gateway.shadow.limits import Budget, BudgetCopy
 from bridge.gateway.shadow.shadowed_route import ShadowedRoute, Way
@@ -86,10 +86,11 @@ class Pair(Followed):
     def on_request(self) -> None:
         """The request is whole and on its way."""
         # From now on the authority has as long for its answer as the copy.
-        self.deadline = time.monotonic() + self.shadowed.rules.timeout_ms / 1000
-        if self.orders.copy == TOGETHER:
+        shadowed, orders = self.shadowed, self.orders
+        self.deadline = time.monotonic() + shadowed.timeout_s
+        if orders.copy == TOGETHER:
             self._send_copy()
-        if self.orders.probe == TOGETHER and not self.finished:
+        if orders.probe == TOGETHER and not self.finished:
             self._send_probe()
 
     def on_answer(self) -> None:
@@ -98,13 +99,16 @@ class Pair(Followed):
             return
         shadowed = self.shadowed
         took_s = self.ended_at - self.began_at
-        shadowed.counts.took(shadowed.authority.value, "all", took_s * 1000)
-        shadowed.copies.pace.authority_took(took_s)
-        if self.orders.copy == AFTER:
+        orders = self.orders
+        shadowed.counts.took(shadowed.authority_key[1], "all", took_s * 1000)
+        shadowed.pace.authority_took(took_s)
+        if orders.copy == AFTER:
             self._send_copy()
-        if self.orders.probe == AFTER and not self.finished:
+        if orders.probe == AFTER and not self.finished:
             self._send_probe()
-        self._look()
+        copy = self.copy
+        if copy is not None and copy.done:
+            self._look()
 
     def on_given_up(self, reason: str) -> None:
         """There is no whole answer of the authority, or no whole request."""
@@ -117,8 +121,8 @@ class Pair(Followed):
 
     def _send_copy(self) -> None:
         shadowed = self.shadowed
-        pace = shadowed.copies.pace
-        if not pace.has_room():
+        pace = shadowed.pace
+        if pace.in_flight >= pace.limit:
             self.shed("slow" if pace.lowered else "busy")
             return
         call = self.call(shadowed.target, COPY, self._copy_ended)
@@ -126,10 +130,10 @@ class Pair(Followed):
             self.shed("ids_unavailable")
             return
         shadowed.counts.copied += 1
-        self.deadline = time.monotonic() + shadowed.rules.timeout_ms / 1000
         pace.in_flight += 1
         self.copy = call
         call.begin()
+        self.deadline = call.began_at + shadowed.timeout_s
 
     def _send_probe(self) -> None:
         shadowed = self.shadowed
@@ -152,6 +156,15 @@ class Pair(Followed):
     def call(self, side: Side, mark: bytes, ended: Callable[[CopyCall], None]) -> CopyCall | None:
         """Return a call of the same request to `side`, not begun; None without the id map."""
         shadowed, spooled, head = self.shadowed, self.spooled, self.head
+        if spooled is None and shadowed.copies_plainly and side is shadowed.target:
+            return CopyCall(
+                self.way_to(side).pool,
+                head.method,
+                plain_copy(head.start, self.block, mark),
+                BudgetCopy(shadowed.rules.answer_bytes_max, self._budget),
+                ended,
+                repeatable=head.method in SAFE,
+            )
         on_disk = spooled is not None and spooled.on_disk
         body = b"" if spooled is None or on_disk else spooled.body
         length = 0 if spooled is None else spooled.size
@@ -172,7 +185,7 @@ class Pair(Followed):
 
     def _copy_ended(self, call: CopyCall) -> None:
         shadowed = self.shadowed
-        pace, took_s = shadowed.copies.pace, call.ended_at - call.began_at
+        pace, took_s = shadowed.pace, call.ended_at - call.began_at
         pace.in_flight -= 1
         if call.failure and call.failure != "answer_too_large":
             pace.failed(call.began_at, call.ended_at)
@@ -181,12 +194,14 @@ class Pair(Followed):
         if self.finished:
             return
         if call.whole:
-            shadowed.counts.took(shadowed.target.value, "all", took_s * 1000)
-            shadowed.counts.first["copy" if not self.ended_at else "authority"] += 1
-            shadowed.counts.skewed(self.orders.copy, (call.began_at - self.began_at) * 1000)
+            counts = shadowed.counts
+            counts.took(shadowed.target_key[1], "all", took_s * 1000)
+            counts.first["copy" if not self.ended_at else "authority"] += 1
+            counts.skewed(self.orders.copy, (call.began_at - self.began_at) * 1000)
         else:
             shadowed.counts.uncompared[f"copy_{call.failure}"] += 1
-        self._look()
+        if self.ended_at:
+            self._look()
 
     def _probe_ended(self, call: CopyCall) -> None:
         self.shadowed.probes.pace.in_flight -= 1
@@ -238,11 +253,15 @@ class Pair(Followed):
         if self.finished:
             return
         self.finished = True
-        for call, way in ((self.copy, self.shadowed.copies), (self.probe, self.shadowed.probes)):
-            if call is not None:
-                if not call.done:
-                    way.pace.in_flight -= 1
-                call.abort()
+        copy, probe, shadowed = self.copy, self.probe, self.shadowed
+        if copy is not None:
+            if not copy.done:
+                shadowed.pace.in_flight -= 1
+            copy.abort()
+        if probe is not None:
+            if not probe.done:
+                shadowed.probes.pace.in_flight -= 1
+            probe.abort()
         self.answer.release()
         if self.spooled is not None:
             self.spooled.release()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from bridge.gateway.comparison.comparing import Comparer
 from bridge.gateway.dual.ports import IdMap
@@ -29,6 +29,9 @@ from bridge.gateway.upstream_ports import UpstreamPool
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 from bridge.model.stage import Side, Stage
 
+HeadKey: TypeAlias = tuple[str, str]
+"""Whose answers' heads: of a route, and of its client, its authority or its other side."""
+
 _UNCHANGED: Final = Swaps({}, {})
 
 
@@ -50,9 +53,10 @@ class ShadowedRoute:
     """See the module."""
 
     __slots__ = (
-        "_ids", "_key_name", "_swaps", "authority", "bucket", "comparer", "copies", "counts",
-        "look_bucket", "pace", "probe_bucket", "probes", "route", "rules", "share", "stage",
-        "target", "translates",
+        "_ids", "_key_name", "_swaps", "authority", "authority_key", "bucket", "client_key",
+        "comparer", "copies", "copies_plainly", "counts", "look_bucket", "noise_fraction", "pace",
+        "probe_bucket", "probes", "rewrites", "route", "rules", "share", "stage", "target",
+        "target_key", "timeout_s", "translates",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +79,14 @@ class ShadowedRoute:
         self.stage = decision.stage
         self.authority = decision.authority
         self.target = decision.authority.other
+        self.client_key: HeadKey = (route.route_id, "client")
+        self.authority_key: HeadKey = (route.route_id, self.authority.value)
+        self.target_key: HeadKey = (route.route_id, self.target.value)
+        rewriting = route.rewriting[self.target]
+        self.rewrites = rewriting is not None
+        """Whether the other side gets other requests than came, or its answers are rewritten."""
+        self.noise_fraction = route.comparison.noise_fraction
+        self.timeout_s = rules.timeout_ms / 1000
         self.share = rules.share(decision.stage)
         self.copies = copies
         self.pace = copies.pace
@@ -89,6 +101,8 @@ class ShadowedRoute:
         declared = rules if self.target is Side.MODERN else ShadowRules()
         self._swaps = swaps_of(declared, credentials)
         self.translates = bool(route.ids) and ids is not None
+        self.copies_plainly = not (self._swaps or self.translates or self.rewrites)
+        """Whether a copy without a body is the request as it was forwarded, with its mark."""
         self.comparer = Comparer(_with_ids(route)) if self.translates else None
         """Where the route's ids stand; None when its own rules say all there is."""
 
