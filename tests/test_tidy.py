@@ -111,6 +111,7 @@ PURE = (
     "bridge/eventlog/history/told*.py",
     "bridge/eventlog/oversized*.py",
     "bridge/gateway/comparison/*.py",
+    "bridge/gateway/reconciliation/correlation*.py",
     "bridge/gateway/reconciliation/findings*.py",
     "bridge/gateway/reconciliation/rules*.py",
     "bridge/gateway/http/*.py",

@@ -206,7 +206,7 @@ class ReplayQueue(Protocol):
 
 
 class SeenChanges(Protocol):
-    """Changes that were captured from a side's own database."""
+    """Changes that were captured from a side's own database; blocking, called from threads."""
 
     def of(self, write: JournalledWrite, route: Route) -> str | None:
         """Return the captured change that `write` made on its authority; None when none is known.

@@ -1,5 +1,6 @@
 """The ways out of doubt: each asks once and says what it found."""
 
+import asyncio
 from datetime import datetime
 from typing import Final
 
@@ -42,7 +43,7 @@ class Ways:
         if way is Way.READ:
             return await self._read(write, route, quiet)
         if way is Way.SEEN:
-            return self._seen(write, route)
+            return await self._seen(write, route)
         return None
 
     async def _ask(self, write: JournalledWrite, route: Route, quiet: bool) -> Finding:
@@ -83,10 +84,10 @@ class Ways:
             found = found._replace(ids=ids, lane=lane_of(key.entity, made))
         return _complete(found, route)
 
-    def _seen(self, write: JournalledWrite, route: Route) -> Finding:
+    async def _seen(self, write: JournalledWrite, route: Route) -> Finding:
         if self._changes is None:
             return Finding(Way.SEEN, Answer.SILENT, "nothing is captured from the authority")
-        seen = self._changes.of(write, route)
+        seen = await asyncio.to_thread(self._changes.of, write, route)
         if seen is None:
             # Capture may be behind, or not see this table: its silence is no sign of anything.
             return Finding(Way.SEEN, Answer.SILENT, "no such change was captured")

@@ -1,10 +1,11 @@
 """What capture saw of the tables behind a group: their keys, and who wrote past the gateway.
 
 A change of a captured table belongs to a write of the journal when one of its key was under way as
-the change was committed: a client's own, or the replay that brought it there (its echo). What
-belongs to none was written past the gateway, and is counted by table and hour. What a snapshot read
-and what happened before the group was journalled is not judged. Two changes of one key at the same
-moment, one of them past the gateway, cannot be told apart: the walk finds what that did.
+the change was committed: a client's own, or the replay that brought it there (its echo, see
+`correlation`). What belongs to none was written past the gateway, and is counted by table and hour.
+What a snapshot read and what happened before the group was journalled is not judged. Two changes of
+one key at the same moment, one of them past the gateway, can be told apart only where the row keeps
+the mark of replays; elsewhere the walk finds what that did.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,23 +15,28 @@ from typing import Any, Final, NamedTuple, Protocol
 from bridge.eventlog.history.told import Told
 from bridge.eventlog.ports import EventLogReader
 from bridge.gateway.reconciliation.after_writes import FinishedWrites
+from bridge.gateway.reconciliation.correlation import (
+    CHANGES,
+    CLOCK_SKEW,
+    Echo,
+    RowChange,
+    declared_values,
+    echo_of,
+    under_way,
+)
 from bridge.gateway.reconciliation.findings import Bypass
 from bridge.gateway.reconciliation.ports import FindingStore
 from bridge.gateway.reconciliation.rules import EntityRule
-from bridge.model.write import JournalledWrite, WriteState
+from bridge.model.stage import Side
+from bridge.model.write import JournalledWrite
 
 CURSOR: Final = "captured"
 # Read at once: some hundred kilobytes.
 ENTRIES_COUNT_MAX: Final = 500
-# Clocks of the database and of the gateway; a commit is stamped within its write, give or take.
-CLOCK_SKEW: Final = timedelta(seconds=2)
 # The journal remembers what is done for a day; changes older than that cannot be judged.
 REMEMBERED: Final = timedelta(hours=23)
 # Of one key: more writes within the minutes that are looked at would queue for their lane.
 _WRITES_COUNT_MAX: Final = 50
-
-_CHANGES: Final = frozenset({"created", "updated", "deleted", "c", "u", "d"})
-_NEVER_SENT: Final = frozenset({WriteState.REJECTED, WriteState.FAILED})
 
 
 class KeyedChange(NamedTuple):
@@ -41,6 +47,8 @@ class KeyedChange(NamedTuple):
     operation: str
     at: datetime | None
     entry: int
+    after: Mapping[str, Any] = {}
+    """The row after it, as the event has it."""
 
 
 class JournalledSince(Protocol):
@@ -111,7 +119,7 @@ class CapturedReader:
             if group not in since:
                 since[group] = self._since(group)
             began, at = since[group], change.at
-            if at is None or change.operation not in _CHANGES or began is None:
+            if at is None or change.operation not in CHANGES or began is None:
                 continue
             if at < began + CLOCK_SKEW or at < now - REMEMBERED:
                 continue
@@ -120,25 +128,41 @@ class CapturedReader:
                 known[group, lane] = self._writes.list_writes(
                     group=group, lane=lane, count_max=_WRITES_COUNT_MAX
                 )
-            judged.append((change, not any(_made(w, at, now) for w in known[group, lane])))
+            judged.append((change, _past_gateway(change, at, known[group, lane], now)))
         return judged
 
 
-def _made(write: JournalledWrite, at: datetime, now: datetime) -> bool:
-    """Return whether the change may be what the write did, on either side."""
-    if write.state in _NEVER_SENT:
+def _past_gateway(
+    change: KeyedChange, at: datetime, writes: Sequence[JournalledWrite], now: datetime
+) -> bool:
+    """Return whether no write of the journal made the change, as a client's own or as its echo."""
+    # Captured tables are legacy's.
+    if any(one.intent.authority is Side.LEGACY and under_way(one, at, now) for one in writes):
         return False
-    ended = write.settled_at or now
-    if write.state in (WriteState.APPLIED, WriteState.PARKED):
-        ended = now  # Its replay is still to come.
-    return write.intent.opened_at - CLOCK_SKEW <= at <= ended + CLOCK_SKEW
+    rule, rules = change.rule, change.rule.route.reconcile
+    replays = []
+    for write in writes:
+        route = rule.others.get(write.intent.route)
+        request = write.intent.request
+        values = None if route is None else declared_values(route, rules, request)
+        replays.append((write, values))
+    row = RowChange(change.entry, change.operation, at, after=change.after)
+    return echo_of(row, Side.LEGACY, replays, now=now, mark=rules.mark).echo is Echo.NONE
 
 
 def _keyed(rule: EntityRule, told: Told) -> KeyedChange | None:
     key = _key(rule.route.reconcile.subject_key, told.data.get("key"))
     if key is None or told.operation is None:
         return None
-    return KeyedChange(rule, key, told.operation, _time(told.time), told.entry.leaf_index)
+    after = told.data.get("after")
+    return KeyedChange(
+        rule,
+        key,
+        told.operation,
+        _time(told.time),
+        told.entry.leaf_index,
+        after if isinstance(after, Mapping) else {},
+    )
 
 
 def _key(name: str | None, given: Any) -> str | None:

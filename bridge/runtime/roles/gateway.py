@@ -29,6 +29,7 @@ from bridge.runtime.wiring.queues import drain_queues, queueing, served
 from bridge.runtime.wiring.reconciling import reconciliation
 from bridge.runtime.wiring.routes_in_force import RouteBook
 from bridge.runtime.wiring.routing_tables import RoutingTables
+from bridge.runtime.wiring.seen_changes import captured_seen
 from bridge.runtime.wiring.shadowing import shadowing
 from bridge.runtime.wiring.stores import Stores
 
@@ -116,6 +117,7 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
             credentials=replay_headers(gateway),
             observer=observer,
             budget_of=replay_budgets(gateway, spending),
+            changes=captured_seen(stores),
         )
         canaries = asyncio.create_task(write_dualwrite_canaries(journal, observer, stop))
         stack.callback(canaries.cancel)

@@ -17,6 +17,7 @@ from bridge.gateway.reconciliation.scrubbing import IDS, Scrubber
 from bridge.gateway.reconciliation.sides import Sides
 from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule, Route
 from bridge.gateway.routes.sections.comparison import ComparisonRules
+from bridge.gateway.routes.sections.dual import DualRules
 from bridge.gateway.routes.sections.reconciliation import ReconciliationRules
 from bridge.storage.reconciliation.sqlite import SqliteFindingStore
 from tests.gateway.comparison.answers import rule
@@ -60,6 +61,10 @@ class House(Rig):
     def route(self, group: str, route_id: str) -> Route | None:
         """Return a route as the replayer looks it up."""
         return self.routes.get(route_id)
+
+    def rule(self, route_id: str, **rules: Any) -> None:
+        """Give a route dual rules, for workers and replayers that are made afterwards."""
+        self.routes[route_id] = replace(self.routes[route_id], dual=DualRules.model_validate(rules))
 
     async def walk(self, entity: EntityRule | None = None) -> int:
         """Walk over all keys once; return how many there were."""

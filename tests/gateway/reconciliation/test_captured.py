@@ -15,6 +15,7 @@ from bridge.gateway.reconciliation.scrubbing import CAPTURE, Scrubber
 from bridge.gateway.reconciliation.tables import TableRow, TableSides
 from bridge.model.entry import EntryDraft
 from bridge.model.stage import Stage
+from bridge.model.write import WriteState
 from bridge.storage.event_log.memory import MemoryEventLog
 from tests.eventlog.history.logs import ORDER, row_event
 from tests.gateway.dual.rig import GROUP
@@ -36,8 +37,9 @@ class Log:
         self.log = MemoryEventLog()
         self._number = 0
 
-    def change(self, op: str, key: Any, at: datetime) -> None:
-        draft = row_event(self._number, op, {"order_id": key}, {"order_id": key, "state": "x"})
+    def change(self, op: str, key: Any, at: datetime, row: Any = None) -> None:
+        after = {"order_id": key, **(row or {"state": "x"})}
+        draft = row_event(self._number, op, {"order_id": key}, after)
         fields = {**draft.fields, "time": log_time(at)}
         self._number += 1
         self.log.append([EntryDraft(draft.kind, draft.entry_id, fields, *draft[3:])])
@@ -100,6 +102,29 @@ def test_the_echo_of_a_replay_is_none_past_the_gateway(shop: House) -> None:
         assert (bypass.changes, bypass.entry) == (1, 1), "the echo is not among them"
 
     asyncio.run(main())
+
+
+def test_a_write_past_the_gateway_beside_a_replay_is_told_by_the_mark(tmp_path: Path) -> None:
+    async def main(shop: House) -> None:
+        key = "7"
+        shop.legacy.orders[key] = shop.modern.orders["ord_7"] = ["new"]
+        shop.desk.import_ids(GROUP, "order", [(key, "ord_7")], by("backfill", "T-1"))
+        shop.switch(Stage.MODERN)
+        await shop.worker("worker-b").send("PUT", f"/orders/{key}/status", {"status": "paid"})
+        async with shop.replaying():
+            await shop.drained()
+        (done,) = shop.desk.list_writes(state=WriteState.DONE)
+        sent = shop.legacy.writes()[-1].headers["legacy-bridge-replay"]
+        assert sent == done.intent.intent_id, "what the application is given to keep"
+        log = Log()
+        log.change("updated", int(key), datetime.now(UTC), {"state": "paid", "written_by": sent})
+        log.change("updated", int(key), datetime.now(UTC), {"state": "paid", "written_by": None})
+        reader(shop, log, datetime.now(UTC) - timedelta(hours=2)).step()
+        (bypass,) = shop.findings.bypasses()
+        assert (bypass.changes, bypass.entry) == (1, 1)
+
+    with house(tmp_path, subject=ORDER, fields={"/status": "state"}, mark="written_by") as shop:
+        asyncio.run(main(shop))
 
 
 def test_while_nothing_is_journalled_nobody_is_past_the_gateway(shop: House) -> None:

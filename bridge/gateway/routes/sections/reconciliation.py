@@ -48,6 +48,10 @@ class ReconciliationRules(Section):
     fields: Mapping[Pointer, str] = {}
     """Members of the answer, each with the field of the captured row that it shows: the table is
     then compared with modern's answers, without asking the legacy application."""
+    mark: str | None = None
+    """The field of the captured row in which the legacy application keeps the header
+    `legacy-bridge-replay` of the request that wrote the row last, and nothing when there is none:
+    by it the echo of a replay is told from a write past the gateway at the same time."""
     repair: RepairRules = RepairRules()
     """How a difference is repaired; what is not said cannot be."""
 
@@ -57,6 +61,8 @@ class ReconciliationRules(Section):
             raise ValueError("names no 'entity': say what kind of thing the route reads")
         if self.fields and self.subject is None:
             raise ValueError("'fields' needs 'subject': the contract of the captured table")
+        if self.mark is not None and self.subject is None:
+            raise ValueError("'mark' needs 'subject': the contract of the captured table")
         return self
 
     def refuse_misfit(self, route: RouteShape) -> None:
