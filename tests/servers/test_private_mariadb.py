@@ -68,7 +68,7 @@ def test_it_is_installed_for_the_tests_only(
     assert "mariadb-server" in packages.missing(for_tests=True)
     assert "mariadb-server" not in packages.missing()
     monkeypatch.setenv("PATH", f"/nonexistent:{os.environ['PATH']}")
-    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
     monkeypatch.setattr("sys.argv", ["packages", "--for-tests"])
     assert packages.main() == 69
     assert "mariadb-server" in capsys.readouterr().err
