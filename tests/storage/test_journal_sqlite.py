@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.gateway.dual.ports import LaneState
-from bridge.model.errors import LaneBusy, StorageUnavailable
+from bridge.gateway.dual.ports import KeyInUse, LaneState, WriteStateForbidden
+from bridge.model.errors import LaneBusy, StaleEpoch, StorageUnavailable
+from bridge.model.stage import Side
 from bridge.model.write import WriteKind, WriteLevel, WriteState
 from bridge.storage.journal import file as journal_file
 from bridge.storage.journal.file import connect
@@ -245,3 +246,50 @@ def test_the_log_is_copied_back_beside_the_commits(
     log = path.with_name("journal.db-wal")
     wait_until(lambda: log.stat().st_size <= 100_000)
     journal.close()
+
+
+def test_what_goes_together_in_a_commit_is_judged_one_by_one(path: Path) -> None:
+    async def run() -> None:
+        journal = SqliteJournal(path)
+        try:
+            await journal.open(an_intent(intent_id="held", lane="order:held"))
+            found = await asyncio.gather(
+                journal.open(an_intent(intent_id="a", lane="order:1", client_key="k1")),
+                journal.open(an_intent(intent_id="b", lane="order:1")),
+                journal.open(an_intent(intent_id="c", lane="order:2", client_key="k1")),
+                journal.open(an_intent(intent_id="d", lane="order:3", epoch=7)),
+                journal.open(an_intent(intent_id="e", lane="order:held")),
+                *(journal.open(an_intent(intent_id=f"n{n}", lane=f"new:{n}")) for n in range(83)),
+                return_exceptions=True,
+            )
+            assert [type(one) for one in found[:5]] == [
+                type(None), LaneBusy, KeyInUse, StaleEpoch, LaneBusy,
+            ]  # fmt: skip
+            assert found[5:] == [None] * 83
+            large = an_answer(body=b"x" * 100_000)
+            settled = await asyncio.gather(
+                journal.settle("a", WriteState.APPLIED, response=large),
+                journal.settle("unknown", WriteState.APPLIED),
+                journal.settle("n0", WriteState.REJECTED, reason="legacy answered 409"),
+                *(
+                    journal.settle(f"n{n}", WriteState.APPLIED, response=an_answer())
+                    for n in range(1, 83)
+                ),
+                return_exceptions=True,
+            )
+            assert isinstance(settled[1], WriteStateForbidden)
+            assert settled[2] is None
+            sequences = [one for one in (settled[0], *settled[3:]) if isinstance(one, int)]
+            assert len(set(sequences)) == 83
+            assert sequences == sorted(sequences)
+            again = await journal.settle("a", WriteState.APPLIED, response=an_answer())
+            assert again == settled[0]
+            head = journal.head("orders", "order:1")
+            assert head is not None
+            assert (head.sequence, head.response) == (settled[0], large)
+            assert journal.lane_state("orders", "new:5").unreplayed_to is Side.MODERN
+            assert journal.state_of("n0") is WriteState.REJECTED
+        finally:
+            journal.close()
+
+    asyncio.run(run())

@@ -9,9 +9,10 @@ from typing import Any, TypeVar, cast
 from bridge.model.errors import BridgeError, StorageUnavailable
 from bridge.storage.journal.batches import WAITING_COUNT_MAX_DEFAULT, Batches, Failed
 from bridge.storage.journal.file import Checkpointer, begin, connect
+from bridge.storage.journal.sqlite_steps import Open, Settle, run_together
 
 T = TypeVar("T")
-Operation = Callable[[sqlite3.Connection], Any]
+Operation = Callable[[sqlite3.Connection], Any] | Open | Settle
 
 
 class GroupCommit:
@@ -26,7 +27,7 @@ class GroupCommit:
             self._commit, waiting_count_max=waiting_count_max
         )
 
-    async def do(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+    async def do(self, operation: Callable[[sqlite3.Connection], T] | Open | Settle) -> T:
         """Run `operation` and return its result once it is durable; see `Batches.do`.
 
         A `BridgeError` that it raises comes back alone; it must have written nothing until then.
@@ -58,7 +59,11 @@ def _commit(connection: sqlite3.Connection, operations: Sequence[Operation]) -> 
     try:
         begin(connection)
         try:
-            results = [_result(connection, operation) for operation in operations]
+            together = run_together(connection, operations) if len(operations) > 1 else {}
+            results = [
+                together[place] if place in together else _result(connection, operation)
+                for place, operation in enumerate(operations)
+            ]
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:

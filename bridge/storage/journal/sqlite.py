@@ -21,11 +21,9 @@ from bridge.storage.journal.file import connect, storage_errors
 from bridge.storage.journal.ingress_sqlite import SqliteIngressBook
 from bridge.storage.journal.operations import (
     move_write,
-    open_write,
     orphan_writes,
     prune_writes,
     record_write,
-    settle_write,
 )
 from bridge.storage.journal.rows import (
     SIDES,
@@ -37,6 +35,7 @@ from bridge.storage.journal.rows import (
     utc_now,
     write_of,
 )
+from bridge.storage.journal.sqlite_steps import Open, Settle
 
 # Some 20 MB; every read of a route with ids asks for one.
 _PAIRS_KEPT_MAX: Final = 50_000
@@ -71,7 +70,7 @@ class SqliteJournal:
 
     async def open(self, intent: WriteIntent) -> None:
         """Make the promise durable; see `WriteJournal.open`."""
-        await self._commits.do(lambda connection: open_write(connection, intent))
+        await self._commits.do(Open(intent))
 
     async def tell(self, draft: EntryDraft) -> None:
         """Leave an entry for the event log that stands for itself, in the commits of the writes."""
@@ -90,21 +89,10 @@ class SqliteJournal:
     ) -> int | None:
         """Record how the authority's call ended; see `WriteJournal.settle`."""
         at = self._clock()
-
-        def settle(connection: sqlite3.Connection) -> int | None:
-            return settle_write(
-                connection,
-                intent_id,
-                state,
-                at=at,
-                response=response,
-                lane=lane,
-                ids=ids,
-                reason=reason,
-                release_key=release_key,
-            )
-
-        return await self._commits.do(settle)
+        sequence: int | None = await self._commits.do(
+            Settle(intent_id, state, at, response, lane, ids, reason, release_key)
+        )
+        return sequence
 
     async def record(
         self,
