@@ -17,6 +17,7 @@ from bridge.gateway.translation.ids import key_of, lane_of
 from bridge.model.errors import StorageUnavailable
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import Side
+from bridge.model.write import JournalledWrite
 
 _CLIENT_KEY = b"idempotency-key"
 _CLIENT_KEY_BYTES_MAX = 255
@@ -55,6 +56,7 @@ class Write:
         "intent_id",
         "key_sent",
         "lane",
+        "repeats",
         "request",
     )
 
@@ -70,6 +72,8 @@ class Write:
         self.fingerprint = ""
         self.applied: Side | None = None
         """The side that did it, once the journal knows."""
+        self.repeats: JournalledWrite | None = None
+        """The write with the same `Idempotency-Key`, whose answer this one gets."""
         self.abandoned = False
         """The client is gone; nothing needs to be begun any more."""
         self.answer: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()

@@ -211,6 +211,7 @@ class AuthorityCall:
         """Answer a repeated `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07)."""
         if earlier.intent.fingerprint != write.fingerprint:
             return answers.key_reused()
+        write.repeats = earlier
         if earlier.state in (WriteState.INTENT, WriteState.IN_DOUBT):
             return answers.still_running(earlier)
         if earlier.intent.level is WriteLevel.BOTH:

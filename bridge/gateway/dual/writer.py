@@ -14,8 +14,9 @@ States and their table are in `dual_write_states`.
 """
 
 import asyncio
+import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from bridge.gateway.dual import answers
 from bridge.gateway.dual.admission import Admission, Write, WriteLimits
@@ -23,6 +24,7 @@ from bridge.gateway.dual.authority_call import AuthorityCall, level_of
 from bridge.gateway.dual.forwarder import Forwarder
 from bridge.gateway.dual.ports import IdMap, LaneState, WriteJournal
 from bridge.gateway.dual.turns import Turns
+from bridge.gateway.dual.write_tokens import WriteTokens, Written
 from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
 from bridge.gateway.upstream_ports import Upstream
 from bridge.model.errors import (
@@ -34,11 +36,22 @@ from bridge.model.errors import (
 )
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.observer import Observer, SilentObserver
-from bridge.model.stage import Side
-from bridge.model.write import WriteLevel
+from bridge.model.stage import Side, Stage
+from bridge.model.write import WriteLevel, WriteState
 
 _NOTHING_IN_THE_WAY = LaneState()
 _L1 = WriteLevel.OUTCOME
+_NOT_ON_BOTH = frozenset({WriteState.APPLIED, WriteState.PARKED})
+# Nothing is on its way any more: replayed, undone, refused, or left out by somebody's decision.
+_ON_BOTH = frozenset(
+    {
+        WriteState.DONE,
+        WriteState.SKIPPED,
+        WriteState.COMPENSATED,
+        WriteState.REJECTED,
+        WriteState.FAILED,
+    }
+)
 
 
 class DualWriter:
@@ -55,6 +68,7 @@ class DualWriter:
         limits: WriteLimits | None = None,
         observer: Observer | None = None,
         swapped: frozenset[str] = frozenset(),
+        tokens: WriteTokens | None = None,
     ) -> None:
         """`upstreams` are by the names that routes use; `swapped` as for `AuthorityCall`.
 
@@ -76,6 +90,7 @@ class DualWriter:
             swapped=swapped,
         )
         self._turns = Turns(waiting_count_max=self._limits.lane_waiting_count_max)
+        self._tokens = tokens
         self._running: set[asyncio.Task[None]] = set()
 
     def translates(self, decision: Decision) -> bool:
@@ -85,7 +100,7 @@ class DualWriter:
         try:
             return (
                 self._forwarder.translates(decision)
-                or decision.route.dual.read_your_writes
+                or bool(decision.route.dual.read_your_writes)
                 or self._read_side(decision, None) is not decision.authority
             )
         except StorageUnavailable:
@@ -93,16 +108,19 @@ class DualWriter:
 
     async def read(self, decision: Decision, request: HttpRequest) -> HttpResponse:
         """Forward a read, to the side that has the key's last writes, with ids translated."""
+        brought: Sequence[Written] = ()
+        if self._tokens is not None and decision.route.dual.has_tokens and _may_choose(decision):
+            brought = self._tokens.brought(request)
         try:
-            side = self._read_side(decision, request)
+            side = self._read_side(decision, request, brought)
             wait_ms = decision.route.dual.read_wait_ms
             waited_ms = 0
             while side is not decision.authority and waited_ms < wait_ms:
                 await asyncio.sleep(self._limits.look_again_ms / 1000)
                 waited_ms += self._limits.look_again_ms
-                side = self._read_side(decision, request)
+                side = self._read_side(decision, request, brought)
         except StorageUnavailable:
-            side = decision.authority
+            side = _told_side(decision, brought)
         return await self._forward(decision, request, side)
 
     async def write(self, decision: Decision, request: HttpRequest) -> HttpResponse:
@@ -117,24 +135,52 @@ class DualWriter:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
-            return await asyncio.shield(admitted.answer)
+            answer = await asyncio.shield(admitted.answer)
         except asyncio.CancelledError:
             admitted.abandoned = True
             raise
+        return self._with_token(admitted, answer)
 
     async def drain(self) -> None:
         """Wait until every write that was begun has its outcome."""
         while self._running:
             await asyncio.wait(set(self._running))
 
-    def _read_side(self, decision: Decision, request: HttpRequest | None) -> Side:
+    def _read_side(
+        self,
+        decision: Decision,
+        request: HttpRequest | None,
+        brought: Sequence[Written] = (),
+    ) -> Side:
         lane = self._admission.lane_of_read(decision, request) if decision.epoch else None
-        if lane is None:
-            return decision.authority
-        state = self._journal.lane_state(decision.route.group, lane)
-        if state.unreplayed_to is decision.authority:
-            return decision.authority.other
-        return decision.authority
+        group, authority = decision.route.group, decision.authority
+        if lane is not None:
+            state = self._journal.lane_state(group, lane)
+            if state.unreplayed_to is authority:
+                return authority.other
+        for written in brought:
+            if (
+                written.side is not authority
+                and written.concerns(group, lane)
+                # A write that this journal does not know is another gateway's: who took it has it.
+                and self._journal.state_of(written.intent_id) not in _ON_BOTH
+            ):
+                return authority.other
+        return authority
+
+    def _with_token(self, write: Write, answer: HttpResponse) -> HttpResponse:
+        """Return the answer with what the client needs to read this write, where routes ask."""
+        route = write.decision.route
+        if self._tokens is None or not route.dual.has_tokens:
+            return answer
+        side, lane, intent_id, earlier = write.applied, write.lane, write.intent_id, write.repeats
+        if side is None and earlier is not None and earlier.state in _NOT_ON_BOTH:
+            intent = earlier.intent
+            side, lane, intent_id = intent.authority, intent.lane, intent.intent_id
+        if side is None:
+            return answer
+        fields = self._tokens.answer(write.request, route.group, lane, side, intent_id)
+        return dataclasses.replace(answer, headers=answer.headers + fields)
 
     async def _carry(self, write: Write) -> None:
         """Carry a write to its end; whatever happens, its caller hears of it."""
@@ -248,6 +294,17 @@ class DualWriter:
             return answers.unreachable(side.value)
         except OutcomeUnknown:
             return answers.plain_outcome_unknown(side.value)
+
+
+def _may_choose(decision: Decision) -> bool:
+    return len(decision.route.upstreams) > 1 and decision.stage is not Stage.COMPLETE
+
+
+def _told_side(decision: Decision, brought: Sequence[Written]) -> Side:
+    """Return the side that took the client's newest write, as far as its token tells."""
+    group = decision.route.group
+    told = [written.side for written in brought if written.concerns(group, None)]
+    return told[-1] if told else decision.authority
 
 
 def _goes_plain(write: Write, state: LaneState) -> bool:

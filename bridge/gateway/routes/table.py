@@ -211,7 +211,7 @@ def _leaf(route: Route, state: GroupState | None) -> Leaf:
     tapped = len(route.upstreams) > 1 and route.shadow.copies(stage, writes=route.writes)
     edits = route.rewriting[authority]
     # A key that stands outside of the path is looked up by the write path, for reads that ask.
-    looked_up = route.dual.read_your_writes and epoch > 0
+    looked_up = bool(route.dual.read_your_writes) and epoch > 0
     queues = route.ingress.mode is not IngressMode.OFF
     has_ids = bool(route.ids) or looked_up or queues or (edits is not None and edits.needs_bodies)
     label = f"{route.route_id}.{stage.value}.{authority.value}"

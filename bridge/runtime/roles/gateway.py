@@ -32,6 +32,7 @@ from bridge.runtime.wiring.routing_tables import RoutingTables
 from bridge.runtime.wiring.seen_changes import captured_seen
 from bridge.runtime.wiring.shadowing import shadowing
 from bridge.runtime.wiring.stores import Stores
+from bridge.runtime.wiring.write_token_key import KEY_FILE, load_write_tokens
 
 # The replayer that waits for another one to end looks this often; it takes over within this time.
 TAKE_OVER_S = 0.2
@@ -65,6 +66,7 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
             ),
             observer=observer,
             swapped=frozenset(replay_headers(gateway)),
+            tokens=load_write_tokens(stores.settings.data_dir / KEY_FILE, observer),
         )
         looking = asyncio.create_task(tables.look_for_news())
         stack.callback(looking.cancel)

@@ -73,7 +73,8 @@ def test_only_reads_that_ask_for_it_leave_the_fast_path() -> None:
     plain = replace(ROUTES["order-read"], key=_BY_HEADER, ids=IdRules())
     asking = replace(plain, dual=DualRules(read_your_writes=True))
     state = GroupState(group=GROUP, stage=Stage.DUAL, epoch=1, lanes_held=False)
-    for route, expected in ((plain, False), (asking, True)):
+    tokens = replace(plain, key=None, dual=DualRules(read_your_writes="token"))
+    for route, expected in ((plain, False), (asking, True), (tokens, True)):
         decision = RoutingTable.build((route,), (state,), 1).decide(b"GET", None, b"/orders/1")
         assert isinstance(decision, Decision)
         assert decision.has_ids is expected

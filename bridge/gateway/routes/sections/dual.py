@@ -8,7 +8,7 @@ the side that is asked.
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -154,8 +154,10 @@ class DualRules(Section):
     """Request headers that are not kept in the journal, and so not replayed."""
     read_wait_ms: Annotated[int, Field(strict=True, ge=0, le=50)] = 0
     """How long a read waits for replays of its key before it goes where the key was written."""
-    read_your_writes: Flag = False
-    """For reads whose key stands outside of the path: look it up, at the cost of buffering."""
+    read_your_writes: Flag | Literal["token"] = False
+    """For reads whose key stands outside of the path: look it up, at the cost of buffering. With
+    `token`, answers to writes also bring a signed token of the client's newest writes, and reads
+    that bring it back go to the side that has them, lists without a key too."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -186,6 +188,11 @@ class DualRules(Section):
         compares = self.read is not None and self.read.compare
         if Way.READ in self.in_doubt and not compares and set(route.methods) != {b"DELETE"}:
             raise ValueError("has 'read' among 'in_doubt' and 'read' has no 'compare'")
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether clients bring along what they wrote."""
+        return self.read_your_writes == "token"
 
     def quiet_s(self, timeout_ms: int) -> float:
         """Return for how long the authority may still carry out what it got; seconds."""
