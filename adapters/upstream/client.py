@@ -48,33 +48,20 @@ class UpstreamClient:
         return await self._once(request, deadline, timeout_ms)
 
     async def _once(self, request: HttpRequest, deadline: float, timeout_ms: int) -> HttpResponse:
-        exchange = _Exchange(self._pool.name, request.method, self._answer_bytes_max)
+        exchange = _Exchange(self._pool, request, deadline, self._answer_bytes_max)
+        # One timer and one future: a write waits here between two commits.
+        timer = exchange.loop.call_later(deadline - time.monotonic(), exchange.expired, timeout_ms)
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                connection: UpstreamConnection | None
-                connection = self._pool.take(checked=True)
-                if connection is None:
-                    self._pool.order(exchange)
-                    connection = await exchange.connection
-                else:
-                    exchange.connected(connection)
-                data = _encoded(request, self._pool.host_line, deadline - time.monotonic())
-                exchange.sent = True
-                connection.start(exchange, request.method, data, complete=True)
-                return await exchange.answer
-        except TimeoutError:
-            exchange.late = True
-            if exchange.sent:
-                raise OutcomeUnknown(
-                    f"outcome of {request.method.decode('ascii')} on upstream"
-                    f" {self._pool.name!r} is unknown: no whole answer within {timeout_ms} ms"
-                    " after the request was sent"
-                ) from None
-            raise UpstreamUnavailable(
-                f"cannot send to upstream {self._pool.name!r}: no connection within {timeout_ms} ms"
-            ) from None
+            connection = self._pool.take(checked=True)
+            if connection is None:
+                self._pool.order(exchange)
+            else:
+                exchange.connected(connection)
+            return await exchange.answer
         finally:
-            self._pool.cancel(exchange)
+            timer.cancel()
+            if not exchange.sent:
+                self._pool.cancel(exchange)
             exchange.close()
 
 
@@ -85,23 +72,55 @@ class _Stale(OutcomeUnknown):
 class _Exchange:
     """Gathers one answer."""
 
-    def __init__(self, upstream: str, method: bytes, bytes_max: int) -> None:
-        loop = asyncio.get_running_loop()
-        self.connection: asyncio.Future[UpstreamConnection] = loop.create_future()
-        self.answer: asyncio.Future[HttpResponse] = loop.create_future()
+    def __init__(
+        self, pool: NamedPool, request: HttpRequest, deadline: float, bytes_max: int
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.answer: asyncio.Future[HttpResponse] = self.loop.create_future()
         self.sent = False
         self.late = False
         self._using: UpstreamConnection | None = None
-        self._upstream = upstream
-        self._method = method
+        self._pool = pool
+        self._request = request
+        self._deadline = deadline
+        self._upstream = pool.name
+        self._method = request.method
         self._bytes_max = bytes_max
         self._head: ResponseHead | None = None
         self._body: list[bytes] = []
         self._size = 0
 
     def connected(self, connection: UpstreamConnection) -> None:
+        """Send: there is a connection."""
         self._using = connection
-        self.connection.set_result(connection)
+        if self.answer.done():
+            self.close()  # Too late, and nothing was sent.
+            return
+        left_s = self._deadline - time.monotonic()
+        data = _encoded(self._request, self._pool.host_line, left_s)
+        self.sent = True
+        connection.start(self, self._method, data, complete=True)
+
+    def expired(self, timeout_ms: int) -> None:
+        """Hear that the time is up."""
+        if self.answer.done():
+            return
+        self.late = True
+        if self.sent:
+            self.answer.set_exception(
+                OutcomeUnknown(
+                    f"outcome of {self._method.decode('ascii')} on upstream"
+                    f" {self._upstream!r} is unknown: no whole answer within {timeout_ms} ms"
+                    " after the request was sent"
+                )
+            )
+        else:
+            self.answer.set_exception(
+                UpstreamUnavailable(
+                    f"cannot send to upstream {self._upstream!r}: no connection within"
+                    f" {timeout_ms} ms"
+                )
+            )
 
     def interim(self, head: ResponseHead) -> None:
         """Nobody waits for it."""
@@ -143,8 +162,8 @@ class _Exchange:
         self._using = None
         if self.sent:
             self.failed_after_sending(failure.detail, _Stale if failure.stale else OutcomeUnknown)
-        elif not self.connection.done():
-            self.connection.set_exception(UpstreamUnavailable(failure.detail))
+        elif not self.answer.done():
+            self.answer.set_exception(UpstreamUnavailable(failure.detail))
 
     def failed_after_sending(self, why: str, kind: type[OutcomeUnknown] = OutcomeUnknown) -> None:
         if not self.answer.done():
@@ -166,11 +185,10 @@ class _Exchange:
         if self._using is not None:
             self._using.abort(late=self.late)
             self._using = None
-        for future in (self.connection, self.answer):
-            if not future.done():
-                future.cancel()
-            elif not future.cancelled():
-                future.exception()  # Seen, even if a timeout was told in its place.
+        if not self.answer.done():
+            self.answer.cancel()
+        elif not self.answer.cancelled():
+            self.answer.exception()  # Seen, even if its waiter was cancelled just now.
 
 
 def _encoded(request: HttpRequest, host_line: bytes, left_s: float) -> bytes:

@@ -10,6 +10,8 @@ from bridge.model.warrant import Warrant
 class Side(Enum):
     """One of the two systems behind the gateway."""
 
+    __hash__ = object.__hash__  # Members are single; Enum would hash the name anew each time.
+
     LEGACY = "legacy"
     MODERN = "modern"
 

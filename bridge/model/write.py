@@ -12,6 +12,8 @@ from bridge.model.stage import Side
 class WriteState(Enum):
     """Where a dual write stands; legal transitions: `bridge.gateway.dual.states`."""
 
+    __hash__ = object.__hash__  # Members are single; Enum would hash the name anew each time.
+
     INTENT = "intent"  # Set by the journal before the authority is called.
     IN_DOUBT = "in_doubt"  # Set when the authority was called and its answer was lost.
     APPLIED = "applied"  # Set with the authority's success: waits in its lane for replay.
@@ -27,6 +29,8 @@ class WriteState(Enum):
 
 class WriteLevel(Enum):
     """What is durable before the client is answered; a route's choice."""
+
+    __hash__ = object.__hash__  # Members are single; Enum would hash the name anew each time.
 
     OUTCOME = "L1"  # The outcome alone: a crash may hide a second write, which capture finds later.
     INTENT = (
