@@ -68,6 +68,8 @@ class Comparer:
         # Equal bytes are no equal ids where the two sides count by themselves.
         self._has_ids = any(isinstance(rule, IdsRule) for rule in rules.rules)
         self._bytes_max = rules.body_bytes_max
+        self.counts_lengths = "content-length" in {name.lower() for name in rules.headers}
+        """Whether two lengths are a difference by themselves."""
         self._agreed: _Agreed | None = None
 
     def compare(

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.gateway.comparison.book import ComparisonBook, RouteBook
 from bridge.gateway.comparison.difference import Comparison
@@ -30,6 +30,16 @@ from bridge.model.observer import Observer
 from bridge.model.stage import Side
 
 _NOT_MODIFIED: Final = 304
+_LENGTH: Final = b"content-length:"
+
+
+class _Head(NamedTuple):
+    """The last head of a kind."""
+
+    lines: list[bytes]
+    headers: Headers
+    length_at: int
+    """Where Content-Length is among the lines; 0 for nowhere, for that is the status."""
 
 
 class Judge:
@@ -54,7 +64,7 @@ class Judge:
         self._looks: set[Look] = set()
         self._scheduled = False
         self._closed = False
-        self._heads: dict[HeadKey, tuple[list[bytes], Headers]] = {}
+        self._heads: dict[HeadKey, _Head] = {}
 
     @property
     def waiting_count(self) -> int:
@@ -157,9 +167,11 @@ class Judge:
             or shadowed.rewrites
         ):
             return False
-        comparison = (shadowed.comparer or book.comparer).alike(
-            self._fields(shadowed.client_key, mine.lines),
-            self._fields(shadowed.target_key, theirs.lines),
+        comparer = shadowed.comparer or book.comparer
+        any_length = not comparer.counts_lengths
+        comparison = comparer.alike(
+            self._fields(shadowed.client_key, mine.lines, any_length=any_length),
+            self._fields(shadowed.target_key, theirs.lines, any_length=any_length),
             pair.answer.body,
             copy.answer.body,
         )
@@ -248,13 +260,18 @@ class Judge:
             status=head.status, reason=lines[0][13:], headers=self._fields(key, lines), body=body
         )
 
-    def _fields(self, key: HeadKey, lines: list[bytes]) -> Headers:
+    def _fields(self, key: HeadKey, lines: list[bytes], *, any_length: bool = False) -> Headers:
+        """Return a head's fields; with `any_length` perhaps those of a head that differs in its
+        Content-Length alone."""
         # Answers of one kind within a second have the same head.
         kept = self._heads.get(key)
-        if kept is not None and kept[0] == lines:
-            return kept[1]
+        if kept is not None and (
+            kept.lines == lines or (any_length and _differ_in_length(kept, lines))
+        ):
+            return kept.headers
         headers = _headers(lines)
-        self._heads[key] = (lines, headers)
+        length_at = next((at for at, line in enumerate(lines) if line[:15].lower() == _LENGTH), 0)
+        self._heads[key] = _Head(lines, headers, length_at)
         return headers
 
 
@@ -264,6 +281,16 @@ def _headers(lines: list[bytes]) -> Headers:
         name, _, value = line.partition(b":")
         pairs.append((name, value.strip(b" \t")))
     return tuple(pairs)
+
+
+def _differ_in_length(kept: _Head, lines: list[bytes]) -> bool:
+    at = kept.length_at
+    return (
+        0 < at < len(lines)
+        and lines[at][:15].lower() == _LENGTH
+        and kept.lines[:at] == lines[:at]
+        and kept.lines[at + 1 :] == lines[at + 1 :]
+    )
 
 
 def _why_not(first: HttpResponse, other: HttpResponse) -> str:
