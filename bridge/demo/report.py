@@ -29,6 +29,8 @@ class Facts:
     switch_ms: dict[str, float] = field(default_factory=dict)
     lanes_waiting_max: int = 0
     ids_imported: int = 0
+    answers_compared: int = 0
+    fields_that_differ: list[str] = field(default_factory=list)
     mirrored: tuple[float, float] | None = None
     writes_to_decide: int = 0
     traffic: dict[str, Any] = field(default_factory=dict)
@@ -53,6 +55,10 @@ def contradictions(facts: Facts) -> list[str]:
         problems.append(f"{events:,} events, but {facts.captured_rows:,} rows were there before")
     if facts.entries.get(EntryKind.PARKED, 0):
         problems.append(f"{facts.entries[EntryKind.PARKED]:,} events broke their contract")
+    if not facts.answers_compared:
+        problems.append("no answer of modern was compared with legacy's")
+    if facts.fields_that_differ:
+        problems.append(f"modern's answers differ in {', '.join(facts.fields_that_differ)}")
     switches = facts.entries.get(EntryKind.ROUTE, 0)
     if switches < len(facts.switch_ms):
         problems.append(f"{len(facts.switch_ms)} switches, but {switches} entries of them")
@@ -103,6 +109,9 @@ def print_facts(console: Console, facts: Facts, problems: list[str]) -> None:
     for stage, took_ms in facts.switch_ms.items():
         table.add_row(f"switch to {stage}", f"{took_ms:.1f} ms")
     table.add_row("orders backfilled to modern", f"{facts.ids_imported:,}")
+    table.add_row(
+        "answers to reads compared", f"{facts.answers_compared:,}, of legacy with modern's"
+    )
     table.add_row("writes waiting while modern was dead", f"{facts.lanes_waiting_max:,}")
     if facts.checked is not None:
         table.add_row("writes acknowledged to clients", f"{facts.checked.acknowledged:,}")

@@ -26,6 +26,8 @@ from bridge.model.errors import ConfigInvalid
 RATE = 100.0
 # A lane whose oldest write is younger keeps up with the traffic.
 FRESH_S = 1.0
+# Routes whose reads are copied to modern, to compare the answers.
+COMPARED_ROUTES = ("order-read", "order-payments")
 # Nothing takes longer on a working machine; a show that hangs must end with a message.
 PATIENCE_S = 150.0
 
@@ -146,7 +148,13 @@ class _Show:
             "lanes", "resume", "orders", "--reason", "backfill is done", "--ticket", "DEMO-1"
         )
         house.bridge.wait_for("lanes are fresh", self._lanes_are_fresh, PATIENCE_S)
+        for route in COMPARED_ROUTES:
+            # Until now modern lacked what the backfill has brought.
+            house.bridge.command(
+                "compare", "restart", route, "--reason", "backfill is done", "--ticket", "DEMO-1"
+            )
         self._stage("dual", seconds)
+        self._answers()
 
         self._say("killing the modern service with -9: its lanes wait")
         house.modern.kill()
@@ -174,6 +182,22 @@ class _Show:
         )
         self._say(f"switched to {to} in {report['took_ms']} ms on {report['workers']} workers")
         return float(report["took_ms"])
+
+    def _answers(self) -> None:
+        """Look how modern's answers to copies of the clients' reads compare with legacy's."""
+        facts = self._facts
+
+        def compared() -> bool:
+            told = self._house.bridge.query("compare", "status")
+            told = [route for route in told if route["route"] in COMPARED_ROUTES]
+            facts.answers_compared = sum(int(route["compared"]) for route in told)
+            facts.fields_that_differ = sorted(
+                f"{route['route']} {place}" for route in told for place in route["wrong_fields"]
+            )
+            return facts.answers_compared > 0
+
+        self._house.bridge.wait_for("answers are compared", compared, PATIENCE_S, 0.5)
+        self._say(f"{facts.answers_compared:,} answers of modern compared with legacy's")
 
     def _stage(self, name: str, seconds: int) -> None:
         before = self._house.requests_answered()
