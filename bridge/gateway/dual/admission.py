@@ -7,6 +7,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from typing import Final
 
 from bridge.gateway.dual import answers
 from bridge.gateway.dual.ports import IdMap
@@ -148,9 +149,19 @@ class Admission:
         return lane_of(entity, key) if pair is None else pair.lane
 
 
+# Drawing gives Python's lock away, and getting it back from the commit thread is what it costs.
+_DRAWN_AT_ONCE: Final = 256
+_drawn: list[str] = []
+# A child must not use what its parent may use too.
+os.register_at_fork(after_in_child=_drawn.clear)
+
+
 def new_intent_id() -> str:
     """Return a new id: 48 bits of milliseconds, then 80 random ones, so that ids sort by age."""
-    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+    if not _drawn:
+        fresh = os.urandom(10 * _DRAWN_AT_ONCE).hex()
+        _drawn.extend(fresh[at : at + 20] for at in range(0, len(fresh), 20))
+    return f"{time.time_ns() // 1_000_000:012x}{_drawn.pop()}"
 
 
 def scope_of(request: HttpRequest) -> str:

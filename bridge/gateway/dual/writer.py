@@ -135,7 +135,7 @@ class DualWriter:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
-            answer = await asyncio.shield(admitted.answer)
+            answer = await admitted.answer
         except asyncio.CancelledError:
             admitted.abandoned = True
             raise
@@ -187,10 +187,11 @@ class DualWriter:
         try:
             write.tell(await self._answer(write))
         except Exception as exc:
+            if write.answer.cancelled():
+                return  # A caller that is gone does not look at it.
             if write.answer.done():
                 raise
             write.answer.set_exception(exc)
-            write.answer.exception()  # A caller that is gone does not look at it.
 
     async def _answer(self, write: Write) -> HttpResponse:
         group = write.decision.route.group
