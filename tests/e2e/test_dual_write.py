@@ -131,7 +131,7 @@ def verify(house: DemoHouse, mirrored: tuple[float, float]) -> None:
 
 @pytest.mark.timeout(400)
 def test_stages_move_and_processes_die_under_traffic(house: DemoHouse) -> None:
-    play(house, seed=20_261_121, kills=1, writes=60)
+    play(house, seed=20_261_121, kills=1, writes=40)
 
 
 @pytest.mark.soak

@@ -60,7 +60,7 @@ def test_pgbench_is_rebuilt_from_events_alone(house: PgbenchHouse) -> None:
 
 @pytest.mark.timeout(420)
 def test_pgbench_survives_kills(house: PgbenchHouse) -> None:
-    run(house, scale=1, seconds=6, kills=8, seed=20_261_121)
+    run(house, scale=1, seconds=5, kills=6, seed=20_261_121)
 
 
 @pytest.mark.soak

@@ -47,6 +47,7 @@ def test_nothing_is_left_after_stop(server_folder: Path) -> None:
     wait_until(lambda: not any(map(is_running, pids)), what="the end of all server processes")
 
 
+@pytest.mark.soak
 def test_nothing_survives_the_kill_of_its_starter(server_folder: Path) -> None:
     program, pids = _start(server_folder)
     program.send_signal(signal.SIGKILL)

@@ -148,6 +148,8 @@ def _check_nothing_lost(fleet: Fleet, listed: int) -> None:
     assert listed >= sum(code == 504 for code, _, _ in fleet.answers())
 
 
+# `killing/` does the same with every part, by default.
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", [1, 2])
 def test_kills_at_random_moments_lose_nothing(fleet: Fleet, seed: int) -> None:
     chance = random.Random(seed)
