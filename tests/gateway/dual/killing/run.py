@@ -126,16 +126,17 @@ async def _storm(run: Run, clients: list[Client], points: int) -> list[str]:
                 done.append("store random")
             done.append(await asyncio.to_thread(_kill_one, run.fleet, chance))
             await be_slow(chance.random() * 0.15)
-            await _progress(clients)
+            await _progress(run.fleet, clients)
             _decide_parked(run.desk)
         stop.set()
     return done
 
 
-async def _progress(clients: list[Client]) -> None:
+async def _progress(fleet: Fleet, clients: list[Client]) -> None:
     """Let a few operations through: kills that nobody notices prove nothing."""
 
     def answered() -> int:
+        _revive_sides(fleet)
         return sum(
             operation.told is Told.DONE for client in clients for operation in client.operations
         )
@@ -168,11 +169,16 @@ def _kill_one(fleet: Fleet, chance: random.Random) -> str:
             fleet.kill(REPLAY)
             fleet.start(REPLAY)
     fleet.start(role)
+    _revive_sides(fleet)
+    return f"{role} {step}"
+
+
+def _revive_sides(fleet: Fleet) -> None:
+    """Start a side again that died of a fault of its own, whenever it met that fault."""
     for side in SIDES:
-        if not fleet.alive(side):  # It died of a fault of its own.
+        if not fleet.alive(side):
             fleet.kill(side)
             fleet.start(side)
-    return f"{role} {step}"
 
 
 def _disturb(fleet: Fleet, chance: random.Random) -> None:
