@@ -10,11 +10,11 @@ import typer
 from bridge.cli.options import DEFAULT_CONFIG, ConfigPath
 from bridge.cli.output import print_error
 from bridge.model.errors import ConfigInvalid
+from bridge.model.signals import note_hang_ups, stop_on_signals
 from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.exit_codes import CONFIG
 from bridge.runtime.roles.running import run_role
-from bridge.runtime.roles.signals import note_hang_ups, stop_on_signals
 from bridge.runtime.roles.supervisor import RoleProcess, Supervisor, check_alone
 from bridge.runtime.watching.run_files import forget_ended
 from bridge.runtime.watching.telemetry import RunFileObserver, start_logging

@@ -15,8 +15,8 @@ from bridge.eventlog.witness.cosigner import CosigningKey, Witness
 from bridge.eventlog.witness.heads import KeptHeads
 from bridge.eventlog.witness.verdict import LogKeys
 from bridge.model.errors import ConfigInvalid, DecodeError
+from bridge.model.signals import stop_on_signals
 from bridge.runtime.port_check import check_port
-from bridge.runtime.roles.signals import stop_on_signals
 from bridge.runtime.roles.threads import run_all
 from bridge.runtime.watching.telemetry import RunFileObserver, start_logging
 from bridge.storage.journal.owner import FileLock

@@ -1,6 +1,5 @@
 """A consumer as a process of its own, for tests that kill it: URL STORE READY_FILE."""
 
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any
 from bridge.consumer import Consumer, ReceivedEvent
 from bridge.consumer.postgres_inbox import PostgresInbox
 from bridge.consumer.sqlite_inbox import SqliteInbox
+from bridge.model.signals import stop_on_signals
 from tests.consumer.samples import BINDINGS, contracts
 
 TABLES = """
@@ -80,8 +80,8 @@ def consumer(url: str, store: str, ready: Path) -> "Consumer[Any]":
 
 def main() -> None:
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
-    consumer(sys.argv[1], sys.argv[2], Path(sys.argv[3])).run(stop)
+    with stop_on_signals(stop):
+        consumer(sys.argv[1], sys.argv[2], Path(sys.argv[3])).run(stop)
 
 
 if __name__ == "__main__":

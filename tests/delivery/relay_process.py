@@ -1,6 +1,5 @@
 """A relay as a process of its own, to be killed: LOG_FILE STATE_FILE BROKER_URL QUEUE."""
 
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from adapters.rabbitmq.sink import RabbitMQSink
 from bridge.delivery.relay import Relay
 from bridge.delivery.topology import QueueSpec, Topology
+from bridge.model.signals import stop_on_signals
 from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
 
@@ -16,7 +16,6 @@ def main() -> None:
     """Relay until SIGTERM."""
     log_file, state_file, broker_url, queue = sys.argv[1:]
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     sink = RabbitMQSink(
         broker_url,
         Topology(queues=(QueueSpec(name=queue, bindings=("#",)),)),
@@ -24,7 +23,8 @@ def main() -> None:
     )
     log = SqliteEventLog(Path(log_file))
     cursors = SqliteSinkCursors(Path(state_file))
-    Relay("broker", log, sink, cursors).run(stop)
+    with stop_on_signals(stop):
+        Relay("broker", log, sink, cursors).run(stop)
     cursors.close()
     log.close()
 

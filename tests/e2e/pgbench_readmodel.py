@@ -1,7 +1,6 @@
 """A consumer that rebuilds the four pgbench tables from events alone; run as its own process."""
 
 import argparse
-import signal
 import sqlite3
 import threading
 from pathlib import Path
@@ -11,6 +10,7 @@ from bridge.consumer.sqlite_inbox import SqliteInbox
 from bridge.contracts import ContractSet
 from bridge.model.change import ChangeKind
 from bridge.model.group_queue import queue_name
+from bridge.model.signals import stop_on_signals
 
 CONTRACTS = Path(__file__).resolve().parent.parent / "pgbench_contracts"
 GROUP = "pgbench"
@@ -88,7 +88,6 @@ def main() -> None:
     parser.add_argument("--file", type=Path, required=True)
     arguments = parser.parse_args()
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     consumer = Consumer(
         arguments.url,
         queue_name(GROUP),
@@ -98,7 +97,8 @@ def main() -> None:
         ContractSet.load(CONTRACTS, type_prefix="com.example"),
         group=GROUP,
     )
-    consumer.run(stop)
+    with stop_on_signals(stop):
+        consumer.run(stop)
 
 
 if __name__ == "__main__":

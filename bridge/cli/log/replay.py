@@ -14,9 +14,9 @@ from bridge.delivery.replay.job import RATE_DEFAULT, RATE_MAX, JobState, ReplayJ
 from bridge.eventlog.records.attempt import log_tell, refusals_told
 from bridge.model.entry import EntryKind
 from bridge.model.errors import ConfigInvalid
+from bridge.model.signals import stop_on_signals
 from bridge.model.warrant import Warrant
 from bridge.runtime.configuration.settings_file import load_settings
-from bridge.runtime.roles.signals import stop_on_signals
 from bridge.runtime.wiring.replays import (
     as_log_time,
     file_target,

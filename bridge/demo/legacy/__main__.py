@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import signal
 import threading
 
 from bridge.demo.legacy.application import ShopApplication
 from bridge.demo.legacy.database import Database
 from bridge.demo.legacy.server import ShopServer
+from bridge.model.signals import stop_on_signals
 
 
 def main() -> None:
@@ -23,12 +23,11 @@ def main() -> None:
     except OSError as exc:
         parser.exit(1, f"cannot listen on {arguments.host}:{arguments.port}: {exc.strerror}\n")
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     acceptor = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    acceptor.start()
-    print(json.dumps({"listening": f"http://{arguments.host}:{server.port}"}), flush=True)
-    stop.wait()
+    with stop_on_signals(stop):
+        acceptor.start()
+        print(json.dumps({"listening": f"http://{arguments.host}:{server.port}"}), flush=True)
+        stop.wait()
     server.stop()
     acceptor.join()
     database.close()

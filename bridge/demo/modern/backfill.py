@@ -4,7 +4,6 @@ With `--until LEAF` it ends once that entry of the event log, and everything bef
 """
 
 import argparse
-import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from bridge.demo.modern.database import create_schema
 from bridge.demo.modern.importer import BINDINGS, GROUP, QUEUE, apply, position
 from bridge.demo.places import data_root
 from bridge.model.observer import Observer
+from bridge.model.signals import stop_on_signals
 
 _LOOK_INTERVAL_S = 0.1
 
@@ -68,13 +68,12 @@ def main() -> None:
     arguments = parser.parse_args()
     contracts = ContractSet.load(arguments.contracts, type_prefix=arguments.type_prefix)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     service = consumer(arguments.broker, arguments.dsn, contracts)
     if arguments.until is not None:
         watching = (arguments.dsn, arguments.until, stop)
         threading.Thread(target=stop_at, args=watching, daemon=True).start()
-    service.run(stop)
+    with stop_on_signals(stop):
+        service.run(stop)
 
 
 if __name__ == "__main__":

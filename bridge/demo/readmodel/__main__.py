@@ -1,13 +1,13 @@
 """Keep the read model: `python -m bridge.demo.readmodel --broker amqp://… --database FILE`."""
 
 import argparse
-import signal
 import threading
 from pathlib import Path
 
 from bridge.contracts import ContractSet
 from bridge.demo.places import data_root
 from bridge.demo.readmodel.handler import consumer
+from bridge.model.signals import stop_on_signals
 
 
 def main() -> None:
@@ -20,9 +20,8 @@ def main() -> None:
     arguments = parser.parse_args()
     contracts = ContractSet.load(arguments.contracts, type_prefix=arguments.type_prefix)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    consumer(arguments.broker, arguments.database, contracts).run(stop)
+    with stop_on_signals(stop):
+        consumer(arguments.broker, arguments.database, contracts).run(stop)
 
 
 if __name__ == "__main__":

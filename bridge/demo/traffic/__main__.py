@@ -5,12 +5,12 @@ Prints a report at the end, one line of JSON; SIGTERM and SIGINT end it early an
 
 import argparse
 import json
-import signal
 import threading
 from pathlib import Path
 
 from bridge.demo.legacy.population import Sizes
 from bridge.demo.traffic.generator import CLIENTS_DEFAULT, TrafficPlan, run_traffic
+from bridge.model.signals import stop_on_signals
 
 
 def main() -> None:
@@ -39,9 +39,8 @@ def main() -> None:
         sizes=Sizes(arguments.customers, arguments.products, arguments.orders),
     )
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    print(json.dumps(run_traffic(plan, stop).as_dict()))
+    with stop_on_signals(stop):
+        print(json.dumps(run_traffic(plan, stop).as_dict()))
 
 
 if __name__ == "__main__":

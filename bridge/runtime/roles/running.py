@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bridge.model.errors import BridgeError, ConfigInvalid, StorageUnavailable
+from bridge.model.signals import ignore_hang_ups, stop_on_signals
 from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.exit_codes import SOFTWARE, exit_code
 from bridge.runtime.roles.config_record import record_configuration
 from bridge.runtime.roles.parent import end_with_parent
-from bridge.runtime.roles.signals import ignore_hang_ups, stop_on_signals
 from bridge.runtime.watching.telemetry import RunFileObserver, start_logging
 from bridge.runtime.wiring.stores import Stores
 from bridge.storage.journal.owner import FileLock
