@@ -127,7 +127,7 @@ def test_the_key_file_is_its_owners_alone(tmp_path: Path) -> None:
         protection_keys(settings)
     path.write_bytes(b"k" * 32)
     path.chmod(0o644)
-    with pytest.raises(ConfigInvalid, match="set 0600"):
+    with pytest.raises(ConfigInvalid, match="chmod 0600"):
         protection_keys(settings)
     path.chmod(0o600)
     keys = protection_keys(settings)

@@ -1,10 +1,9 @@
 """Read the secret behind protected columns from its file."""
 
-import stat
-
 from bridge.contracts.protection import KEY_BYTES_MIN, ProtectionKeys
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.configuration.settings import ContractsSettings
+from bridge.runtime.wiring.private_key import private_bytes
 
 # A key is a few dozen bytes; a larger file is another one.
 _FILE_BYTES_MAX = 4_096
@@ -19,15 +18,8 @@ def protection_keys(settings: ContractsSettings) -> ProtectionKeys | None:
     path = settings.protection_key_file
     if path is None:
         return None
+    secret = private_bytes(path, "contracts.protection_key_file", _FILE_BYTES_MAX)
     what = f"cannot use contracts.protection_key_file {str(path)!r}"
-    try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(path.stat().st_mode)
-            secret = file.read(_FILE_BYTES_MAX + 1)
-    except OSError as exc:
-        raise ConfigInvalid(f"{what}: {exc.strerror}") from exc
-    if mode & 0o077:
-        raise ConfigInvalid(f"{what}: its mode is {mode:04o}; others may read it; set 0600")
     if len(secret) > _FILE_BYTES_MAX:
         raise ConfigInvalid(f"{what}: it has more than {_FILE_BYTES_MAX} bytes")
     try:

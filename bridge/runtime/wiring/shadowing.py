@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import secrets
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from adapters.upstream.pool import Pool, PoolLimits
-from bridge.eventlog.durable_files import create_private_file
 from bridge.gateway.comparison.book import ComparisonBook
 from bridge.gateway.comparison.ports import ComparisonStore
 from bridge.gateway.dual.ports import IdMap
@@ -23,6 +21,7 @@ from bridge.runtime.configuration.gateway_settings import GatewaySettings
 from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.wiring.gateway_tls import address, secure_dialling
 from bridge.runtime.wiring.log_opening import made
+from bridge.runtime.wiring.private_key import made_key
 from bridge.storage.comparison.sqlite import SqliteComparisonStore
 
 COMPARISONS_FILE: Final = "comparisons.db"
@@ -167,12 +166,10 @@ async def _tell_findings(book: ComparisonBook, store: ComparisonStore, observer:
 
 
 def _sample_key(path: Path) -> bytes:
-    what = f"cannot use the key of samples {str(path)!r}"
-    try:
-        create_private_file(path, secrets.token_bytes(_SAMPLE_KEY_BYTES))
-        key = path.read_bytes()
-    except OSError as exc:
-        raise ConfigInvalid(f"{what}: {exc.strerror}; check the folder and its rights") from exc
+    key = made_key(path, "key of samples", _SAMPLE_KEY_BYTES)
     if len(key) != _SAMPLE_KEY_BYTES:
-        raise ConfigInvalid(f"{what}: it has {len(key)} bytes, not {_SAMPLE_KEY_BYTES}; remove it")
+        raise ConfigInvalid(
+            f"cannot use key of samples {str(path)!r}: it does not have {_SAMPLE_KEY_BYTES} bytes; "
+            "remove it, and a new one is made"
+        )
     return key
