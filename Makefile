@@ -8,6 +8,9 @@ PYTEST := $(BIN)/pytest
 ONLY ?=
 ARGS ?=
 
+# Where an image forbids Python to keep what it compiled, every role and command compiles it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench soak build lock venv servers test-servers clean
 .SILENT:

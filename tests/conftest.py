@@ -23,7 +23,9 @@ it fails before, the next test finds it restarted. `wait_until`, `RecordingObser
 import contextlib
 import functools
 import itertools
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,6 +47,11 @@ from bridge.demo.servers.postgres_programs import (
 )
 from bridge.demo.servers.rabbitmq import scripts_dir
 from tests.wire import Wire
+
+# Container images like to forbid Python to keep what it compiled: each of the hundreds of processes
+# that tests start would compile the product again, which takes as long as all else at its start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # `rabbitmqctl` takes half a second a call, whatever it does: virtual hosts come by the dozen.
 _VHOSTS_PER_CALL = 12
