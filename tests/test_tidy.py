@@ -71,6 +71,7 @@ PURE = (
     "bridge/gateway/routes/route_file*.py",
     "bridge/gateway/routes/sections/*.py",
     "bridge/gateway/routes/table*.py",
+    "bridge/gateway/routes/timings*.py",
     "bridge/gateway/routes/token_keys*.py",
     "bridge/gateway/routes/trie*.py",
     "bridge/gateway/translation/*.py",

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from bridge.gateway.routes.block_edit import SideRewriting
 from bridge.gateway.routes.route import Route
+from bridge.gateway.routes.timings import UNTIMED, RouteTimes
 from bridge.model.stage import Side, Stage
 
 WRITES_LEGACY_ALONE: Final = frozenset((Stage.LEGACY, Stage.SHADOW))
@@ -32,3 +33,5 @@ class Decision(NamedTuple):
     """What the route's rules change for the authority."""
     label: str = "-"
     """Route, stage and side, with dots between: what its answers are counted under."""
+    times: RouteTimes = UNTIMED
+    """Where the times of this label are counted; bound when the table is built."""

@@ -14,6 +14,7 @@ from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.path_template import parameters
 from bridge.gateway.routes.route import Route
 from bridge.gateway.routes.sections.ingress import IngressMode
+from bridge.gateway.routes.timings import Timings
 from bridge.gateway.routes.trie import Leaf, Node, Tail, find, gather_exact, gather_tails, insert
 from bridge.model.errors import ConfigInvalid
 from bridge.model.stage import GroupState, Side, Stage
@@ -48,7 +49,7 @@ class Refusal(NamedTuple):
 class RoutingTable:
     """Routes and stages of one generation."""
 
-    __slots__ = ("_any_host", "_exact", "_hosts", "_tails", "generation", "leniences")
+    __slots__ = ("_any_host", "_exact", "_hosts", "_tails", "generation", "leniences", "timings")
 
     def __init__(
         self,
@@ -56,7 +57,10 @@ class RoutingTable:
         any_host: Node,
         generation: int,
         leniences: frozenset[str] = frozenset(),
+        timings: Timings | None = None,
     ) -> None:
+        self.timings = Timings() if timings is None else timings
+        """What its decisions count into."""
         self.leniences = leniences
         """What some route allows; a request is taken only if its own does."""
         self._hosts = hosts
@@ -69,9 +73,15 @@ class RoutingTable:
 
     @classmethod
     def build(
-        cls, routes: Iterable[Route], groups: Sequence[GroupState], generation: int
+        cls,
+        routes: Iterable[Route],
+        groups: Sequence[GroupState],
+        generation: int,
+        timings: Timings | None = None,
     ) -> "RoutingTable":
         """Build the table; a group that nobody has switched yet stands at `legacy`, epoch 0.
+
+        `timings` are those of the worker's earlier tables.
 
         Raises:
             ConfigInvalid: two routes claim the same requests, or a group stands at a stage whose
@@ -81,6 +91,7 @@ class RoutingTable:
         hosts: dict[bytes, Node] = {}
         any_host = Node()
         leniences: frozenset[str] = frozenset()
+        timings = Timings() if timings is None else timings
         alike: dict[str, SideRewriting] = {}
         for route in routes:
             leniences |= route.lenience.names
@@ -88,14 +99,14 @@ class RoutingTable:
                 root = any_host
             else:
                 root = hosts.setdefault(route.host.lower().encode("ascii"), Node())
-            leaf = _leaf(route, states.get(route.group))
+            leaf = _leaf(route, states.get(route.group), timings)
             edits = leaf.plain.edits
             if edits is not None:
                 # Routes with the same rules share one object: see `plane.edited_heads`.
                 plain = leaf.plain._replace(edits=alike.setdefault(repr(edits), edits))
                 leaf = leaf._replace(plain=plain)
             insert(root, route, leaf)
-        return cls(hosts, any_host, generation, leniences)
+        return cls(hosts, any_host, generation, leniences, timings)
 
     def decide(
         self, method: bytes, host: bytes | None, target: bytes, lines: Sequence[bytes] = ()
@@ -189,7 +200,7 @@ def _matters(leaf: Leaf, other: Leaf, path: bytes) -> bool:
     return other.plain.upstream != leaf.plain.upstream and (b"//" in path or b";" in path)
 
 
-def _leaf(route: Route, state: GroupState | None) -> Leaf:
+def _leaf(route: Route, state: GroupState | None, timings: Timings) -> Leaf:
     stage = state.stage if state else Stage.LEGACY
     epoch = state.epoch if state else 0
     authority = AUTHORITY[stage]
@@ -215,7 +226,19 @@ def _leaf(route: Route, state: GroupState | None) -> Leaf:
     queues = route.ingress.mode is not IngressMode.OFF
     has_ids = bool(route.ids) or looked_up or queues or (edits is not None and edits.needs_bodies)
     label = f"{route.route_id}.{stage.value}.{authority.value}"
+    times = timings.of(label)
     plain = Decision(
-        route, stage, epoch, authority, {}, journalled, upstream, has_ids, tapped, edits, label
+        route,
+        stage,
+        epoch,
+        authority,
+        {},
+        journalled,
+        upstream,
+        has_ids,
+        tapped,
+        edits,
+        label,
+        times,
     )
     return Leaf(route, parameters(route.path), plain)

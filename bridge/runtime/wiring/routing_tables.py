@@ -11,6 +11,7 @@ from bridge.gateway.plane.keeper import TableNotReady
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import Route
 from bridge.gateway.routes.table import RoutingTable
+from bridge.gateway.routes.timings import Timings
 from bridge.model.errors import StorageUnavailable
 from bridge.model.http import HttpRequest
 from bridge.model.stage import GroupState
@@ -47,6 +48,7 @@ class RoutingTables:
         self._served = served
         self._routes = served(in_force.routes())
         self._loaded: Sequence[GroupState] = ()
+        self._timings = Timings()
 
     def load(self, number: int) -> RoutingTable:
         """Return the table of generation `number`.
@@ -61,14 +63,14 @@ class RoutingTables:
             raise TableNotReady("cannot build the table: its routes are being read")
         self._routes = self._served(self._in_force.routes())
         self._loaded = loaded
-        return RoutingTable.build(self._routes, loaded, number)
+        return RoutingTable.build(self._routes, loaded, number, self._timings)
 
     def redecide(self, request: HttpRequest) -> Decision | None:
         """Decide a request again, by where the groups stand now."""
         raw = request.header(b"host")
         host = parse_authority(raw).name if raw is not None else None
         groups, number = self._groups.groups(), self._generation.current()
-        table = RoutingTable.build(self._routes, groups, number)
+        table = RoutingTable.build(self._routes, groups, number, self._timings)
         lines = [b"%b: %b" % pair for pair in request.headers]
         decision = table.decide(request.method, host, request.target, lines)
         return decision if isinstance(decision, Decision) else None
