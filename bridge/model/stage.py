@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
 
 from bridge.model.warrant import Warrant
 
@@ -33,6 +34,18 @@ class Stage(Enum):
     COMPLETE = "complete"  # Modern alone; there is no way back.
 
 
+class Place(NamedTuple):
+    """A stage, and at `canary` how far the ramp is."""
+
+    stage: Stage
+    share_percent: float = 0.0
+    """Share of the keys whose reads come from modern; 0 at every stage but `canary`."""
+
+    def __str__(self) -> str:
+        share = f" {self.share_percent:g} %" if self.stage is Stage.CANARY else ""
+        return f"{self.stage.value}{share}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupState:
     """A route group's stage under one epoch."""
@@ -43,6 +56,15 @@ class GroupState:
     """Grows by one with every switch of the group and fences writes decided before it."""
     lanes_held: bool
     """Whether replay to the other side is held by an operator (writes are still journalled)."""
+    share_percent: float = 0.0
+    """At `canary`, the share of the keys whose reads come from modern."""
+    forced_until: float = 0.0
+    """When the last of the group's tokens that force a side ends; seconds from 1970, 0 for none."""
+
+    @property
+    def place(self) -> Place:
+        """Where the group stands."""
+        return Place(self.stage, self.share_percent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,3 +78,15 @@ class Switch:
     to_stage: Stage
     warrant: Warrant
     switched_at: datetime
+    from_share_percent: float = 0.0
+    to_share_percent: float = 0.0
+
+    @property
+    def from_place(self) -> Place:
+        """Where the group stood."""
+        return Place(self.from_stage, self.from_share_percent)
+
+    @property
+    def to_place(self) -> Place:
+        """Where it stands now."""
+        return Place(self.to_stage, self.to_share_percent)

@@ -39,7 +39,7 @@ def check_chain(records: Sequence[SwitchRecord]) -> None:
 
 
 def _hash(previous_hash: bytes, switch: Switch) -> bytes:
-    row = [
+    row: list[object] = [
         switch.group,
         switch.epoch,
         switch.from_stage.value,
@@ -49,5 +49,10 @@ def _hash(previous_hash: bytes, switch: Switch) -> bytes:
         switch.warrant.ticket,
         switch.switched_at.isoformat(),
     ]
+    # 5 and 5.0 are one share, and stores give back the second.
+    shares = [float(switch.from_share_percent), float(switch.to_share_percent)]
+    if any(shares):
+        # Rows of before there were shares keep the hash that they have.
+        row += shares
     text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(previous_hash + text.encode()).digest()

@@ -21,10 +21,19 @@ class SwitchStore(Protocol):
     def groups(self) -> Sequence[GroupState]:
         """Return every known group."""
 
-    def switch(self, group: str, to: Stage, *, expected_epoch: int, warrant: Warrant) -> Switch:
+    def switch(
+        self,
+        group: str,
+        to: Stage,
+        *,
+        expected_epoch: int,
+        warrant: Warrant,
+        share_percent: float = 0.0,
+    ) -> Switch:
         """Move the group to stage `to` under epoch `expected_epoch + 1`.
 
-        Epoch, history row and the entry for the event log are one durable commit.
+        `share_percent` belongs to `canary`. Epoch, history row and the entry for the event log are
+        one durable commit.
 
         Raises:
             StaleEpoch: the group is not at `expected_epoch`: somebody switched first.
@@ -33,6 +42,12 @@ class SwitchStore(Protocol):
 
     def hold_lanes(self, group: str, *, held: bool, warrant: Warrant) -> GroupState:
         """Hold or resume replay to the other side; recorded in the event log like a switch."""
+
+    def force(self, group: str, until: float, draft: EntryDraft) -> GroupState:
+        """Have tokens that force a side looked at until `until` (seconds from 1970), or longer.
+
+        The entry that tells of the token is in the same commit.
+        """
 
     def tell(self, draft: EntryDraft) -> None:
         """Leave an entry for the event log that stands for itself, such as of a refused switch."""

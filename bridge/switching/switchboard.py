@@ -6,15 +6,17 @@ here needs either side to be alive.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from bridge.eventlog.records.action_record import action_draft
 from bridge.eventlog.records.attempt import refusals_told
 from bridge.model.entry import EntryKind
 from bridge.model.errors import NotKnown, StaleEpoch, StepForbidden
 from bridge.model.observer import Observer, SilentObserver
-from bridge.model.stage import GroupState, Stage, Switch
+from bridge.model.stage import GroupState, Place, Side, Stage, Switch
 from bridge.model.warrant import Warrant
 from bridge.switching.ports import AdoptionBoard, SwitchStore
 from bridge.switching.stages import BUILT, check_step, is_back
@@ -27,6 +29,9 @@ _LOOK_AGAIN_S: Final = 0.0005
 
 # Somebody else's switch in between is read and decided anew; a third in a row is a quarrel.
 _ROLLBACK_TRIES: Final = 3
+
+_TWO_SIDED_STAGES: Final = frozenset({Stage.SHADOW, Stage.DUAL, Stage.CANARY, Stage.MODERN})
+"""Stages at which both sides answer something."""
 
 
 class Adoption(NamedTuple):
@@ -66,14 +71,19 @@ class Switchboard:
         store: SwitchStore,
         board: AdoptionBoard,
         two_sided: Collection[str] | None = None,
+        undealt: Callable[[], Mapping[str, str]] = dict,
         adoption_wait_s: float = ADOPTION_WAIT_S_DEFAULT,
         observer: Observer | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`two_sided` names the groups that have a modern side; None leaves that unchecked."""
+        """`two_sided` names the groups that have a modern side; None leaves that unchecked.
+
+        `undealt` says why groups have no cohorts: by group, in words.
+        """
         self._store = store
         self._board = board
         self._two_sided = two_sided
+        self._undealt = undealt
         self._adoption_wait_s = adoption_wait_s
         self._observer = observer or SilentObserver()
         self._pause = pause
@@ -83,54 +93,75 @@ class Switchboard:
         return self._store.groups()
 
     def switch(
-        self, group: str, to: Stage, warrant: Warrant, *, expected_epoch: int | None = None
+        self,
+        group: str,
+        to: Stage,
+        warrant: Warrant,
+        *,
+        expected_epoch: int | None = None,
+        share_percent: float = 0.0,
     ) -> SwitchReport:
         """Move `group` to stage `to` and wait until the live replicas follow.
 
-        A switch that is refused or fails leaves an entry in the event log as one that is done.
+        `share_percent` is that of the keys whose reads come from modern, at `canary`. A switch that
+        is refused or fails leaves an entry in the event log as one that is done.
 
         Raises:
             StepForbidden: not a legal step, or the group has one side only.
             StaleEpoch: the group is not at `expected_epoch`, or was switched meanwhile.
             NotKnown: the group is unknown.
         """
-        with self._told("switch", group, warrant, to):
-            return self._switch(group, to, warrant, expected_epoch)
+        place = Place(to, float(share_percent))
+        with self._told("switch", group, warrant, place):
+            return self._switch(group, place, warrant, expected_epoch)
 
     def _switch(
-        self, group: str, to: Stage, warrant: Warrant, expected_epoch: int | None
+        self, group: str, to: Place, warrant: Warrant, expected_epoch: int | None
     ) -> SwitchReport:
         began = time.monotonic()
         state = self._state(group)
         if expected_epoch is not None and state.epoch != expected_epoch:
             raise StaleEpoch(
-                f"cannot change group {group!r} to {to.value}: expected epoch {expected_epoch}, "
+                f"cannot change group {group!r} to {to}: expected epoch {expected_epoch}, "
                 f"found {state.epoch}; reload and decide again"
             )
-        check_step(group, state.stage, to)
-        if self._two_sided is not None and group not in self._two_sided:
-            raise StepForbidden(
-                f"cannot change group {group!r} to {to.value}: its routes name no modern side; "
-                "add `sides: modern` to its route file"
-            )
-        switch = self._store.switch(group, to, expected_epoch=state.epoch, warrant=warrant)
+        check_step(group, state.place, to)
+        self._refuse_one_sided(f"cannot change group {group!r} to {to}", group)
+        if to.stage is Stage.CANARY and (why := self._undealt().get(group)) is not None:
+            raise StepForbidden(f"cannot change group {group!r} to {to}: {why}")
+        switch = self._store.switch(
+            group,
+            to.stage,
+            expected_epoch=state.epoch,
+            warrant=warrant,
+            share_percent=to.share_percent,
+        )
         return self._announce(switch, began)
 
-    def rollback(self, group: str, warrant: Warrant, *, to: Stage = Stage.LEGACY) -> SwitchReport:
-        """Take `group` back to the earlier stage `to`, whatever epoch it stands at.
+    def rollback(
+        self,
+        group: str,
+        warrant: Warrant,
+        *,
+        to: Stage = Stage.LEGACY,
+        share_percent: float = 0.0,
+    ) -> SwitchReport:
+        """Take `group` back to the earlier stage `to`, or a smaller share, whatever its epoch.
 
         A switch that comes in between is read and rolled back as well.
         """
-        with self._told("rollback", group, warrant, to):
-            return self._rollback(group, warrant, to)
+        place = Place(to, float(share_percent))
+        with self._told("rollback", group, warrant, place):
+            return self._rollback(group, warrant, place)
 
-    def _rollback(self, group: str, warrant: Warrant, to: Stage) -> SwitchReport:
+    def _rollback(self, group: str, warrant: Warrant, to: Place) -> SwitchReport:
         for tries_left in reversed(range(_ROLLBACK_TRIES)):
             state = self._state(group)
-            if state.stage in BUILT and to in BUILT and not is_back(state.stage, to):
+            built = state.stage in BUILT and to.stage in BUILT
+            if built and not is_back(state.place, to):
                 raise StepForbidden(
-                    f"cannot roll back group {group!r} to {to.value}: it is at "
-                    f"{state.stage.value}, which is not later"
+                    f"cannot roll back group {group!r} to {to}: it is at {state.place}, which is "
+                    "not later"
                 )
             try:
                 return self._switch(group, to, warrant, state.epoch)
@@ -146,6 +177,40 @@ class Switchboard:
     def resume_lanes(self, group: str, warrant: Warrant) -> GroupState:
         """Go on replaying, from where it was held."""
         return self._hold(group, warrant, held=False)
+
+    def force(self, group: str, side: Side, until: datetime, warrant: Warrant) -> GroupState:
+        """Let tokens that force reads of `group` to `side` be heeded until `until`.
+
+        The replicas look for tokens from now on; whoever calls this makes the token.
+
+        Raises:
+            StepForbidden: the group has one side, or stands at a stage where one side is asked.
+            NotKnown: the group is unknown.
+        """
+        fields = {"side": side.value, "until": until.isoformat(timespec="seconds")}
+        with self._told("side-force", group, warrant, fields=fields):
+            stage = self._state(group).stage
+            cannot = f"cannot force group {group!r} to {side.value}"
+            self._refuse_one_sided(cannot, group)
+            if stage not in _TWO_SIDED_STAGES:
+                raise StepForbidden(f"{cannot}: at stage {stage.value} one side alone is asked")
+            draft = action_draft(
+                EntryKind.ROUTE,
+                "side-force",
+                warrant,
+                at=datetime.now(UTC),
+                fields={"group": group, **fields},
+            )
+            state = self._store.force(group, until.timestamp(), draft)
+        self._board.bump()
+        self._observer.note("side_forced", group=group, side=side.value)
+        return state
+
+    def _refuse_one_sided(self, cannot: str, group: str) -> None:
+        if self._two_sided is not None and group not in self._two_sided:
+            raise StepForbidden(
+                f"{cannot}: its routes name no modern side; add `sides: modern` to its route file"
+            )
 
     def _hold(self, group: str, warrant: Warrant, *, held: bool) -> GroupState:
         with self._told("lanes-hold" if held else "lanes-resume", group, warrant):
@@ -163,13 +228,22 @@ class Switchboard:
         return state
 
     def _told(
-        self, action: str, group: str, warrant: Warrant, to: Stage | None = None
+        self,
+        action: str,
+        group: str,
+        warrant: Warrant,
+        to: Place | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> AbstractContextManager[None]:
         # What is no name of a group of ours may be anything that somebody typed.
-        fields = {"group": group} if self._store.group(group) is not None else {}
+        told = {"group": group} if self._store.group(group) is not None else {}
         if to is not None:
-            fields["to"] = to.value
-        return refusals_told(self._store.tell, EntryKind.ROUTE, action, warrant, fields=fields)
+            told["to"] = to.stage.value
+            if to.share_percent:
+                told["share"] = f"{to.share_percent:g}"
+        return refusals_told(
+            self._store.tell, EntryKind.ROUTE, action, warrant, fields={**told, **(fields or {})}
+        )
 
     def _announce(self, switch: Switch, began: float) -> SwitchReport:
         committed = time.monotonic()
@@ -204,6 +278,7 @@ class Switchboard:
             group=switch.group,
             epoch=switch.epoch,
             stage=switch.to_stage.value,
+            share_percent=switch.to_share_percent,
             took_ms=report.took_ms,
             replicas=len(report.adopted),
         )

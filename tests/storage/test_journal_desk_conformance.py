@@ -1,13 +1,17 @@
 """What every journal promises about ids, decisions, switches and entries; SQLite and its twin."""
 
 import asyncio
+import dataclasses
 import json
+from datetime import UTC, datetime
 
 import pytest
 
+from bridge.eventlog.records.action_record import action_draft
 from bridge.gateway.dual.ports import IdPair, IdTaken, WriteStateForbidden
+from bridge.model.entry import EntryKind
 from bridge.model.errors import LogCorrupt, StaleEpoch
-from bridge.model.stage import Side, Stage
+from bridge.model.stage import Place, Side, Stage
 from bridge.model.write import MadeId, WriteState
 from bridge.switching.history import check_chain
 from tests.storage.journal_kit import Books, an_answer, an_intent, apply_write
@@ -171,6 +175,53 @@ def test_switches_grow_the_epoch_and_chain_their_history(books: Books) -> None:
     assert [record.switch.warrant.reason for record in history] == ["begin", "begin", "errors"]
     with pytest.raises(LogCorrupt):
         check_chain([history[0], *history[2:]])
+
+
+def test_the_share_of_a_canary_is_kept_with_its_history(books: Books) -> None:
+    desk = books.desk
+    desk.switch("orders", Stage.DUAL, expected_epoch=0, warrant=by())
+    for epoch, share in enumerate((0.07, 33.33, 5.0), start=1):
+        desk.switch("orders", Stage.CANARY, expected_epoch=epoch, warrant=by(), share_percent=share)
+        for found in (desk.group("orders"), *desk.groups(), *books.journal.groups()):
+            assert found is not None
+            assert (found.place, found.epoch) == (Place(Stage.CANARY, share), epoch + 1)
+    with pytest.raises(StaleEpoch):
+        desk.switch("orders", Stage.CANARY, expected_epoch=3, warrant=by(), share_percent=50.0)
+    with pytest.raises(StaleEpoch):
+        asyncio.run(books.journal.open(an_intent(lane="order:1", epoch=3)))
+    desk.switch("orders", Stage.MODERN, expected_epoch=4, warrant=by())
+    assert desk.groups()[0].place == Place(Stage.MODERN)
+    history = desk.history()
+    check_chain(history)
+    assert [str(record.switch.to_place) for record in history] == [
+        "dual", "canary 0.07 %", "canary 33.33 %", "canary 5 %", "modern",
+    ]  # fmt: skip
+    changed = dataclasses.replace(history[1].switch, to_share_percent=7.0)
+    with pytest.raises(LogCorrupt):
+        check_chain([history[0], history[1]._replace(switch=changed), *history[2:]])
+    shares = [
+        (draft.fields["action"], draft.fields.get("from_share"), draft.fields.get("to_share"))
+        for _, draft in desk.pending(100)
+    ]
+    assert shares == [
+        ("switch", None, None),
+        ("switch", None, "0.07"),
+        ("switch", "0.07", "33.33"),
+        ("rollback", "33.33", "5"),
+        ("switch", "5", None),
+    ]
+
+
+def test_forcing_a_side_is_kept_with_its_entry(books: Books) -> None:
+    desk = books.desk
+    desk.switch("orders", Stage.SHADOW, expected_epoch=0, warrant=by())
+    draft = action_draft(EntryKind.ROUTE, "side-force", by(), at=datetime.now(UTC))
+    assert desk.force("orders", 2_000.5, draft).forced_until == 2_000.5
+    assert desk.force("orders", 1_000.5, draft._replace(entry_id="other")).forced_until == 2_000.5
+    assert [state.forced_until for state in books.journal.groups()] == [2_000.5]
+    assert [each.fields["action"] for _, each in desk.pending(9)][1:] == ["side-force"] * 2
+    desk.switch("orders", Stage.DUAL, expected_epoch=1, warrant=by())
+    assert desk.groups()[0].forced_until == 2_000.5
 
 
 def test_entries_wait_for_the_event_log_and_name_nobody(books: Books) -> None:

@@ -12,14 +12,18 @@ import pytest
 from bridge.demo.servers import PrivatePostgres
 from bridge.gateway.dual.ports import LaneState
 from bridge.model.errors import ConfigInvalid, LaneBusy, StorageUnavailable
+from bridge.model.stage import Place, Stage
 from bridge.model.write import WriteState
 from bridge.storage.journal import postgres_commit, postgres_connection
 from bridge.storage.journal.postgres import PostgresJournal
 from bridge.storage.journal.postgres_connection import TimedConnection
 from bridge.storage.journal.postgres_desk import PostgresJournalDesk
+from bridge.storage.journal.postgres_schema import UPGRADES
 from bridge.storage.journal.postgres_steps import Step, run_steps
+from bridge.switching.history import check_chain
 from tests.storage.journal_kit import Books, an_answer, an_intent, apply_write
 from tests.waiting import wait_until_async
+from tests.warrants import by
 from tests.wire import Wire
 
 
@@ -253,6 +257,20 @@ def test_a_killed_server_loses_nothing_that_was_told(
     asyncio.run(check())
 
 
+def test_a_journal_of_version_2_is_upgraded_with_its_groups(journal_dsn: str) -> None:
+    with psycopg.connect(journal_dsn, autocommit=True) as other:
+        for version in (0, 1):
+            other.execute(UPGRADES[version])
+        other.execute("UPDATE bridge_journal.versions SET version = 2")
+        other.execute("INSERT INTO bridge_journal.groups VALUES ('orders', 'dual', 1, true)")
+    with closing(PostgresJournalDesk(journal_dsn)) as desk:
+        (state,) = desk.groups()
+        assert (state.place, state.lanes_held, state.forced_until) == (Place(Stage.DUAL), True, 0)
+        desk.switch("orders", Stage.CANARY, expected_epoch=1, warrant=by(), share_percent=2.5)
+        assert desk.groups()[0].place == Place(Stage.CANARY, 2.5)
+        check_chain(desk.history())
+
+
 def test_processes_may_make_the_tables_at_once_and_later_ones_are_refused(journal_dsn: str) -> None:
     failures: list[Exception] = []
 
@@ -270,5 +288,5 @@ def test_processes_may_make_the_tables_at_once_and_later_ones_are_refused(journa
     assert not failures
     with psycopg.connect(journal_dsn, autocommit=True) as other:
         other.execute("UPDATE bridge_journal.versions SET version = 99")
-    with pytest.raises(ConfigInvalid, match="version 99, this gateway needs 2"):
+    with pytest.raises(ConfigInvalid, match="version 99, this gateway needs 3"):
         PostgresJournal(journal_dsn)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from bridge.model.errors import (
     StepForbidden,
     StorageUnavailable,
 )
-from bridge.model.stage import Stage, Switch
+from bridge.model.stage import Side, Stage, Switch
 from bridge.model.warrant import Warrant
 from bridge.storage.generation import Generation
 from bridge.storage.journal.memory import MemoryJournal
@@ -116,7 +117,9 @@ def test_a_roll_back_is_not_stopped_by_a_switch_in_between(
     original = desk.switch
     between = [True]
 
-    def racing(group: str, to: Stage, *, expected_epoch: int, warrant: Warrant) -> Switch:
+    def racing(
+        group: str, to: Stage, *, expected_epoch: int, warrant: Warrant, share_percent: float
+    ) -> Switch:
         if between:
             between.clear()
             original(group, Stage.MODERN, expected_epoch=expected_epoch, warrant=by("ben", "go"))
@@ -125,6 +128,63 @@ def test_a_roll_back_is_not_stopped_by_a_switch_in_between(
     monkeypatch.setattr(desk, "switch", racing)
     report = board.rollback("orders", warrant=by("ana", "errors"))
     assert (report.switch.from_stage, report.epoch) == (Stage.MODERN, 3)
+
+
+def test_a_ramp_is_switches_of_their_own_up_and_down(board: Switchboard) -> None:
+    board.switch("orders", Stage.DUAL, by())
+    for epoch, share in enumerate((1, 5.5, 25), start=2):
+        report = board.switch("orders", Stage.CANARY, by(), share_percent=share)
+        assert (report.epoch, str(report.switch.to_place)) == (epoch, f"canary {share:g} %")
+    with pytest.raises(StepForbidden, match="to canary 25 %: it is already there"):
+        board.switch("orders", Stage.CANARY, by(), share_percent=25)
+    with pytest.raises(StepForbidden, match="to canary 50 %: it is at canary 25 %, which is not"):
+        board.rollback("orders", by(), to=Stage.CANARY, share_percent=50)
+    report = board.rollback("orders", by(), to=Stage.CANARY, share_percent=1)
+    assert [str(place) for place in (report.switch.from_place, report.switch.to_place)] == [
+        "canary 25 %",
+        "canary 1 %",
+    ]
+    assert board.rollback("orders", by(), to=Stage.DUAL).switch.to_share_percent == 0
+    assert [state.place.share_percent for state in board.groups()] == [0, 0]
+
+
+def test_a_group_whose_keys_cannot_be_dealt_has_no_canary(
+    desk: MemoryJournalDesk, generation: Generation
+) -> None:
+    board = Switchboard(
+        store=desk, board=generation, undealt=lambda: {"orders": "its routes name two entities"}
+    )
+    board.switch("orders", Stage.DUAL, by())
+    with pytest.raises(StepForbidden, match="to canary 5 %: its routes name two entities"):
+        board.switch("orders", Stage.CANARY, by(), share_percent=5)
+    board.switch("orders", Stage.MODERN, by())
+
+
+def test_forcing_a_side_is_told_and_refused_where_one_side_is_asked(
+    desk: MemoryJournalDesk, board: Switchboard
+) -> None:
+    until = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    with pytest.raises(StepForbidden, match="cannot force group 'orders' to modern: at stage leg"):
+        board.force("orders", Side.MODERN, until, by())
+    with pytest.raises(StepForbidden, match="no modern side"):
+        board.force("reports", Side.MODERN, until, by())
+    board.switch("orders", Stage.SHADOW, by())
+    state = board.force("orders", Side.MODERN, until, by())
+    assert (state.forced_until, state.epoch) == (until.timestamp(), 1)
+    earlier = until - timedelta(hours=1)
+    assert board.force("orders", Side.LEGACY, earlier, by()).forced_until == until.timestamp()
+    told_of = [
+        (draft.fields["outcome"], draft.fields.get("side"), draft.fields.get("until"))
+        for _, draft in desk.pending(100)
+        if draft.fields["action"] == "side-force"
+    ]
+    shown = until.isoformat()
+    assert told_of == [
+        ("refused", "modern", shown),
+        ("refused", "modern", shown),
+        ("done", "modern", shown),
+        ("done", "legacy", earlier.isoformat()),
+    ]
 
 
 def told(desk: MemoryJournalDesk) -> list[tuple[object, ...]]:

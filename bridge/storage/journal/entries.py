@@ -49,19 +49,26 @@ _REASON_CHARACTERS_MAX: Final = 2_000
 
 
 def switch_entry(switch: Switch, row_hash: bytes) -> EntryDraft:
-    """Return the entry of one change of stage."""
+    """Return the entry of one change of stage, or of a canary's share (in per cent)."""
+    fields: dict[str, str | int] = {
+        "group": switch.group,
+        "epoch": switch.epoch,
+        "from": switch.from_stage.value,
+        "to": switch.to_stage.value,
+        "row_hash": row_hash.hex(),
+    }
+    for name, share_percent in (
+        ("from_share", switch.from_share_percent),
+        ("to_share", switch.to_share_percent),
+    ):
+        if share_percent:
+            fields[name] = f"{share_percent:g}"
     return action_draft(
         EntryKind.ROUTE,
-        "rollback" if is_back(switch.from_stage, switch.to_stage) else "switch",
+        "rollback" if is_back(switch.from_place, switch.to_place) else "switch",
         switch.warrant,
         at=switch.switched_at,
-        fields={
-            "group": switch.group,
-            "epoch": switch.epoch,
-            "from": switch.from_stage.value,
-            "to": switch.to_stage.value,
-            "row_hash": row_hash.hex(),
-        },
+        fields=fields,
         entry_id=f"switch:{switch.group}:{switch.epoch}",
     )
 

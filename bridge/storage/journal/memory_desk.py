@@ -42,7 +42,15 @@ class MemoryJournalDesk:
         """See `SwitchStore.groups`."""
         return [self.state.groups[name] for name in sorted(self.state.groups)]
 
-    def switch(self, group: str, to: Stage, *, expected_epoch: int, warrant: Warrant) -> Switch:
+    def switch(
+        self,
+        group: str,
+        to: Stage,
+        *,
+        expected_epoch: int,
+        warrant: Warrant,
+        share_percent: float = 0.0,
+    ) -> Switch:
         """See `SwitchStore.switch`."""
         state = self.state.groups.get(group)
         if state is None or state.epoch != expected_epoch:
@@ -54,8 +62,12 @@ class MemoryJournalDesk:
             to_stage=to,
             warrant=warrant,
             switched_at=self.state.clock(),
+            from_share_percent=state.share_percent,
+            to_share_percent=share_percent,
         )
-        self.state.groups[group] = dataclasses.replace(state, stage=to, epoch=switch.epoch)
+        self.state.groups[group] = dataclasses.replace(
+            state, stage=to, epoch=switch.epoch, share_percent=share_percent
+        )
         record = link(self.state.history[-1].hash if self.state.history else CHAIN_START, switch)
         self.state.history.append(record)
         self.state.wait_for_log(switch_entry(switch, record.hash))
@@ -76,6 +88,14 @@ class MemoryJournalDesk:
                 at=self.state.clock(),
             )
         )
+        return state
+
+    def force(self, group: str, until: float, draft: EntryDraft) -> GroupState:
+        """See `SwitchStore.force`."""
+        state = self.state.groups[group]
+        state = dataclasses.replace(state, forced_until=max(state.forced_until, until))
+        self.state.groups[group] = state
+        self.state.wait_for_log(draft)
         return state
 
     def history(self) -> Sequence[SwitchRecord]:

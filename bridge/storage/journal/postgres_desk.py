@@ -40,10 +40,10 @@ from bridge.storage.journal.rows import (
     STATES,
     Clock,
     group_of,
-    packed_actor,
     pending_of,
     pending_row,
     switch_of,
+    switch_row,
     utc_now,
     write_of,
 )
@@ -86,7 +86,15 @@ class PostgresJournalDesk:
         """Return every known group."""
         return [group_of(row) for row in self._rows(sql.GROUPS)]
 
-    def switch(self, group: str, to: Stage, *, expected_epoch: int, warrant: Warrant) -> Switch:
+    def switch(
+        self,
+        group: str,
+        to: Stage,
+        *,
+        expected_epoch: int,
+        warrant: Warrant,
+        share_percent: float = 0.0,
+    ) -> Switch:
         """Move the group to stage `to`; see `SwitchStore.switch`.
 
         Waits for the batches of writes that are just being opened: what was decided under the old
@@ -109,25 +117,13 @@ class PostgresJournalDesk:
                 to_stage=to,
                 warrant=warrant,
                 switched_at=self._clock(),
+                from_share_percent=state.share_percent,
+                to_share_percent=share_percent,
             )
             last = connection.execute(desk_sql.LAST_SWITCH).fetchone()
             record = link(CHAIN_START if last is None else last[0], switch)
-            connection.execute(desk_sql.MOVE_GROUP, (to.value, switch.epoch, group))
-            connection.execute(
-                desk_sql.INSERT_SWITCH,
-                (
-                    group,
-                    switch.epoch,
-                    switch.from_stage.value,
-                    to.value,
-                    packed_actor(warrant.actor),
-                    warrant.reason,
-                    warrant.ticket,
-                    switch.switched_at.isoformat(),
-                    record.previous_hash,
-                    record.hash,
-                ),
-            )
+            connection.execute(desk_sql.MOVE_GROUP, (to.value, switch.epoch, share_percent, group))
+            connection.execute(desk_sql.INSERT_SWITCH, switch_row(record))
             _tell(connection, switch_entry(switch, record.hash))
         return switch
 
@@ -140,6 +136,15 @@ class PostgresJournalDesk:
             nudge = _nudge(connection)
             at = self._clock()
             draft = hold_entry(group, state.epoch, nudge, held=held, warrant=warrant, at=at)
+            _tell(connection, draft)
+        return state
+
+    def force(self, group: str, until: float, draft: EntryDraft) -> GroupState:
+        """Have tokens that force a side looked at; see `SwitchStore.force`."""
+        with self._changing() as connection:
+            connection.execute(desk_sql.FORCE, (until, group))
+            state = _group(connection, group)
+            assert state is not None, f"group {group!r} is checked by the switchboard"
             _tell(connection, draft)
         return state
 

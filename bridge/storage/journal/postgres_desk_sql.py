@@ -10,11 +10,16 @@ SELECT name, 'legacy', 0, false FROM unnest(%s::text[]) AS name ON CONFLICT DO N
 """
 
 GROUP: LiteralString = (
-    "SELECT name, stage, epoch, lanes_held FROM bridge_journal.groups WHERE name = %s FOR UPDATE"
+    "SELECT name, stage, epoch, lanes_held, share_percent, forced_until"
+    " FROM bridge_journal.groups WHERE name = %s FOR UPDATE"
 )
 
 MOVE_GROUP: LiteralString = (
-    "UPDATE bridge_journal.groups SET stage = %s, epoch = %s WHERE name = %s"
+    "UPDATE bridge_journal.groups SET stage = %s, epoch = %s, share_percent = %s WHERE name = %s"
+)
+
+FORCE: LiteralString = (
+    "UPDATE bridge_journal.groups SET forced_until = greatest(forced_until, %s) WHERE name = %s"
 )
 
 HOLD_LANES: LiteralString = "UPDATE bridge_journal.groups SET lanes_held = %s WHERE name = %s"
@@ -23,13 +28,13 @@ LAST_SWITCH: LiteralString = "SELECT hash FROM bridge_journal.switches ORDER BY 
 
 INSERT_SWITCH: LiteralString = """
 INSERT INTO bridge_journal.switches (group_name, epoch, from_stage, to_stage, actor, reason,
-    ticket, switched_at, previous_hash, hash)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ticket, switched_at, previous_hash, hash, from_share_percent, to_share_percent)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 
 SWITCHES: LiteralString = """
 SELECT group_name, epoch, from_stage, to_stage, actor, reason, ticket, switched_at, previous_hash,
-    hash
+    hash, from_share_percent, to_share_percent
 FROM bridge_journal.switches ORDER BY number
 """
 

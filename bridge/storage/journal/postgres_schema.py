@@ -140,7 +140,16 @@ CREATE TABLE bridge_journal.generation (number bigint NOT NULL);
 INSERT INTO bridge_journal.generation VALUES (1);
 """
 
-UPGRADES: Final[dict[int, LiteralString]] = {0: SCHEMA_1, 1: POSTGRES_TABLES}
+SCHEMA_3: LiteralString = """
+ALTER TABLE bridge_journal.groups
+    ADD COLUMN share_percent double precision NOT NULL DEFAULT 0,
+    ADD COLUMN forced_until double precision NOT NULL DEFAULT 0;
+ALTER TABLE bridge_journal.switches
+    ADD COLUMN from_share_percent double precision NOT NULL DEFAULT 0,
+    ADD COLUMN to_share_percent double precision NOT NULL DEFAULT 0;
+"""
+
+UPGRADES: Final[dict[int, LiteralString]] = {0: SCHEMA_1, 1: POSTGRES_TABLES, 2: SCHEMA_3}
 """From version to the next one. One that is released is never changed again."""
 
 SCHEMA_VERSION: Final = max(UPGRADES) + 1

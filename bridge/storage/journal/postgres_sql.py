@@ -219,7 +219,8 @@ PAIR_BY: Final[dict[str, LiteralString]] = {
 }
 
 GROUPS: LiteralString = (
-    "SELECT name, stage, epoch, lanes_held FROM bridge_journal.groups ORDER BY name"
+    "SELECT name, stage, epoch, lanes_held, share_percent, forced_until"
+    " FROM bridge_journal.groups ORDER BY name"
 )
 
 OPEN_OWNERS: LiteralString = """

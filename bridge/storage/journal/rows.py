@@ -141,8 +141,34 @@ def pair_of(row: Sequence[Any] | None) -> IdPair | None:
 
 
 def group_of(row: Sequence[Any]) -> GroupState:
-    """Return the group of a row (name, stage, epoch, lanes_held)."""
-    return GroupState(group=row[0], stage=Stage(row[1]), epoch=row[2], lanes_held=bool(row[3]))
+    """Return the group of a row of the table."""
+    return GroupState(
+        group=row[0],
+        stage=Stage(row[1]),
+        epoch=row[2],
+        lanes_held=bool(row[3]),
+        share_percent=row[4],
+        forced_until=row[5],
+    )
+
+
+def switch_row(record: SwitchRecord) -> tuple[Any, ...]:
+    """Return the row of a switch, without its number."""
+    switch = record.switch
+    return (
+        switch.group,
+        switch.epoch,
+        switch.from_stage.value,
+        switch.to_stage.value,
+        packed_actor(switch.warrant.actor),
+        switch.warrant.reason,
+        switch.warrant.ticket,
+        switch.switched_at.isoformat(),
+        record.previous_hash,
+        record.hash,
+        switch.from_share_percent,
+        switch.to_share_percent,
+    )
 
 
 def switch_of(row: Sequence[Any]) -> SwitchRecord:
@@ -157,6 +183,8 @@ def switch_of(row: Sequence[Any]) -> SwitchRecord:
                 actor=Actor.from_json(orjson.loads(row[4])), reason=row[5], ticket=row[6]
             ),
             switched_at=datetime.fromisoformat(row[7]),
+            from_share_percent=row[10],
+            to_share_percent=row[11],
         ),
         row[8],
         row[9],

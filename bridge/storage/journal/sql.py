@@ -8,14 +8,16 @@ from typing import Final
 
 from bridge.storage.journal.ingress_sql import SQLITE_TABLES
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 SCHEMA: Final = """
 CREATE TABLE groups (
     name TEXT PRIMARY KEY,
     stage TEXT NOT NULL,
     epoch INTEGER NOT NULL,
-    lanes_held INTEGER NOT NULL
+    lanes_held INTEGER NOT NULL,
+    share_percent REAL NOT NULL DEFAULT 0,
+    forced_until REAL NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 CREATE TABLE switches (
@@ -30,6 +32,8 @@ CREATE TABLE switches (
     switched_at TEXT NOT NULL,
     previous_hash BLOB NOT NULL,
     hash BLOB NOT NULL,
+    from_share_percent REAL NOT NULL DEFAULT 0,
+    to_share_percent REAL NOT NULL DEFAULT 0,
     UNIQUE (group_name, epoch)
 );
 
@@ -138,7 +142,29 @@ UPGRADES: Final = {
         "CREATE INDEX writes_not_of_clients ON writes (kind, number) WHERE kind <> 'client'",
     ),
     3: SQLITE_TABLES,
+    4: (
+        "ALTER TABLE groups ADD COLUMN share_percent REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE groups ADD COLUMN forced_until REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE switches ADD COLUMN from_share_percent REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE switches ADD COLUMN to_share_percent REAL NOT NULL DEFAULT 0",
+    ),
 }
+
+GROUPS: Final = """
+SELECT name, stage, epoch, lanes_held, share_percent, forced_until FROM groups
+"""
+
+INSERT_SWITCH: Final = """
+INSERT INTO switches (group_name, epoch, from_stage, to_stage, actor, reason, ticket, switched_at,
+    previous_hash, hash, from_share_percent, to_share_percent)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+SWITCHES: Final = """
+SELECT group_name, epoch, from_stage, to_stage, actor, reason, ticket, switched_at, previous_hash,
+    hash, from_share_percent, to_share_percent
+FROM switches ORDER BY number
+"""
 
 EPOCH: Final = "SELECT epoch FROM groups WHERE name = ?"
 

@@ -252,7 +252,5 @@ class SqliteJournal:
 def read_groups(connection: sqlite3.Connection) -> list[GroupState]:
     """Return every group of the journal."""
     with storage_errors("read the groups of the journal"):
-        rows = connection.execute(
-            "SELECT name, stage, epoch, lanes_held FROM groups ORDER BY name"
-        ).fetchall()
+        rows = connection.execute(sql.GROUPS + " ORDER BY name").fetchall()
     return [group_of(row) for row in rows]

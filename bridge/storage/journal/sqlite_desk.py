@@ -30,10 +30,10 @@ from bridge.storage.journal.rows import (
     SIDES,
     Clock,
     group_of,
-    packed_actor,
     pending_of,
     pending_row,
     switch_of,
+    switch_row,
     utc_now,
     write_of,
 )
@@ -62,7 +62,8 @@ class SqliteJournalDesk:
         """Make the groups known, new ones at stage `legacy` and epoch 0."""
         with self._changing() as connection:
             connection.executemany(
-                "INSERT OR IGNORE INTO groups VALUES (?, 'legacy', 0, 0)",
+                "INSERT OR IGNORE INTO groups (name, stage, epoch, lanes_held) "
+                "VALUES (?, 'legacy', 0, 0)",
                 [(name,) for name in names],
             )
 
@@ -75,7 +76,15 @@ class SqliteJournalDesk:
         with self._lock:
             return read_groups(self._connection)
 
-    def switch(self, group: str, to: Stage, *, expected_epoch: int, warrant: Warrant) -> Switch:
+    def switch(
+        self,
+        group: str,
+        to: Stage,
+        *,
+        expected_epoch: int,
+        warrant: Warrant,
+        share_percent: float = 0.0,
+    ) -> Switch:
         """Move the group to stage `to`; see `SwitchStore.switch`."""
         with self._changing() as connection:
             state = _group(connection, group)
@@ -92,31 +101,18 @@ class SqliteJournalDesk:
                 to_stage=to,
                 warrant=warrant,
                 switched_at=self._clock(),
+                from_share_percent=state.share_percent,
+                to_share_percent=share_percent,
             )
             last = connection.execute(
                 "SELECT hash FROM switches ORDER BY number DESC LIMIT 1"
             ).fetchone()
             record = link(CHAIN_START if last is None else last[0], switch)
             connection.execute(
-                "UPDATE groups SET stage = ?, epoch = ? WHERE name = ?",
-                (to.value, switch.epoch, group),
+                "UPDATE groups SET stage = ?, epoch = ?, share_percent = ? WHERE name = ?",
+                (to.value, switch.epoch, share_percent, group),
             )
-            connection.execute(
-                "INSERT INTO switches (group_name, epoch, from_stage, to_stage, actor, reason, "
-                "ticket, switched_at, previous_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    group,
-                    switch.epoch,
-                    switch.from_stage.value,
-                    to.value,
-                    packed_actor(warrant.actor),
-                    warrant.reason,
-                    warrant.ticket,
-                    switch.switched_at.isoformat(),
-                    record.previous_hash,
-                    record.hash,
-                ),
-            )
+            connection.execute(sql.INSERT_SWITCH, switch_row(record))
             connection.execute(sql.INSERT_PENDING, pending_row(switch_entry(switch, record.hash)))
         return switch
 
@@ -140,13 +136,21 @@ class SqliteJournalDesk:
             connection.execute(sql.INSERT_PENDING, pending_row(draft))
         return state
 
+    def force(self, group: str, until: float, draft: EntryDraft) -> GroupState:
+        """Have tokens that force a side looked at; see `SwitchStore.force`."""
+        with self._changing() as connection:
+            connection.execute(
+                "UPDATE groups SET forced_until = max(forced_until, ?) WHERE name = ?",
+                (until, group),
+            )
+            state = _group(connection, group)
+            assert state is not None, f"group {group!r} is checked by the switchboard"
+            connection.execute(sql.INSERT_PENDING, pending_row(draft))
+        return state
+
     def history(self) -> Sequence[SwitchRecord]:
         """Return every switch, oldest first."""
-        rows = self._rows(
-            "SELECT group_name, epoch, from_stage, to_stage, actor, reason, ticket, "
-            "switched_at, previous_hash, hash FROM switches ORDER BY number"
-        )
-        return [switch_of(row) for row in rows]
+        return [switch_of(row) for row in self._rows(sql.SWITCHES)]
 
     # Decisions about writes
 
@@ -323,9 +327,7 @@ class SqliteJournalDesk:
 
 
 def _group(connection: Connection, name: str) -> GroupState | None:
-    row = connection.execute(
-        "SELECT name, stage, epoch, lanes_held FROM groups WHERE name = ?", (name,)
-    ).fetchone()
+    row = connection.execute(sql.GROUPS + " WHERE name = ?", (name,)).fetchone()
     return None if row is None else group_of(row)
 
 
