@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from time import monotonic
 
 from bridge.gateway.http.deadline import NAME as DEADLINE
 from bridge.gateway.http.preference import REQUEST_FIELD, lines_prefer_async
@@ -32,12 +33,15 @@ def is_whole(plane: Plane, decision: Decision, head: RequestHead) -> bool:
 class Buffered:
     """Gathers a body, then runs the write path in a task that its client cannot cancel."""
 
-    __slots__ = ("_body", "_bypass", "_conn", "_decision", "_followed", "_head", "_task")
+    __slots__ = (
+        "_began", "_body", "_bypass", "_conn", "_decision", "_followed", "_head", "_task",
+    )  # fmt: skip
 
     until = float("inf")
     """The write path has its own limits, which its client cannot shorten."""
 
     def __init__(self, conn: ClientSide, head: RequestHead, decision: Decision) -> None:
+        self._began = monotonic()
         self._conn = conn
         self._head = head
         self._decision = decision
@@ -122,6 +126,8 @@ class Buffered:
             response = dataclasses.replace(response, headers=_unmeasured(response.headers))
         own = response.header(MARKER) is not None or response.header(REQUEST_FIELD) is not None
         upstream = "" if own else decision.route.upstreams[decision.authority]
+        if conn.step is not Step.GONE:
+            decision.times.answered(monotonic() - self._began)
         conn.answer(response, label=decision.label, upstream=upstream)
         if self._followed is not None:
             if own:

@@ -1,6 +1,7 @@
 """Forward one request to the authority and relay its answer, as the bytes come."""
 
 from operator import attrgetter
+from time import monotonic
 from typing import Final
 
 from bridge.gateway.http.chunked import LAST_CHUNK, encode_chunk
@@ -13,16 +14,11 @@ from bridge.gateway.plane.edited_heads import edited_answer
 from bridge.gateway.plane.handling import IDEMPOTENT, SAFE, ClientSide, Step
 from bridge.gateway.plane.keeper import Flight
 from bridge.gateway.plane.own_answers import failed_answer, late_answer, unasked_switch
-from bridge.gateway.plane.special_requests import (
-    Deadline,
-    announcing,
-    deadline_of,
-    has_key,
-    special,
-)
+from bridge.gateway.plane.special_requests import Deadline, added, announcing, has_key
 from bridge.gateway.plane.tap import Followed, follow
 from bridge.gateway.plane.tunnel import Tunnel
 from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.timings import CONNECTION
 from bridge.gateway.upstream_ports import Failure, UpstreamConnection
 from bridge.model.http import HttpResponse
 
@@ -52,6 +48,7 @@ class Forward:
     """Says what goes first when its upstream has no room (see `protection.guarded_pool`)."""
 
     def __init__(self, conn: ClientSide, head: RequestHead, decision: Decision) -> None:
+        self._began = monotonic()
         self._conn = conn
         self._head = head
         self._decision = decision
@@ -175,6 +172,7 @@ class Forward:
         """Send what was waiting for a connection."""
         data, self._pending = self._pending, None
         assert data is not None, "connected without an order"
+        self._decision.times.waited(CONNECTION, monotonic() - self._began)
         if self._deadline is not None:
             data = self._deadline.renewed(data)
         self._send(connection, data)
@@ -210,10 +208,12 @@ class Forward:
         if not ended:
             self._touch()
             conn.write(data)
+            decision.times.began(monotonic() - self._began)
         else:
             if self._chunk_out and head.length:
                 data += LAST_CHUNK
             conn.write(data)
+            decision.times.answered(monotonic() - self._began)
         if self._followed is not None:
             self._followed.answered(head, body, ended=ended)
         if ended:
@@ -235,6 +235,7 @@ class Forward:
         """The body is whole."""
         if self._chunk_out:
             self._conn.write(self._last_in)
+        self._decision.times.ended(monotonic() - self._began)
         if self._followed is not None:
             self._followed.ended()
         self._finish()
@@ -312,15 +313,12 @@ class Forward:
 
     def _added(self) -> bytes:
         """Return the field lines that this request gets beside its own and the forwarding ones."""
-        head, route = self._head, self._decision.route
-        lines = b""
-        if not head.plain:
-            lines, self._trailers_out = special(head, route, self._pool.host_line)
-        self._deadline = deadline_of(route, self._conn.edge.deadline_ms(head))
-        if self._deadline is not None and head.upgrade is None:
-            self.until = self._deadline.until
-            lines += self._deadline.line
-        return lines
+        head, said_ms = self._head, self._conn.edge.deadline_ms(self._head)
+        own = added(head, self._decision.route, self._pool.host_line, said_ms)
+        self._trailers_out, self._deadline = own.trailers, own.deadline
+        if own.deadline is not None:
+            self.until = own.deadline.until
+        return own.lines
 
     def _encoded(self, data: bytes, complete: bool) -> bytes:
         if not self._chunk_in:
@@ -346,4 +344,6 @@ class Forward:
     def _own(self, answer: HttpResponse) -> None:
         """Answer in the upstream's place."""
         self._landed()
+        if self._conn.step is not Step.GONE:
+            self._decision.times.ended(monotonic() - self._began)
         self._conn.answer(answer, label=self._decision.label)

@@ -19,6 +19,20 @@ class Special(NamedTuple):
     """Field lines, each with its CRLF."""
     trailers: frozenset[bytes]
     """Names of the trailers that may follow its body."""
+    deadline: "Deadline | None" = None
+
+
+def added(head: RequestHead, route: Route, host_line: bytes, said_ms: int | None) -> Special:
+    """Return what a request gets beside its own fields and the forwarding ones.
+
+    `host_line` is the upstream's, for clients that named none; `said_ms` is how long a trusted hop
+    waits, if it said so.
+    """
+    found = Special(b"", _NO_TRAILERS) if head.plain else special(head, route, host_line)
+    deadline = deadline_of(route, said_ms)
+    if deadline is None or head.upgrade is not None:
+        return found
+    return Special(found.lines + deadline.line, found.trailers, deadline)
 
 
 def special(head: RequestHead, route: Route, host_line: bytes) -> Special:

@@ -5,11 +5,12 @@ looks nothing up. The tables of one worker share their `Timings`: a switch forge
 request that an old table decided is counted like any other.
 """
 
+from bisect import bisect_left
 from typing import Final
 
 import orjson
 
-from bridge.model.latency import BUCKETS, Histogram, read_histogram
+from bridge.model.latency import BOUNDS_S, BUCKETS, Histogram, read_histogram
 
 SETS_MAX: Final = 1_024
 """Labels of one worker. Each costs about 2 kB of memory, and some 300 bytes of a file that is
@@ -34,8 +35,7 @@ class RouteTimes:
     """Times of the requests of one label.
 
     `at_once` counts answers of which head and whole body came together, most of them: one count is
-    both their first byte and their end. The lists are `bridge.model.latency` buckets, and are
-    written to by whoever relays an answer.
+    both their first byte and their end.
     """
 
     __slots__ = (
@@ -60,6 +60,21 @@ class RouteTimes:
 
     def __hash__(self) -> int:
         return hash(self.label)
+
+    def answered(self, seconds: float) -> None:
+        """Count an answer of which head and whole body came together."""
+        self.at_once[bisect_left(BOUNDS_S, seconds)] += 1
+        self.at_once_s += seconds
+
+    def began(self, seconds: float) -> None:
+        """Count the first byte of an answer of which more is to come."""
+        self.first[bisect_left(BOUNDS_S, seconds)] += 1
+        self.first_s += seconds
+
+    def ended(self, seconds: float) -> None:
+        """Count an answer whose first byte, if there was one, was counted before."""
+        self.whole[bisect_left(BOUNDS_S, seconds)] += 1
+        self.whole_s += seconds
 
     def waited(self, phase: str, seconds: float) -> None:
         """Count the time of one of `PHASES`."""
