@@ -73,6 +73,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
         ],
     )
     _copies(report)
+    _latencies(report)
     _lanes(report)
     _certificates(report)
     missing = [canary["category"] for canary in report["canaries"] if canary["missing"]]
@@ -98,6 +99,24 @@ def _copies(report: dict[str, Any]) -> None:
                     ),
                 )
                 for each in report["copies"]
+            ],
+        )  # fmt: skip
+
+
+def _latencies(report: dict[str, Any]) -> None:
+    if report["latencies"]:
+        print_rows(
+            "Milliseconds to answer, since the workers' start",
+            ("route", "side", "of", "answers", "p50", "p95", "p99", "first byte p95"),
+            [
+                (
+                    each["route"], each["side"], each["of"], f"{each['count']:,}",
+                    *(
+                        "" if each[name] is None else f"{each[name]:,.2f}"
+                        for name in ("p50_ms", "p95_ms", "p99_ms", "first_byte_p95_ms")
+                    ),
+                )
+                for each in report["latencies"]
             ],
         )  # fmt: skip
 

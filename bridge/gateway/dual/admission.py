@@ -51,6 +51,8 @@ class Write:
         "abandoned",
         "answer",
         "applied",
+        "asked_s",
+        "began_at",
         "client_key",
         "decision",
         "fingerprint",
@@ -62,6 +64,9 @@ class Write:
     )
 
     def __init__(self, decision: Decision, request: HttpRequest, lane: str, intent_id: str) -> None:
+        self.began_at = time.monotonic()
+        self.asked_s = 0.0
+        """How long the authority was waited for; none of it is ours."""
         self.decision = decision
         self.request = request
         self.lane = lane

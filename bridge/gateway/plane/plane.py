@@ -140,6 +140,15 @@ class Plane:
             told = {f"{route_id}.{name}": count for (route_id, name), count in leniences.items()}
             self.observer.note("lenient", **told)
 
+    def tell_times(self, part: int = 0, parts: int = 1) -> None:
+        """Tell the observer of one in `parts` of the histograms, those that have grown.
+
+        A few at a time: a second's telling of hundreds would be felt by a request.
+        """
+        told = self.keeper.table.timings.news(part, parts)
+        if told:
+            self.observer.note("latency", **told)
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run work that no client's disconnect may end."""
         task = asyncio.get_running_loop().create_task(work)

@@ -88,6 +88,7 @@ async def serve(
         await _drain(plane, observer)
         ticker.stop()
         plane.note_counts()
+        plane.tell_times()
 
 
 class _Ticker:
@@ -122,6 +123,7 @@ class _Ticker:
             plane.tap.tick(now)
         except Exception as exc:
             note_stumble(plane.observer, exc)
+        plane.tell_times(self._polls // _POLLS_PER_TICK % _TICKS_PER_REPORT, _TICKS_PER_REPORT)
         if self._polls % (_POLLS_PER_TICK * _TICKS_PER_REPORT) == 0:
             plane.note_counts()
 

@@ -39,10 +39,12 @@ class RouteTimes:
     """
 
     __slots__ = (
-        "at_once", "at_once_s", "first", "first_s", "label", "phases", "told", "whole", "whole_s",
+        "_all", "at_once", "at_once_s", "first", "first_s", "label", "phases", "told", "whole",
+        "whole_s",
     )  # fmt: skip
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, among: "Timings | None" = None) -> None:
+        self._all = among
         self.label = label
         self.at_once = [0] * BUCKETS
         self.at_once_s = 0.0
@@ -75,6 +77,13 @@ class RouteTimes:
         """Count an answer whose first byte, if there was one, was counted before."""
         self.whole[bisect_left(BOUNDS_S, seconds)] += 1
         self.whole_s += seconds
+
+    def on(self, side: str) -> "RouteTimes":
+        """Return the same of `side`: the write path may ask another one than the authority."""
+        route, stage, own, *more = self.label.split(".")
+        if own == side or self._all is None:
+            return self
+        return self._all.of(".".join([route, stage, side, *more]))
 
     def waited(self, phase: str, seconds: float) -> None:
         """Count the time of one of `PHASES`."""
@@ -120,7 +129,7 @@ class Timings:
                 found = self._sets.get(label)
             if found is None:
                 # The others' own sets are a few more: one for each side (and cohort).
-                found = self._sets[label] = RouteTimes(label)
+                found = self._sets[label] = RouteTimes(label, self)
         return found
 
     def news(self, part: int = 0, parts: int = 1) -> dict[str, str]:
@@ -150,5 +159,5 @@ def read_times(text: str) -> dict[str, Histogram]:
     return found
 
 
-UNTIMED: Final = RouteTimes("-")
+UNTIMED: Final = RouteTimes("-.-.-")
 """Of decisions that no table has made."""

@@ -14,6 +14,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from bridge.model.ages import BUCKETS_MS
+from bridge.runtime.watching.latencies import NOTE as LATENCY
+from bridge.runtime.watching.latencies import latency_metrics
 from bridge.runtime.watching.request_counts import PREFIX as REQUESTS
 from bridge.runtime.watching.request_counts import request_metrics
 from bridge.runtime.watching.run_files import read_roles
@@ -103,6 +105,8 @@ class _RunFiles(Collector):
                 _note, dot, fact = name.rpartition(".")
                 if (dot and fact not in _ADDITIVE) or name.startswith(_WITH_LABELS):
                     continue
+                if name == LATENCY:
+                    continue
                 metric = f"legacy_bridge_{_NOT_A_NAME.sub('_', name)}"
                 counter = families.setdefault(
                     metric, CounterMetricFamily(metric, f"Noted as {name}.", labels=["role"])
@@ -126,6 +130,7 @@ class _RunFiles(Collector):
         yield from families.values()
         yield from gauges.values()
         yield from request_metrics(roles)
+        yield from latency_metrics(roles)
         yield from shadow_metrics(roles)
 
 

@@ -97,6 +97,18 @@ def shadow_metrics(roles: Iterable[RoleStatus]) -> Iterator[Metric]:
     yield from _histograms(times)
 
 
+def answers_by_side(roles: Iterable[RoleStatus]) -> dict[tuple[str, str], list[int]]:
+    """Return how many answers to (route, side) took at most each of `BOUNDS_MS`, and more."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for _, route, what, value in _counts(roles):
+        if what[0] == "took" and len(what) == 4 and what[3].startswith("le_"):
+            counts = found.setdefault((route, what[1]), [0] * (len(BOUNDS_MS) + 1))
+            bound = what[3].removeprefix("le_")
+            at = len(BOUNDS_MS) if bound == "more" else BOUNDS_MS.index(int(bound))
+            counts[at] += round(value)
+    return found
+
+
 def _histograms(
     times: Mapping[tuple[str, str, str, str], Mapping[str, float]],
 ) -> Iterator[Metric]:

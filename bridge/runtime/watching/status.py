@@ -14,6 +14,7 @@ from bridge.runtime.configuration.polling_settings import PollingSettings
 from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.roles.canaries import canary_states
 from bridge.runtime.watching.evidence_status import evidence_status
+from bridge.runtime.watching.latencies import latencies_by_side
 from bridge.runtime.watching.run_files import RoleStatus, read_roles
 from bridge.runtime.watching.shadow_counts import copies_by_route
 from bridge.runtime.wiring.certificates import certificate_status
@@ -38,6 +39,7 @@ def collect_status(settings: Settings) -> dict[str, Any]:
         indexed = indexed_entries(settings)
         found = read_roles(stores.run_dir)
         roles, copies = [_role(each) for each in found], copies_by_route(found)
+        latencies = latencies_by_side(found)
         guards = {role.role: role.last for role in found if role.alive}
         sources = [
             _polled(name, log.cursor(name))
@@ -91,6 +93,7 @@ def collect_status(settings: Settings) -> dict[str, Any]:
         "groups": groups,
         "lanes": lanes,
         "copies": copies,
+        "latencies": latencies,
         "writes_to_decide": to_decide,
     }
 
