@@ -1,6 +1,7 @@
 """The routes that the gateway works by: stored copies of route files, and a pointer to one of them.
 
     routes/applied/SHA256/*.yaml …   a copy, never changed once it is there
+    routes/applied/SHA256/openapi/…  the documents that routes name
     routes/current.json              which copy is in force, and which one was before it
 
 An edited file takes no effect until it is applied, and then all files do at once: the copy is
@@ -25,6 +26,9 @@ from bridge.model.errors import ConfigInvalid, StaleEpoch, StorageUnavailable
 
 # Route files, and the keys of token issuers that they name.
 _KINDS: Final = frozenset({".yaml", ".yml", ".pem", ".jwks"})
+# The folder of documents that routes name, with folders in it, and what is taken of it.
+_DOCUMENTS: Final = "openapi"
+_DOCUMENT_KINDS: Final = frozenset({".yaml", ".yml", ".json"})
 # Routes of a whole company are below one megabyte; more is another folder.
 _BYTES_MAX: Final = 32 * 1024 * 1024
 _FILES_MAX: Final = 10_000
@@ -57,6 +61,11 @@ def read_files(folder: Path) -> dict[str, bytes]:
             if path.suffix in _KINDS and not path.name.startswith(".") and path.is_file():
                 found[path.name] = path.read_bytes()
                 size += len(found[path.name])
+        for path in sorted((folder / _DOCUMENTS).rglob("*")):
+            if path.suffix in _DOCUMENT_KINDS and not path.name.startswith(".") and path.is_file():
+                name = path.relative_to(folder).as_posix()
+                found[name] = path.read_bytes()
+                size += len(found[name])
     except OSError as exc:
         raise ConfigInvalid(f"cannot read routes in {str(folder)!r}: {exc.strerror}") from exc
     if size > _BYTES_MAX or len(found) > _FILES_MAX:
@@ -173,13 +182,15 @@ class AppliedRoutes:
             draft = target.with_name(f".{digest[:12]}.{secrets.token_hex(8)}")
             draft.mkdir()
             for name, content in files.items():
+                (draft / name).parent.mkdir(parents=True, exist_ok=True)
                 # A key file may hold a secret (HS256).
                 descriptor = os.open(draft / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-            sync_folder(draft)
+            for folder in (draft, *(path for path in draft.rglob("*") if path.is_dir())):
+                sync_folder(folder)
             shutil.rmtree(target, ignore_errors=True)  # One that somebody damaged.
             draft.rename(target)
             sync_folder(target.parent)

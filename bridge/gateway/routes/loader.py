@@ -9,8 +9,11 @@ from pydantic_core import ErrorDetails
 
 from bridge.contracts.refusals import hint, known_keys, reason
 from bridge.contracts.strict_yaml import load_strictly
+from bridge.gateway.openapi.document import ApiDocument, ApiDocuments
+from bridge.gateway.openapi.reading import DocumentFaultError
 from bridge.gateway.routes.route import Route
 from bridge.gateway.routes.route_file import KeyEntry, RouteEntry, RouteFile, RouteSections
+from bridge.gateway.routes.sections.comparison import ComparisonRules, DocumentPaths
 from bridge.gateway.routes.sections.section import Section
 from bridge.gateway.routes.table import RoutingTable
 from bridge.gateway.routes.token_keys import TokenKeys
@@ -131,6 +134,7 @@ def _route(given: RouteFile, entry: RouteEntry, folder: Path | None) -> Route:
         header_test=entry.header_test(),
         cohort_salt=given.cohort_salt or given.group,
         samples=entry.samples,
+        api=_documents(entry.comparison, folder),
         **{name: getattr(entry, name) for name in RouteSections.model_fields},
     )
 
@@ -149,6 +153,32 @@ def _token_keys(key: KeyEntry, folder: Path | None) -> TokenKeys | None:
         return TokenKeys.parse(content)
     except ValueError as exc:
         raise ValueError(f"'key.verified_by' names {key.verified_by!r}, which {exc}") from exc
+
+
+def _documents(rules: ComparisonRules, folder: Path | None) -> ApiDocuments | None:
+    given = rules.openapi
+    if given is None:
+        return None
+    if isinstance(given, DocumentPaths):
+        return ApiDocuments(
+            legacy=_document(given.legacy, folder), modern=_document(given.modern, folder)
+        )
+    both = _document(given, folder)
+    return ApiDocuments(legacy=both, modern=both)
+
+
+def _document(name: str, folder: Path | None) -> ApiDocument:
+    try:
+        content = b"" if folder is None else (folder / name).read_bytes()
+    except OSError as exc:
+        raise ValueError(
+            f"'comparison.openapi' names {name!r}, which cannot be read: {exc.strerror};"
+            " put it into the folder 'openapi' beside the route files"
+        ) from exc
+    try:
+        return ApiDocument.parse(name, content)
+    except DocumentFaultError as exc:
+        raise ValueError(f"'comparison.openapi' names {name!r}, in which {exc}") from exc
 
 
 def _explain_all(tree: object, exc: ValidationError) -> list[str]:

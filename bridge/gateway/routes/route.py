@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from bridge.gateway.openapi.document import ApiDocuments
 from bridge.gateway.routes.block_edit import SideRewriting, side_rewriting
 from bridge.gateway.routes.sections.accepts import Accepts
 from bridge.gateway.routes.sections.comparison import ComparisonRules
@@ -108,6 +109,8 @@ class Route:
     """Which of its requests are answered 202 and sent later."""
     comparison: ComparisonRules = field(default_factory=ComparisonRules)
     """How the answers of the two sides are compared."""
+    api: ApiDocuments | None = None
+    """The documents of `comparison.openapi`, read."""
     reconcile: ReconciliationRules = field(default_factory=ReconciliationRules)
     """How the entity that it reads is looked at on both sides, and repaired."""
     request: RequestRewriting = field(default_factory=RequestRewriting)

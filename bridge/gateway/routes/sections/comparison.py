@@ -29,6 +29,20 @@ HEADERS_DEFAULT: Final = (
 )
 _HEADER: Final = r"^[!#$%&'*+.^_`|~0-9a-z-]+$"
 
+DocumentPath = Annotated[
+    str, Field(pattern=r"^openapi(/[A-Za-z0-9_][A-Za-z0-9._-]{0,100}){1,4}\.(ya?ml|json)$")
+]
+"""A file in the folder `openapi` beside the route files: it is applied together with them."""
+
+
+class DocumentPaths(Section):
+    """An OpenAPI document for each side, where they have two."""
+
+    legacy: DocumentPath
+    """What legacy is held to."""
+    modern: DocumentPath
+    """What modern is held to."""
+
 
 class ComparisonRules(Section):
     """How the two answers of a route are compared."""
@@ -58,6 +72,12 @@ class ComparisonRules(Section):
     """How many samples of each kind of difference are kept."""
     numbers_as_text: Flag = False
     """Whether `"12.5"` and `12.5` are equal."""
+
+    openapi: DocumentPath | DocumentPaths | None = None
+    """An OpenAPI document (3.0 or 3.1) in the folder `openapi` beside the route files, or one per
+    side, that requests and both sides' answers are held to, as the client sees them."""
+    openapi_gate: Flag = False
+    """Whether modern's drift from its document counts for the route's verdict."""
 
     @model_validator(mode="after")
     def _each_rule_once(self) -> Self:

@@ -1,0 +1,1 @@
+"""OpenAPI documents, and whether requests and answers are what they declare."""
