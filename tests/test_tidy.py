@@ -55,6 +55,8 @@ PURE = (
     "bridge/eventlog/tiles/tile_contents*.py",
     "bridge/eventlog/proofs/*.py",
     "bridge/eventlog/leaf*.py",
+    "bridge/gateway/drill/drill.py",
+    "bridge/gateway/drill/tally.py",
     "bridge/gateway/dual/derived_ids.py",
     "bridge/gateway/dual/doubt.py",
     "bridge/gateway/dual/entity_look.py",

@@ -7,8 +7,8 @@ from typing import ClassVar
 import typer
 
 from bridge import __version__
+from bridge.cli.error_line import print_error
 from bridge.cli.lazy_group import LazyGroup
-from bridge.cli.output import print_error
 from bridge.model.errors import BridgeError
 from bridge.runtime.exit_codes import exit_code
 
@@ -22,6 +22,7 @@ class Commands(LazyGroup):
         "status": "bridge.cli.status",
         "switch": "bridge.cli.switch",
         "rollback": "bridge.cli.switch",
+        "drill": "bridge.cli.drill",
         "check": "bridge.cli.check",
         "doctor": "bridge.cli.doctor",
         "demo": "bridge.cli.demo",

@@ -18,6 +18,8 @@ from bridge.control.bodies import (
 )
 from bridge.control.comparison_routes import comparison_routes
 from bridge.control.decisions import WriteDecisions
+from bridge.control.drill_routes import drill_routes
+from bridge.control.drills import DrillDesk
 from bridge.control.log_pages import LogPages, proof_routes, tile_routes
 from bridge.control.log_routes import search_routes
 from bridge.control.names import (
@@ -62,6 +64,8 @@ class ControlParts:
     """What comparisons of both sides came to."""
     findings: FindingStore | None = None
     """What reconciliation found."""
+    drills: DrillDesk | None = None
+    """What begins and reports drills."""
 
 
 def create_app(parts: ControlParts) -> FastAPI:
@@ -102,6 +106,8 @@ def create_app(parts: ControlParts) -> FastAPI:
         guarded.include_router(comparison_routes(parts.comparisons, parts.book))
     if parts.findings is not None:
         guarded.include_router(reconciliation_routes(parts.findings, parts.book))
+    if parts.drills is not None:
+        guarded.include_router(drill_routes(parts.drills))
     app.include_router(guarded)
     return app
 

@@ -55,6 +55,13 @@ def _replayed(deployment: Deployment) -> tuple[str, ...]:
     return ("--to-file", str(deployment.folder / "replayed"))
 
 
+def _drilled(deployment: Deployment) -> tuple[str, ...]:
+    words = ("orders", "--fault", "refuse", "--keys", "7", "--for", "60s")
+    assert deployment.call("drill", "start", *words, "-r", "x", "-t", "OTHER").code == 0
+    entries(deployment)
+    return ()
+
+
 # What changes something: the words after the command, for a deployment whose source does not
 # answer, and how it then ends.
 ACTS: dict[Command, tuple[Words, str]] = {
@@ -65,6 +72,11 @@ ACTS: dict[Command, tuple[Words, str]] = {
     ("reconcile", "accept"): (_fixed("orders", "7"), "refused"),
     ("reconcile", "repair"): (_fixed("orders", "7", "--apply"), "refused"),
     ("compare", "restart"): (_fixed("order-status"), "done"),
+    ("drill", "start"): (
+        _fixed("orders", "--fault", "refuse", "--keys", "7", "--for", "5s"),
+        "done",
+    ),
+    ("drill", "stop"): (_drilled, "done"),
     ("ids", "import"): (lambda d: ("orders", "order", _file(d, '["1", "a"]\n')), "done"),
     ("writes", "resolve"): (lambda d: (_in_doubt(d), "failed"), "done"),
     ("writes", "replay"): (lambda d: (_parked(d),), "done"),
@@ -123,6 +135,8 @@ NEITHER: dict[Command, str] = {
     ("check",): "looks at settings and at what is reachable",
     ("demo",): "a deployment of its own, thrown away",
     ("doctor",): "looks at catalogs",
+    ("drill", "report"): "counts",
+    ("drill", "status"): "counts, and who asked for what",
     ("lanes", "list"): "counts",
     ("log", "check-proof"): "works on files alone, without a log",
     ("log", "head"): "size, root and checkpoint are published",

@@ -14,6 +14,7 @@ from bridge.eventlog.records.access_book import AccessBook
 from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.watching.metrics import render_metrics
 from bridge.runtime.watching.status import collect_status
+from bridge.runtime.wiring.drilling import drill_desk
 from tests.cli.deployment import Deployment
 from tests.waiting import wait_until
 
@@ -65,6 +66,7 @@ def served(
             book=AccessBook(stores.event_log),
             comparisons=stores.comparisons(),
             findings=stores.findings(),
+            drills=drill_desk(stores),
             token=token,
             tokens=tokens or {},
         )

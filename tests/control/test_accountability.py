@@ -26,6 +26,12 @@ ACTS: dict[Endpoint, tuple[WriteState | None, dict[str, Any], str]] = {
     ("POST", "/api/groups/{group}/rollback"): (None, {}, "refused"),
     ("POST", "/api/groups/{group}/lanes"): (None, {"held": True}, "done"),
     ("POST", "/api/groups/{group}/ids"): (None, {"entity": "o", "pairs": [["1", "a"]]}, "done"),
+    ("POST", "/api/drills"): (
+        None,
+        {"group": "orders", "fault": "refuse", "lasts": "5s", "keys": ["7"]},
+        "done",
+    ),
+    ("POST", "/api/drills/{drill_id}/stop"): (None, {}, "refused"),
     ("POST", "/api/writes/{intent_id}/resolve"): (S.IN_DOUBT, {"outcome": "failed"}, "done"),
     ("POST", "/api/writes/{intent_id}/replay"): (S.PARKED, {}, "done"),
     ("POST", "/api/writes/{intent_id}/skip"): (S.DONE, {}, "refused"),
@@ -52,6 +58,8 @@ NEITHER: dict[Endpoint, str] = {
     ("GET", "/metrics"): "counts",
     ("GET", "/api/status"): "counts",
     ("GET", "/api/groups"): "stages and epochs",
+    ("GET", "/api/drills"): "counts, and who asked for what",
+    ("GET", "/api/drills/{drill_id}"): "counts",
     ("GET", "/api/comparisons"): "counts",
     ("GET", "/api/reconciliation"): "counts",
     ("GET", "/api/comparisons/{route}"): "counts, and rules as the files have them",
@@ -74,6 +82,7 @@ def spec() -> dict[str, Any]:
         search=Mock(),
         comparisons=Mock(),
         findings=Mock(),
+        drills=Mock(),
     )
     return create_app(parts).openapi()
 
@@ -116,7 +125,7 @@ def test_what_changes_something_is_an_entry(api: Api, endpoint: Endpoint) -> Non
     verb, path = endpoint
     state, body, outcome = ACTS[endpoint]
     intent = "" if state is None else journalled(api.deployment, state)[0]
-    url = path.format(group="orders", intent_id=intent)
+    url = path.format(group="orders", intent_id=intent, drill_id="none")
     for missing in ("reason", "ticket"):
         why = {name: value for name, value in WHY.items() if name != missing}
         assert api.send(verb, url, json={**body, **why}).status_code == 422

@@ -73,7 +73,8 @@ class Attempts:
         """Send once; a refusal is looked into, where the route says how the entity is read."""
         route, write, side = ready.route, ready.write, ready.side
         try:
-            response = await self.exchange(route, marked(write, ready.sent.request), side)
+            request = marked(write, ready.sent.request)
+            response = await self.exchange(route, request, side, write.intent.lane)
         except UpstreamUnavailable:
             return Sent(Verdict(Ending.RETRY, "cannot be reached"), answered=False)
         except OutcomeUnknown:
@@ -113,14 +114,16 @@ class Attempts:
         except (UpstreamUnavailable, OutcomeUnknown):
             return None
 
-    async def exchange(self, route: Route, request: HttpRequest, side: Side) -> HttpResponse:
+    async def exchange(
+        self, route: Route, request: HttpRequest, side: Side, lane: str | None = None
+    ) -> HttpResponse:
         """Send `request` with the credentials of replays; raises as `Upstream.exchange` does."""
         own = self._credentials.get(route.upstreams[side], ())
         if own:
             replaced = CREDENTIALS | {name.lower() for name, _ in own}
             theirs = tuple(field for field in request.headers if field[0].lower() not in replaced)
             request = dataclasses.replace(request, headers=(*theirs, *own))
-        return await self._forwarder.exchange(route, request, side)
+        return await self._forwarder.exchange(route, request, side, lane)
 
     def facts(self, write: JournalledWrite, route: Route, side: Side) -> Facts:
         """Return what templates may name of `write`, by the ids of `side`."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from bridge.gateway.dual.compensation import Compensator
-from bridge.gateway.dual.forwarder import Forwarder
+from bridge.gateway.dual.forwarder import NO_FAULTS, CallFaults, Forwarder
 from bridge.gateway.dual.ports import GroupReader, IdMap, ReplayQueue, SeenChanges, WriteJournal
 from bridge.gateway.dual.replay_attempt import Attempts
 from bridge.gateway.dual.replayer import Replayer, ReplayLimits
@@ -46,14 +46,16 @@ class ReplayService:
         now: Callable[[], datetime] = _utc_now,
         chance: Callable[[], float] = random.random,
         budget_of: Callable[[str], Budget] = lambda _: RetryBudget(),
+        faults: CallFaults = NO_FAULTS,
     ) -> None:
         """`upstreams` are by the names that routes use; `route` finds (group, route id).
 
         `alive` tells whether the process that owns an intent still lives; `owner` names this one,
         for its compensations. `credentials` are by upstream: what replays show there instead of
-        what the client showed.
+        what the client showed. `faults` are those of drills.
         """
-        attempts = Attempts(Forwarder(journal, upstreams), credentials=credentials or {}, now=now)
+        forwarder = Forwarder(journal, upstreams, faults)
+        attempts = Attempts(forwarder, credentials=credentials or {}, now=now)
         self.replayer = Replayer(
             queue=journal,
             attempts=attempts,

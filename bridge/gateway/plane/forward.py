@@ -44,6 +44,7 @@ class Forward:
     """Monotonic seconds at which the whole exchange is over."""
     _bypass: Flight | None = None
     _followed: Followed | None = None
+    decision, head = property(attrgetter("_decision")), property(attrgetter("_head"))
     route = property(attrgetter("_decision.route"))
     """Says what goes first when its upstream has no room (see `protection.guarded_pool`)."""
 

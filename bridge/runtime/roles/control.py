@@ -19,6 +19,7 @@ from bridge.runtime.roles.threads import run_all
 from bridge.runtime.watching.metrics import render_metrics
 from bridge.runtime.watching.status import collect_status
 from bridge.runtime.watching.telemetry import RunFileObserver
+from bridge.runtime.wiring.drilling import drill_desk
 from bridge.runtime.wiring.search import search_desk
 from bridge.runtime.wiring.stores import Stores
 
@@ -56,6 +57,7 @@ def run_control(stores: Stores, observer: RunFileObserver, stop: threading.Event
         search=search_desk(stores),
         comparisons=stores.comparisons() if has_gateway else None,
         findings=stores.findings() if has_gateway else None,
+        drills=drill_desk(stores) if has_gateway else None,
         log=LogPages(open_log=stores.event_log, tiles=settings.event_log.publish_http),
     )
     server = uvicorn.Server(

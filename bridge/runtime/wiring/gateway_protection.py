@@ -76,18 +76,11 @@ def guards_of(
     calls: Spending,
 ) -> Guards:
     """Return one worker's share of what protects an upstream."""
-    limit, breaker, bucket = None, None, None
+    limit, bucket = None, None
     if rules.concurrency is not None:
         most = max(1, rules.concurrency.max // workers)
         least = min(rules.concurrency.min, most)
         limit = AdaptiveLimit(most=most, least=least, adaptive=rules.concurrency.adaptive)
-    if rules.breaker is not None:
-        breaker = Breaker(
-            share=rules.breaker.failures_percent / 100,
-            count_min=rules.breaker.requests_min,
-            window_s=rules.breaker.window_ms / 1000,
-            rest_s=rules.breaker.rest_ms / 1000,
-        )
     if rules.requests_per_s is not None:
         burst = rules.burst or max(1, round(rules.requests_per_s))
         salt = f"upstream/{name}"
@@ -96,9 +89,21 @@ def guards_of(
         limit=limit,
         queue_max=rules.queue_max,
         queue_wait_s=rules.queue_wait_ms / 1000,
-        breaker=breaker,
+        breaker=breaker_of(rules),
         bucket=bucket,
         retries=RetryBudget(name, calls, rules.retry_percent / 100),
+    )
+
+
+def breaker_of(rules: UpstreamProtectionSettings) -> Breaker | None:
+    """Return a new breaker by an upstream's rules; None where none is declared."""
+    if rules.breaker is None:
+        return None
+    return Breaker(
+        share=rules.breaker.failures_percent / 100,
+        count_min=rules.breaker.requests_min,
+        window_s=rules.breaker.window_ms / 1000,
+        rest_s=rules.breaker.rest_ms / 1000,
     )
 
 
