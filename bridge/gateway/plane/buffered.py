@@ -20,6 +20,8 @@ from bridge.model.http import Headers, HttpRequest
 
 def is_whole(plane: Plane, decision: Decision, head: RequestHead) -> bool:
     """Whether a request that is not journalled has to be had whole all the same."""
+    if decision.choice is not None:
+        return True  # Who answers it stands in its body.
     if decision.edits is not None and decision.edits.needs_bodies and head.upgrade is None:
         return True
     mode = decision.route.ingress.mode
@@ -70,6 +72,8 @@ class Buffered:
         )
         self._body.clear()
         route = self._decision.route
+        if self._decision.choice is not None:
+            self._decision = conn.plane.sides.choose_whole(self._decision, request)
         if self._decision.journalled or (route.writes and len(route.upstreams) > 1):
             self._decide_again()
         # The write path bounds itself: the wait for the lane, and the route's timeout for the call.

@@ -246,11 +246,10 @@ class ClientConnection(ClientTransport):
         if head.length > route.body_bytes_max:
             self._refuse_message(too_large(route.body_bytes_max))
             return
-        handling: Handling
-        if decision.journalled or (decision.has_ids and is_whole(plane, decision, head)):
-            handling = Buffered(self, head, decision)
-        else:
-            handling = Forward(self, head, decision)
+        if decision.choice is not None:
+            decision, head = plane.sides.choose(decision, head)
+        whole = decision.journalled or (decision.has_ids and is_whole(plane, decision, head))
+        handling: Handling = (Buffered if whole else Forward)(self, head, decision)
         self._handling = handling
         if not head.length:
             handling.start(b"", complete=True)

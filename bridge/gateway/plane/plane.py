@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from bridge.gateway.http.edge import Edge, Origin, TracingEdge
 from bridge.gateway.plane.keeper import TableKeeper
 from bridge.gateway.plane.settings import PlaneSettings
+from bridge.gateway.plane.sides import NO_CHOICE, SideChooser
 from bridge.gateway.plane.tap import NO_TAP, Tap
 from bridge.gateway.plane.write_path import WritePath
 from bridge.gateway.protection.rate_limiter import RateLimiter
@@ -59,6 +60,7 @@ class Plane:
         observer: Observer,
         tap: Tap = NO_TAP,
         limiter: RateLimiter | None = None,
+        sides: SideChooser = NO_CHOICE,
     ) -> None:
         self.settings = settings
         self.hosts = settings.hosts
@@ -69,6 +71,7 @@ class Plane:
         self.observer = observer
         self.tap = tap
         self.limiter = limiter or RateLimiter()
+        self.sides = sides
         self.name = settings.name.encode("ascii")
         self.via_line = b"Via: 1.1 " + self.name
         self.connections: set[OpenConnection] = set()
@@ -118,6 +121,7 @@ class Plane:
 
     def note_counts(self) -> None:
         """Tell the observer what was answered since the last time."""
+        self.sides.note_counts(self.observer)
         answers, self.answers = self.answers, Counter()
         for (label, upstream, group), count in answers.items():
             if label != "-":

@@ -43,12 +43,19 @@ class Tunnel:
         asked = self._asked
         host = asked.authority.name if asked.authority else None
         found = table.decide(asked.method, host, asked.target, asked.lines)
-        if isinstance(found, Decision) and found.upstream == self._decision.upstream:
+        if isinstance(found, Decision) and self._stays(found):
             self.until = float("inf")
         elif self.until == float("inf"):
             conn = self._conn
             self.until = conn.plane.now + self._decision.route.phases.tunnel_drain_s
             conn.deadline = min(conn.deadline, self.until)
+
+    def _stays(self, found: Decision) -> bool:
+        if self._decision.forced:
+            return found.other is not None  # It was a person's wish, as long as there are two.
+        if found.choice is not None:
+            found = self._conn.plane.sides.home(found, self._asked)
+        return found.upstream == self._decision.upstream
 
     # -- from the client ------------------------------------------------------------------------
 

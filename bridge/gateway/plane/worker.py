@@ -13,6 +13,7 @@ from bridge.gateway.plane.handover import is_shared, take_no_more
 from bridge.gateway.plane.keeper import Generation, TableKeeper
 from bridge.gateway.plane.plane import Plane
 from bridge.gateway.plane.settings import PlaneSettings
+from bridge.gateway.plane.sides import NO_CHOICE, SideChooser
 from bridge.gateway.plane.tap import NO_TAP, Tap, note_stumble
 from bridge.gateway.plane.write_path import WritePath
 from bridge.gateway.protection.rate_limiter import RateLimiter
@@ -43,13 +44,15 @@ async def serve(
     ready: Callable[[], None] | None = None,
     tap: Tap = NO_TAP,
     limiter: RateLimiter | None = None,
+    sides: SideChooser = NO_CHOICE,
 ) -> None:
     """Serve `listener` until `stop`, then let requests under way finish, within a bound.
 
     A single listener is plain HTTP; several come with how clients come in by each. `load_table`
     builds the whole table of a generation, blocking for a few milliseconds; `pools` holds one per
     upstream name that a route uses; `ready` is called once clients are accepted; `tap` may follow
-    what the table says is tapped; `limiter` knows the rate limits of the routes.
+    what the table says is tapped; `limiter` knows the rate limits of the routes;
+    `sides` chooses who answers where the table says that it has to be chosen.
 
     Raises:
         BridgeError: the first table cannot be built. Later the last good one stays.
@@ -64,6 +67,7 @@ async def serve(
         observer=observer,
         tap=tap,
         limiter=limiter,
+        sides=sides,
     )
     loop = asyncio.get_running_loop()
     gc.freeze()

@@ -4,12 +4,23 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from bridge.gateway.routes.block_edit import SideRewriting
-from bridge.gateway.routes.route import Route
+from bridge.gateway.routes.route import KeyRule, Route
 from bridge.gateway.routes.timings import UNTIMED, RouteTimes
 from bridge.model.stage import Side, Stage
 
 WRITES_LEGACY_ALONE: Final = frozenset((Stage.LEGACY, Stage.SHADOW))
 """Stages at which no other side is told of a write, unless earlier ones are still on their way."""
+
+
+class Choice(NamedTuple):
+    """What has to be looked at in each request of a route before it is known who gets it."""
+
+    share_percent: float
+    """Share of the keys whose reads come from modern; 0 but at stage `canary`."""
+    key: KeyRule | None
+    """Where a read has the key that it is dealt by; None for a read of all keys."""
+    forcible: bool
+    """Whether tokens are out that force a side: they are looked for, and taken out."""
 
 
 class Decision(NamedTuple):
@@ -35,3 +46,14 @@ class Decision(NamedTuple):
     """Route, stage and side, with dots between: what its answers are counted under."""
     times: RouteTimes = UNTIMED
     """Where the times of this label are counted; bound when the table is built."""
+    choice: Choice | None = None
+    """What is chosen for each request; None, nearly always, when there is nothing to choose."""
+    other: "Decision | None" = None
+    """The same read by the other side; None for writes, and where one side alone is asked."""
+    forced: bool = False
+    """Whether a tester's token says who answers, whatever is on its way."""
+
+    def elsewhere(self) -> "Decision":
+        """Return the decision for this very request by the other side, which there must be."""
+        assert self.other is not None, "there is no other side to ask"
+        return self.other._replace(params=self.params)

@@ -10,9 +10,10 @@ from typing import Final, NamedTuple
 from bridge.gateway.http.framing import MessageRefused
 from bridge.gateway.http.target import lenient_segments, loose_segments, segments
 from bridge.gateway.routes.block_edit import SideRewriting
-from bridge.gateway.routes.decision import Decision
+from bridge.gateway.routes.cohort_unit import key_of_reads, kinds_of_keys
+from bridge.gateway.routes.decision import Choice, Decision
 from bridge.gateway.routes.path_template import parameters
-from bridge.gateway.routes.route import Route
+from bridge.gateway.routes.route import KeyPlace, KeyRule, Route
 from bridge.gateway.routes.sections.ingress import IngressMode
 from bridge.gateway.routes.timings import Timings
 from bridge.gateway.routes.trie import Leaf, Node, Tail, find, gather_exact, gather_tails, insert
@@ -31,6 +32,9 @@ AUTHORITY: Final[Mapping[Stage, Side]] = {
 }
 
 _JOURNALLING: Final = frozenset((Stage.DUAL, Stage.CANARY, Stage.HANDOVER, Stage.MODERN))
+
+_BOTH_ANSWER: Final = frozenset((Stage.SHADOW, Stage.DUAL, Stage.CANARY, Stage.MODERN))
+"""Stages at which reads may be asked of either side: a tester may want to see the other one."""
 
 # Segments of these bytes mean the same however they are read.
 _PLAIN_BYTES: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_~"
@@ -78,15 +82,20 @@ class RoutingTable:
         groups: Sequence[GroupState],
         generation: int,
         timings: Timings | None = None,
+        *,
+        forcible: bool = False,
     ) -> "RoutingTable":
         """Build the table; a group that nobody has switched yet stands at `legacy`, epoch 0.
 
-        `timings` are those of the worker's earlier tables.
+        `timings` are those of the worker's earlier tables. `forcible`: whether tokens are out that
+        force a side, of whatever group.
 
         Raises:
             ConfigInvalid: two routes claim the same requests, or a group stands at a stage whose
                 authority it has no upstream for.
         """
+        routes = tuple(routes)
+        kinds = kinds_of_keys(routes)
         states = {state.group: state for state in groups}
         hosts: dict[bytes, Node] = {}
         any_host = Node()
@@ -99,13 +108,15 @@ class RoutingTable:
                 root = any_host
             else:
                 root = hosts.setdefault(route.host.lower().encode("ascii"), Node())
-            leaf = _leaf(route, states.get(route.group), timings)
-            edits = leaf.plain.edits
-            if edits is not None:
-                # Routes with the same rules share one object: see `plane.edited_heads`.
-                plain = leaf.plain._replace(edits=alike.setdefault(repr(edits), edits))
-                leaf = leaf._replace(plain=plain)
-            insert(root, route, leaf)
+            plain = _decision(
+                route,
+                states.get(route.group),
+                timings,
+                alike,
+                key=key_of_reads(route, kinds[route.group]),
+                forcible=forcible,
+            )
+            insert(root, route, Leaf(route, parameters(route.path), plain))
         return cls(hosts, any_host, generation, leniences, timings)
 
     def decide(
@@ -200,7 +211,15 @@ def _matters(leaf: Leaf, other: Leaf, path: bytes) -> bool:
     return other.plain.upstream != leaf.plain.upstream and (b"//" in path or b";" in path)
 
 
-def _leaf(route: Route, state: GroupState | None, timings: Timings) -> Leaf:
+def _decision(
+    route: Route,
+    state: GroupState | None,
+    timings: Timings,
+    alike: dict[str, SideRewriting],
+    *,
+    key: KeyRule | None,
+    forcible: bool,
+) -> Decision:
     stage = state.stage if state else Stage.LEGACY
     epoch = state.epoch if state else 0
     authority = AUTHORITY[stage]
@@ -217,28 +236,42 @@ def _leaf(route: Route, state: GroupState | None, timings: Timings) -> Leaf:
         and Side.MODERN in route.upstreams
         and (stage in _JOURNALLING or (epoch > 0 and stage is not Stage.COMPLETE))
     )
-    upstream = route.upstreams[authority]
     # What is journalled at a later stage comes to the other side by its replay, not as a copy.
     tapped = len(route.upstreams) > 1 and route.shadow.copies(stage, writes=route.writes)
-    edits = route.rewriting[authority]
     # A key that stands outside of the path is looked up by the write path, for reads that ask.
     looked_up = bool(route.dual.read_your_writes) and epoch > 0
     queues = route.ingress.mode is not IngressMode.OFF
-    has_ids = bool(route.ids) or looked_up or queues or (edits is not None and edits.needs_bodies)
-    label = f"{route.route_id}.{stage.value}.{authority.value}"
-    times = timings.of(label)
-    plain = Decision(
-        route,
-        stage,
-        epoch,
-        authority,
-        {},
-        journalled,
-        upstream,
-        has_ids,
-        tapped,
-        edits,
-        label,
-        times,
-    )
-    return Leaf(route, parameters(route.path), plain)
+    share_percent = state.share_percent if state and stage is Stage.CANARY else 0.0
+    choice = None
+    if forcible or (share_percent and not route.writes and (key or share_percent >= 100)):
+        choice = Choice(share_percent, key, forcible)
+    # A key in the body is known when the request is whole.
+    in_body = choice is not None and key is not None and key.place is KeyPlace.JSON
+
+    def by(side: Side) -> Decision:
+        edits = route.rewriting[side]
+        if edits is not None:
+            # Routes with the same rules share one object: see `plane.edited_heads`.
+            edits = alike.setdefault(repr(edits), edits)
+        changes = edits is not None and edits.needs_bodies
+        label = f"{route.route_id}.{stage.value}.{side.value}"
+        return Decision(
+            route=route,
+            stage=stage,
+            epoch=epoch,
+            authority=side,
+            params={},
+            journalled=journalled,
+            upstream=route.upstreams[side],
+            has_ids=bool(route.ids) or looked_up or queues or changes or in_body,
+            tapped=tapped,
+            edits=edits,
+            label=label,
+            times=timings.of(label),
+        )
+
+    answers = by(authority)
+    two_sided = authority.other in route.upstreams and stage in _BOTH_ANSWER
+    if route.writes or not two_sided:
+        return answers._replace(choice=choice)
+    return answers._replace(choice=choice, other=by(authority.other))
