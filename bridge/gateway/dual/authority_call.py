@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Final
 
 from bridge.gateway.dual import answers
@@ -13,6 +14,7 @@ from bridge.gateway.dual.ports import KeyInUse, WriteJournal, WriteStateForbidde
 from bridge.gateway.dual.replay_attempt import CREDENTIALS, with_key
 from bridge.gateway.dual.states import outcome_of
 from bridge.gateway.routes.route import KeyPlace, KeyRule
+from bridge.gateway.routes.timings import AUTHORITY, INTENT, LANE, OUTCOME
 from bridge.gateway.translation.ids import (
     Translated,
     ids_made,
@@ -69,10 +71,13 @@ class AuthorityCall:
         """Return the client's answer; raises what `WriteJournal.open` does, but for a used key."""
         sent = self._forwarder.translated(write.decision.route, write.request, side)
         intent = self._intent(write, side)
+        asked_at, times = monotonic(), write.decision.times
         try:
             await self._journal.open(intent)
         except KeyInUse as exc:
             return self._repeat(write, exc.write)
+        times.waited(LANE, asked_at - write.began_at)
+        times.waited(INTENT, monotonic() - asked_at)
         return await self._call(write, intent, sent)
 
     async def call_and_record(self, write: Write, side: Side) -> HttpResponse:
@@ -121,7 +126,7 @@ class AuthorityCall:
             # the second from another write.
             sent = sent._replace(request=with_key(intent, sent.request))
         try:
-            response = await self._forwarder.exchange(route, sent.request, side)
+            response = await self._exchange(write, sent.request, side)
         except UpstreamUnavailable:
             await self._settle(
                 write, intent, WriteState.FAILED, None, "no byte was sent", release_key=True
@@ -143,6 +148,14 @@ class AuthorityCall:
         ids = ids_made(route.ids, response, sent.used) if state is WriteState.APPLIED else ()
         await self._settle(write, intent, state, response, reason, ids=ids, release_key=release_key)
         return translate_response(route.ids, response, sent.used)
+
+    async def _exchange(self, write: Write, request: HttpRequest, side: Side) -> HttpResponse:
+        asked_at, decision = monotonic(), write.decision
+        try:
+            return await self._forwarder.exchange(decision.route, request, side, write.lane)
+        finally:
+            write.asked_s = monotonic() - asked_at
+            decision.times.on(side.value).waited(AUTHORITY, write.asked_s)
 
     async def _in_doubt(
         self, write: Write, intent: WriteIntent, response: HttpResponse | None, why: str
@@ -173,7 +186,7 @@ class AuthorityCall:
         While the journal cannot take it the client is told that the outcome is unknown, since an
         answer that is not durable would be a promise; the key stays held.
         """
-        route = write.decision.route
+        route, told_at = write.decision.route, monotonic()
         lane = None
         if state is WriteState.APPLIED and response is not None:
             lane = lane_made(route.key, response)
@@ -204,6 +217,7 @@ class AuthorityCall:
                 write.tell(answers.outcome_unknown(write.intent_id, "it was given up"))
                 return
             else:
+                write.decision.times.waited(OUTCOME, monotonic() - told_at)
                 write.applied = intent.authority if state is WriteState.APPLIED else None
                 return
 

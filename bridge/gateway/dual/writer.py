@@ -21,11 +21,12 @@ from collections.abc import Callable, Mapping, Sequence
 from bridge.gateway.dual import answers
 from bridge.gateway.dual.admission import Admission, Write, WriteLimits
 from bridge.gateway.dual.authority_call import AuthorityCall, level_of
-from bridge.gateway.dual.forwarder import Forwarder
+from bridge.gateway.dual.forwarder import NO_FAULTS, CallFaults, Forwarder
 from bridge.gateway.dual.ports import IdMap, LaneState, WriteJournal
 from bridge.gateway.dual.turns import Turns
 from bridge.gateway.dual.write_tokens import WriteTokens, Written
 from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
+from bridge.gateway.routes.timings import AUTHORITY, OWN
 from bridge.gateway.upstream_ports import Upstream
 from bridge.model.errors import (
     LaneBusy,
@@ -69,8 +70,10 @@ class DualWriter:
         observer: Observer | None = None,
         swapped: frozenset[str] = frozenset(),
         tokens: WriteTokens | None = None,
+        faults: CallFaults = NO_FAULTS,
     ) -> None:
-        """`upstreams` are by the names that routes use; `swapped` as for `AuthorityCall`.
+        """`upstreams` are by the names that routes use; `swapped` as for `AuthorityCall`; `faults`
+        are those of drills.
 
         `owner` names this incarnation of the worker, and is locked while it lives. `redecide` reads
         the groups anew and decides a request again, after a switch overtook it; None when no route
@@ -79,7 +82,7 @@ class DualWriter:
         self._journal = journal
         self._redecide = redecide
         self._limits = limits or WriteLimits()
-        self._forwarder = Forwarder(ids, upstreams)
+        self._forwarder = Forwarder(ids, upstreams, faults)
         self._admission = Admission(ids)
         self._authority = AuthorityCall(
             journal=journal,
@@ -139,6 +142,8 @@ class DualWriter:
         except asyncio.CancelledError:
             admitted.abandoned = True
             raise
+        own_s = time.monotonic() - admitted.began_at - admitted.asked_s
+        decision.times.waited(OWN, own_s)
         return self._with_token(admitted, answer)
 
     async def drain(self) -> None:
@@ -152,6 +157,8 @@ class DualWriter:
         request: HttpRequest | None,
         brought: Sequence[Written] = (),
     ) -> Side:
+        if decision.forced:
+            return decision.authority
         lane = self._admission.lane_of_read(decision, request) if decision.epoch else None
         group, authority = decision.route.group, decision.authority
         if lane is not None:
@@ -289,12 +296,15 @@ class DualWriter:
         return True
 
     async def _forward(self, decision: Decision, request: HttpRequest, side: Side) -> HttpResponse:
+        asked_at = time.monotonic()
         try:
             return await self._forwarder.forward(decision, request, side)
         except UpstreamUnavailable:
             return answers.unreachable(side.value)
         except OutcomeUnknown:
             return answers.plain_outcome_unknown(side.value)
+        finally:
+            decision.times.on(side.value).waited(AUTHORITY, time.monotonic() - asked_at)
 
 
 def _may_choose(decision: Decision) -> bool:

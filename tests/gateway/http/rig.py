@@ -18,6 +18,7 @@ from bridge.gateway.protection.rate_limiter import RateLimiter
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule, Route
 from bridge.gateway.routes.table import RoutingTable
+from bridge.gateway.routes.timings import Timings
 from bridge.gateway.upstream_ports import NamedPool
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage
@@ -138,6 +139,7 @@ class Gateway:
         self.routes = tuple(routes)
         self.groups = tuple(groups)
         self.generation = Counter()
+        self.timings = Timings()
         self.observer = RecordingObserver()
         self.settings = settings or PlaneSettings(drain_ms=1_000, drain_idle_ms=0)
         self.limits = limits or PoolLimits(wait_ms=500)
@@ -157,7 +159,7 @@ class Gateway:
 
     def load(self, generation: int) -> RoutingTable:
         """Build the table of a generation."""
-        return RoutingTable.build(self.routes, self.groups, generation)
+        return RoutingTable.build(self.routes, self.groups, generation, self.timings)
 
     def _run(self) -> None:
         try:
