@@ -10,7 +10,8 @@ from rich.text import Text
 
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, warrant
 from bridge.cli.output import AsJson, console, print_json, print_rows
-from bridge.control.drills import DrillDesk, DrillOrder, lines_of
+from bridge.control.drills import DrillDesk, DrillOrder
+from bridge.control.shown_drill import lines_of
 from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.wiring.drilling import drill_desk
 from bridge.runtime.wiring.stores import Stores

@@ -23,6 +23,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
     if as_json:
         print_json(report)
         raise typer.Exit(code)
+    _drills(report)
     print_rows(
         "Roles",
         ("role", "pid", "state", "restarts", "last exit"),
@@ -82,6 +83,19 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
             f"[red]entries may be missing[/red]: no canary of {', '.join(missing)} for a day"
         )
     raise typer.Exit(code)
+
+
+def _drills(report: dict[str, Any]) -> None:
+    for each in report["drills"]:
+        # Whoever looks because something is broken must see this first.
+        console.print(
+            f" DRILL IS ON: {each['fault']} at {each['side']} of group {each['group']}, "
+            f"{each['left_s']:.0f} s left, by {each['actor']} ({each['ticket']}); end it with "
+            f"`legacy-bridge drill stop {each['drill']}` ",
+            style="bold white on red",
+            markup=False,
+            highlight=False,
+        )
 
 
 def _copies(report: dict[str, Any]) -> None:

@@ -5,13 +5,14 @@ A drill that is refused leaves an entry in the event log as one that is begun.
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from bridge.control.names import group_named
+from bridge.control.shown_drill import shown_breaker, shown_process, shown_time
 from bridge.eventlog.records.action_record import action_draft
 from bridge.eventlog.records.attempt import Tell, refusals_told
 from bridge.gateway.drill.drill import (
@@ -151,8 +152,8 @@ class DrillDesk:
         return {
             **self._shown(drill),
             "cohort": summed(tallies),
-            "breaker": _breaker(drill, tallies),
-            "processes": [_process(each) for each in tallies],
+            "breaker": shown_breaker(drill, tallies),
+            "processes": [shown_process(each) for each in tallies],
             "rollback": self._rollback(drill, tallies),
             "writes": self._writes(drill),
         }
@@ -255,9 +256,9 @@ class DrillDesk:
             "header": None if cohort.header is None else cohort.header[0],
             "share_percent": cohort.share_percent,
             "epoch": drill.epoch,
-            "started": _time(drill.started_at),
-            "ends": _time(drill.ends_at),
-            "stopped": None if drill.stopped_at is None else _time(drill.stopped_at),
+            "started": shown_time(drill.started_at),
+            "ends": shown_time(drill.ends_at),
+            "stopped": None if drill.stopped_at is None else shown_time(drill.stopped_at),
             "actor": drill.actor,
             "ticket": drill.ticket,
         }
@@ -278,7 +279,7 @@ class DrillDesk:
             ]  # fmt: skip
             return {
                 "to": switch.to_stage.value,
-                "at": _time(at),
+                "at": shown_time(at),
                 "after_s": round(at - drill.started_at, 3),
                 "workers": len(ended),
                 "in_force_ms": round(max(0.0, max(ended)) * 1000, 1) if ended else None,
@@ -295,65 +296,3 @@ class DrillDesk:
             "to_decide": to_decide,
             "drained": waiting == 0 and to_decide == 0,
         }
-
-
-def _breaker(drill: Drill, tallies: Sequence[Tally]) -> dict[str, Any]:
-    """Return when the cohort's breakers changed; each process has its own."""
-    opened = [at for each in tallies for at, state in each.breaker if state == "open"]
-    closed = [at for each in tallies for at, state in each.breaker if state == "closed"]
-    return {
-        "opened": len(opened),
-        "first_opened_after_s": round(min(opened) - drill.started_at, 3) if opened else None,
-        "closed_again": len(closed),
-    }
-
-
-def _process(tally: Tally) -> dict[str, Any]:
-    ended = None if tally.ended_at is None else _time(tally.ended_at)
-    return {"process": tally.process, "ended": ended, "why": tally.ended_why or None}
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-
-
-def lines_of(report: dict[str, Any]) -> Iterator[str]:
-    """Yield a report as a person reads it."""
-    cohort, breaker, writes = report["cohort"], report["breaker"], report["writes"]
-    state = f"on, {report['left_s']:.0f} s left" if report["on"] else "over"
-    yield (
-        f"drill {report['drill']} ({state}): {report['fault']} at {report['side']} of group "
-        f"{report['group']!r}"
-    )
-    touched = ", ".join(f"{count:,} {name}" for name, count in cohort["touched"].items())
-    yield f"touched: {touched or 'nothing yet'}"
-    yield (
-        f"clients saw {cohort['errors']:,} errors; the other side answered "
-        f"{sum(cohort['fell_back'].values()):,} reads in its place"
-    )
-    latency = cohort["latency_ms"]
-    if latency["max"] is not None:
-        yield (
-            f"latency: p50 ≤ {latency['p50']} ms, p99 ≤ {latency['p99']} ms, "
-            f"longest {latency['max']} ms"
-        )
-    if breaker["opened"]:
-        yield (
-            f"breaker opened {breaker['opened']} times, first after "
-            f"{breaker['first_opened_after_s']} s; closed again {breaker['closed_again']} times"
-        )
-    else:
-        yield "breaker did not open"
-    back = report["rollback"]
-    if back is not None:
-        yield (
-            f"switched to {back['to']} after {back['after_s']} s, in force on "
-            f"{back['workers']} workers after {back['in_force_ms']} ms"
-        )
-    if writes["drained"]:
-        yield "no write is waiting or lost: every lane is drained"
-    else:
-        yield (
-            f"{writes['waiting']:,} writes wait for the other side, {writes['to_decide']:,} "
-            f"need a decision"
-        )

@@ -18,6 +18,7 @@ from bridge.runtime.watching.latencies import latencies_by_side
 from bridge.runtime.watching.run_files import RoleStatus, read_roles
 from bridge.runtime.watching.shadow_counts import copies_by_route
 from bridge.runtime.wiring.certificates import certificate_status
+from bridge.runtime.wiring.drilling import drills_on
 from bridge.runtime.wiring.log_opening import known_of_log
 from bridge.runtime.wiring.reading import reading_status
 from bridge.runtime.wiring.search import indexed_entries
@@ -52,6 +53,7 @@ def collect_status(settings: Settings) -> dict[str, Any]:
             next_index = stores.sink_cursors().load(SINK)
             sinks.append({"sink": SINK, "next_index": next_index, "behind": head.size - next_index})
         groups, lanes, to_decide = _writes(settings, stores)
+        drills = drills_on(stores) if settings.gateway is not None else []
         noted = guards.get("log", {})
         canaries = [
             {"category": each.category, "age_s": each.age_s, "missing": each.missing}
@@ -95,6 +97,7 @@ def collect_status(settings: Settings) -> dict[str, Any]:
         "copies": copies,
         "latencies": latencies,
         "writes_to_decide": to_decide,
+        "drills": drills,
     }
 
 

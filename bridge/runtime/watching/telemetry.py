@@ -36,7 +36,7 @@ _WARNING_WORDS = (
     "orphaned", "unreadable", "not_recorded", "not_stored", "delayed", "early",
     "poll_window", "poll_found_unknown", "gap_found", "gap_waits", "wal_guard_raised",
     "drift", "catalog_changed", "not_published", "not_read", "witness_raised", "conflict",
-    "timestamp_raised",
+    "timestamp_raised", "drill_",
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, MutableMapping
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from bridge.control.drills import DrillDesk
 from bridge.gateway.drill.drill import Drill
@@ -49,6 +49,11 @@ def drill_desk(stores: Stores) -> DrillDesk:
         history=lambda: [record.switch for record in desk.history()],
         new_id=new_drill_id,
     )
+
+
+def drills_on(stores: Stores) -> list[dict[str, Any]]:
+    """Return the drills that are on, for a look at everything."""
+    return [each for each in drill_desk(stores).list_drills() if each["on"]]
 
 
 def drills_of(gateway: GatewaySettings, ids: IdMap, process: str, observer: Observer) -> Drills:
