@@ -38,17 +38,6 @@ def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
     console.print(table)
 
 
-def print_error(message: str) -> None:
-    """Print what could not be done as one line on standard error."""
-    errors.print(
-        f"legacy-bridge: {' '.join(message.split())}",
-        style="red",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
 def _plain(cell: object) -> Text:
     # Not a string: a reason with brackets in it would be read as markup.
     return Text("" if cell is None else str(cell))

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bridge.cli.error_line import print_error
 from bridge.cli.options import DEFAULT_CONFIG, ConfigPath
-from bridge.cli.output import print_error
 from bridge.model.errors import ConfigInvalid
 from bridge.model.signals import note_hang_ups, stop_on_signals
 from bridge.runtime.configuration.settings import Settings

@@ -7,11 +7,12 @@ taken from untrusted clients (`http.fields.IDENTITY_PREFIXES`), so that none can
 import base64
 import hashlib
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
-
-from cryptography import x509
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from bridge.model.http import Headers
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 IdentityPart: TypeAlias = Literal["certificate", "subject", "san", "fingerprint"]
 
@@ -22,6 +23,9 @@ _VISIBLE: Final = frozenset(range(0x20, 0x7F)) - frozenset(b"%")
 
 def identity_fields(certificate: bytes, fields: Mapping[IdentityPart, str]) -> Headers:
     """Return the fields for a verified certificate (DER); `fields` are names by part."""
+    # Imported where it is needed: whoever reads settings knows this module.
+    from cryptography import x509
+
     parsed = x509.load_der_x509_certificate(certificate)
     pairs = []
     for part, name in fields.items():
@@ -40,7 +44,9 @@ def identity_fields(certificate: bytes, fields: Mapping[IdentityPart, str]) -> H
     return tuple(pairs)
 
 
-def _alternatives(certificate: x509.Certificate) -> list[bytes]:
+def _alternatives(certificate: "x509.Certificate") -> list[bytes]:
+    from cryptography import x509
+
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):

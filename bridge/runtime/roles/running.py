@@ -1,10 +1,9 @@
 """Run one role in this process: logging, signals, service, clean stop, exit code."""
 
-import asyncio
 import logging
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.model.errors import BridgeError, ConfigInvalid, StorageUnavailable
 from bridge.model.signals import ignore_hang_ups, stop_on_signals
@@ -15,6 +14,10 @@ from bridge.runtime.roles.parent import end_with_parent
 from bridge.runtime.watching.telemetry import RunFileObserver, start_logging
 from bridge.runtime.wiring.stores import Stores
 from bridge.storage.journal.owner import FileLock
+
+# Imported where it is needed: half of the roles do without an event loop, and TLS comes with it.
+if TYPE_CHECKING:
+    import asyncio
 
 # Who waits for another process to end looks this often; it takes over within this time.
 TAKE_OVER_S = 0.2
@@ -133,9 +136,11 @@ def _delivery(stores: Stores, observer: RunFileObserver, stop: threading.Event) 
 
 
 def _async(
-    run: Callable[[Stores, RunFileObserver, asyncio.Event], Coroutine[Any, Any, None]],
+    run: "Callable[[Stores, RunFileObserver, asyncio.Event], Coroutine[Any, Any, None]]",
 ) -> RoleRun:
     """Run an asyncio role; the signal handlers of this process set its own event."""
+
+    import asyncio
 
     def run_in_loop(stores: Stores, observer: RunFileObserver, stop: threading.Event) -> None:
         async def main() -> None:
@@ -151,7 +156,9 @@ def _async(
     return run_in_loop
 
 
-async def _mirror(stop: threading.Event, asked: asyncio.Event) -> None:
+async def _mirror(stop: threading.Event, asked: "asyncio.Event") -> None:
+    import asyncio
+
     # A signal handler of `signal.signal` cannot wake a loop that sleeps in select by itself.
     while not stop.is_set():
         await asyncio.sleep(0.05)

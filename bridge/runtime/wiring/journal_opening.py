@@ -1,24 +1,25 @@
 """Open the write journal where the settings say it is: a file, or PostgreSQL for many machines."""
 
 from pathlib import Path
-from typing import Final, Protocol
-
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.wiring.log_opening import made
 from bridge.storage.generation import Generation
 from bridge.storage.journal.owner import FileLock, OwnerLocks
-from bridge.storage.journal.postgres import PostgresJournal
-from bridge.storage.journal.postgres_desk import PostgresJournalDesk
-from bridge.storage.journal.postgres_replicas import PostgresReplicas
-from bridge.storage.journal.sqlite import SqliteJournal
 from bridge.storage.journal.sqlite_desk import SqliteJournalDesk
 
-Journal = SqliteJournal | PostgresJournal
-Desk = SqliteJournalDesk | PostgresJournalDesk
+# Imported where they are needed: a gateway whose journal is a file does without PostgreSQL, and
+# what only looks at switches without the journal's own thread.
+if TYPE_CHECKING:
+    from bridge.storage.journal.postgres import PostgresJournal
+    from bridge.storage.journal.postgres_desk import PostgresJournalDesk
+    from bridge.storage.journal.postgres_replicas import PostgresReplicas
+    from bridge.storage.journal.sqlite import SqliteJournal
+
+Journal: TypeAlias = "SqliteJournal | PostgresJournal"
+Desk: TypeAlias = "SqliteJournalDesk | PostgresJournalDesk"
 
 JOURNAL_FILE: Final = "journal.db"
 
@@ -83,6 +84,9 @@ def journal_dsn(settings: Settings) -> str | None:
             "cannot open the write journal: gateway.journal must be 'sqlite' or begin with "
             "'postgresql://'"
         )
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
     try:
         conninfo_to_dict(url)
     except ProgrammingError:
@@ -97,7 +101,11 @@ def open_journal(settings: Settings) -> Journal:
     """Return the journal as a gateway worker and the replayer use it."""
     dsn = journal_dsn(settings)
     if dsn is None:
+        from bridge.storage.journal.sqlite import SqliteJournal
+
         return SqliteJournal(made(settings.data_dir) / JOURNAL_FILE)
+    from bridge.storage.journal.postgres import PostgresJournal
+
     return PostgresJournal(dsn)
 
 
@@ -106,12 +114,16 @@ def open_desk(settings: Settings) -> Desk:
     dsn = journal_dsn(settings)
     if dsn is None:
         return SqliteJournalDesk(made(settings.data_dir) / JOURNAL_FILE)
+    from bridge.storage.journal.postgres_desk import PostgresJournalDesk
+
     return PostgresJournalDesk(dsn)
 
 
-def open_board(settings: Settings, run_dir: Path) -> Generation | PostgresReplicas:
+def open_board(settings: Settings, run_dir: Path) -> "Generation | PostgresReplicas":
     """Return how replicas learn of switches: those of the machine, or of all machines."""
     dsn = journal_dsn(settings)
     if dsn is None:
         return Generation.open(run_dir / "generation")
+    from bridge.storage.journal.postgres_replicas import PostgresReplicas
+
     return PostgresReplicas(dsn)

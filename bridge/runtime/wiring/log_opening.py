@@ -5,19 +5,18 @@ What others know of the log is asked before the log itself: it may grow meanwhil
 
 from contextlib import closing
 from pathlib import Path
-
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
+from typing import TYPE_CHECKING
 
 from bridge.eventlog.ports import EventLogStore
 from bridge.eventlog.restoration import Loss, Witnessed, find_loss, restored_error
-from bridge.eventlog.signing.signer import Signer
 from bridge.model.errors import ConfigInvalid
 from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.wiring.log_identity import KEY_NAME, refuse_retired, signed_head
-from bridge.storage.event_log.postgres import PostgresEventLog
 from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
+
+if TYPE_CHECKING:
+    from bridge.eventlog.signing.signer import Signer
 
 LOG_FILE = "log.db"
 STATE_FILE = "state.db"
@@ -60,6 +59,9 @@ def bare_event_log(settings: Settings) -> EventLogStore:
     if url == "sqlite":
         return SqliteEventLog(made(settings.data_dir) / LOG_FILE)
     if url.startswith(("postgresql://", "postgres://")):
+        # Imported where it is needed: most logs are a file.
+        from bridge.storage.event_log.postgres import PostgresEventLog
+
         return PostgresEventLog(_parsed(url))
     raise ConfigInvalid(
         "cannot open the event log: event_log.url must be 'sqlite' or begin with 'postgresql://'"
@@ -86,12 +88,14 @@ def sink_cursors(settings: Settings) -> dict[str, int]:
         return cursors.all()
 
 
-def open_signer(settings: Settings) -> Signer:
+def open_signer(settings: Settings) -> "Signer":
     """Return the signer of checkpoints; makes its key on first use.
 
     Raises:
         ConfigInvalid: the name was given up, or the keys cannot be used.
     """
+    from bridge.eventlog.signing.signer import Signer
+
     folder, origin = made(keys_dir(settings)), settings.event_log.origin
     refuse_retired(folder, origin)
     return Signer.load_or_create(folder / KEY_NAME, origin=origin)
@@ -108,6 +112,9 @@ def made(folder: Path) -> Path:
 
 def _parsed(url: str) -> str:
     """Return `url` unless libpq cannot read it: its own message would quote the password."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
     try:
         conninfo_to_dict(url)
     except ProgrammingError:

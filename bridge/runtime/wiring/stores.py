@@ -4,13 +4,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from bridge.capture.mapping.last_values import LastValues
-from bridge.contracts.contract_set import ContractSet
 from bridge.eventlog.ports import EventLogStore
-from bridge.eventlog.signing.signer import Signer
-from bridge.gateway.comparison.desk import ComparisonDesk
 from bridge.gateway.routes.route import Route
 from bridge.model.errors import ConfigInvalid
 from bridge.model.observer import Observer
@@ -27,19 +23,23 @@ from bridge.runtime.wiring.journal_opening import (
     open_desk,
     open_journal,
 )
-from bridge.runtime.wiring.keeping import Keeping
 from bridge.runtime.wiring.log_opening import STATE_FILE, made, open_event_log, open_signer
 from bridge.runtime.wiring.pseudonym_key import load_pseudonyms
-from bridge.runtime.wiring.reading import open_requests
 from bridge.runtime.wiring.routes_in_force import RoutesInForce, TwoSidedGroups
-from bridge.runtime.wiring.shadowing import open_comparisons
 from bridge.storage.generation import Generation
-from bridge.storage.journal.postgres_replicas import PostgresReplicas
-from bridge.storage.reconciliation.sqlite import SqliteFindingStore
 from bridge.storage.sink_cursors import SqliteSinkCursors
-from bridge.storage.sqlite_last_values import SqliteLastValues
-from bridge.storage.sqlite_snapshot_requests import SqliteSnapshotRequests
 from bridge.switching.switchboard import Switchboard
+
+# Each role and each command opens some of the stores: the others are imported when asked for.
+if TYPE_CHECKING:
+    from bridge.capture.mapping.last_values import LastValues
+    from bridge.contracts.contract_set import ContractSet
+    from bridge.eventlog.signing.signer import Signer
+    from bridge.gateway.comparison.desk import ComparisonDesk
+    from bridge.runtime.wiring.keeping import Keeping
+    from bridge.storage.journal.postgres_replicas import PostgresReplicas
+    from bridge.storage.reconciliation.sqlite import SqliteFindingStore
+    from bridge.storage.sqlite_snapshot_requests import SqliteSnapshotRequests
 
 FINDINGS_FILE: Final = "reconciliation.db"
 
@@ -89,7 +89,7 @@ class Stores:
             self._stack.callback(self._journal.close)
         return self._journal
 
-    def generation(self) -> Generation | PostgresReplicas:
+    def generation(self) -> "Generation | PostgresReplicas":
         """Return the shared generation counter."""
         if self._generation is None:
             self._generation = open_board(self.settings, self.run_dir)
@@ -99,7 +99,7 @@ class Stores:
     def replicas(self) -> Replicas:
         """Return who is alive: on this machine, or on all that share a journal."""
         board = self.generation()
-        return board if isinstance(board, PostgresReplicas) else LocalReplicas(self.run_dir)
+        return LocalReplicas(self.run_dir) if isinstance(board, Generation) else board
 
     def sink_cursors(self) -> SqliteSinkCursors:
         """Return the book of sink cursors."""
@@ -109,23 +109,28 @@ class Stores:
         return self._sink_cursors
 
     def last_values(
-        self, source: str, contracts: ContractSet, observer: Observer
-    ) -> LastValues | None:
+        self, source: str, contracts: "ContractSet", observer: Observer
+    ) -> "LastValues | None":
         """Return the last known values of `source`, or None when no contract asks for them."""
         mappings = contracts.mappings(source)
         if not any(mapping.refill for mapping in mappings):
             return None
+        from bridge.capture.mapping.last_values import LastValues
+        from bridge.storage.sqlite_last_values import SqliteLastValues
+
         store = SqliteLastValues(made(self.settings.data_dir) / f"last-values-{source}.db")
         self._stack.callback(store.close)
         return LastValues(source, mappings, store, observer=observer)
 
-    def snapshot_requests(self, source: str) -> SqliteSnapshotRequests:
+    def snapshot_requests(self, source: str) -> "SqliteSnapshotRequests":
         """Return what people asked of the reading of `source`."""
+        from bridge.runtime.wiring.reading import open_requests
+
         requests = open_requests(self.settings, source)
         self._stack.callback(requests.close)
         return requests
 
-    def signer(self) -> Signer:
+    def signer(self) -> "Signer":
         """Return the signer of checkpoints; makes its key on first use."""
         if self._signer is None:
             self._signer = open_signer(self.settings)
@@ -136,9 +141,11 @@ class Stores:
         folder = made(self.settings.data_dir / "keys")
         return load_pseudonyms(folder / "pseudonym.key")
 
-    def keeping(self) -> Keeping:
+    def keeping(self) -> "Keeping":
         """Return the keys of persons' data; nothing is made before it is needed."""
         if self._keeping is None:
+            from bridge.runtime.wiring.keeping import Keeping
+
             self._keeping = Keeping(made(self.settings.data_dir), self.pseudonyms())
             self._stack.callback(self._keeping.close)
         return self._keeping
@@ -174,17 +181,22 @@ class Stores:
             observer=observer,
         )
 
-    def comparisons(self) -> ComparisonDesk:
+    def comparisons(self) -> "ComparisonDesk":
         """Return what comparisons came to, as people ask about it."""
         if self._comparisons is None:
+            from bridge.gateway.comparison.desk import ComparisonDesk
+            from bridge.runtime.wiring.shadowing import open_comparisons
+
             store = open_comparisons(self.settings)
             self._stack.callback(store.close)
             self._comparisons = ComparisonDesk(store, self.routes)
         return self._comparisons
 
-    def findings(self) -> SqliteFindingStore:
+    def findings(self) -> "SqliteFindingStore":
         """Return what reconciliation found."""
         if self._findings is None:
+            from bridge.storage.reconciliation.sqlite import SqliteFindingStore
+
             self._findings = SqliteFindingStore(made(self.settings.data_dir) / FINDINGS_FILE)
             self._stack.callback(self._findings.close)
         return self._findings
