@@ -32,6 +32,22 @@ TABLES = {
 TABLE_COUNT = 4
 READ_COUNT = 5_000
 
+# pgbench's own "TPC-B (sort of)" among the accounts that are there, at the rate that is asked for.
+FEW_ACCOUNTS = r"""
+\set aid random(1, :accounts)
+\set bid random(1, 1)
+\set tid random(1, 10)
+\set delta random(-5000, 5000)
+BEGIN;
+UPDATE pgbench_accounts SET abalance = abalance + :delta WHERE aid = :aid;
+SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
+UPDATE pgbench_tellers SET tbalance = tbalance + :delta WHERE tid = :tid;
+UPDATE pgbench_branches SET bbalance = bbalance + :delta WHERE bid = :bid;
+INSERT INTO pgbench_history (tid, bid, aid, delta, mtime)
+  VALUES (:tid, :bid, :aid, :delta, CURRENT_TIMESTAMP);
+END;
+"""
+
 
 class PgbenchHouse:
     """Servers, roles and consumer of one run."""
@@ -41,6 +57,7 @@ class PgbenchHouse:
         self.postgres = postgres
         self.rabbitmq = rabbitmq
         self.readmodel = folder / "readmodel.db"
+        self._load: tuple[str, ...] = ()
         self.bridge = BridgeProcess(
             config=self._write_config(),
             data_dir=folder / "data",
@@ -63,6 +80,18 @@ class PgbenchHouse:
         """Run `pgbench -i`."""
         self._pgbench("-i", "-q", "-s", str(scale))
 
+    def keep_few_accounts(self, accounts: int, rate: int) -> None:
+        """Have so many accounts of scale 1, and loads of `rate` transactions a second.
+
+        The work of a run is rows and changes: what is killed at which moment is not less with few.
+        """
+        with psycopg.connect(self.postgres.dsn(), autocommit=True) as legacy:
+            legacy.execute("DELETE FROM pgbench_accounts WHERE aid > %s", [accounts])
+            legacy.execute("VACUUM FULL pgbench_accounts")
+        script = self.folder / "few-accounts.sql"
+        script.write_text(FEW_ACCOUNTS)
+        self._load = ("-f", str(script), "-D", f"accounts={accounts}", "-R", str(rate))
+
     @contextmanager
     def load(self, seconds: int, seed: int) -> Iterator[subprocess.Popen[bytes]]:
         """Run the standard TPC-B-like load with 4 clients, restarted when the server was killed."""
@@ -70,7 +99,8 @@ class PgbenchHouse:
             process = subprocess.Popen(
                 [
                     self.postgres.program("pgbench"), "-n", "-c", "4", "-j", "1",
-                    "-T", str(seconds), f"--random-seed={seed}", self.postgres.dsn("postgres"),
+                    "-T", str(seconds), f"--random-seed={seed}", *self._load,
+                    self.postgres.dsn("postgres"),
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -26,9 +26,13 @@ def house(server_folder: Path) -> Iterator[PgbenchHouse]:
             built.bridge.stop()
 
 
-def run(house: PgbenchHouse, *, scale: int, seconds: int, kills: int, seed: int) -> None:
+def run(
+    house: PgbenchHouse, *, scale: int, seconds: int, kills: int, seed: int, few: bool = False
+) -> None:
     dice = random.Random(seed)
     house.initialise(scale)
+    if few:
+        house.keep_few_accounts(6_000, rate=250)
     house.bridge.up()
     house.consumer.start()
     # RabbitMQ 3.10 loses the name of a quorum queue that is killed moments after its declaration.
@@ -60,7 +64,13 @@ def test_pgbench_is_rebuilt_from_events_alone(house: PgbenchHouse) -> None:
 
 @pytest.mark.timeout(420)
 def test_pgbench_survives_kills(house: PgbenchHouse) -> None:
-    run(house, scale=1, seconds=5, kills=6, seed=20_261_121)
+    run(house, scale=1, seconds=5, kills=6, seed=20_261_121, few=True)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(420)
+def test_pgbench_at_scale_1_survives_kills(house: PgbenchHouse) -> None:
+    run(house, scale=1, seconds=5, kills=6, seed=20_261_122)
 
 
 @pytest.mark.soak
