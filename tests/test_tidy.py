@@ -118,6 +118,7 @@ PURE = (
     "bridge/gateway/reconciliation/findings*.py",
     "bridge/gateway/reconciliation/rules*.py",
     "bridge/gateway/http/*.py",
+    "bridge/gateway/openapi/*.py",
     "bridge/gateway/routes/table*.py",
     "bridge/gateway/routes/decision*.py",
     "bridge/gateway/routes/route.py",

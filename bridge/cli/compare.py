@@ -15,6 +15,7 @@ from bridge.control.shown_comparison import shown_rules, shown_sample, shown_sta
 from bridge.eventlog.records.access import record_access
 from bridge.eventlog.records.attempt import recorded
 from bridge.gateway.comparison.desk import ComparisonDesk, RouteStanding
+from bridge.gateway.comparison.drift import RouteDrift
 from bridge.model.entry import EntryKind
 from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.wiring.stores import Stores
@@ -30,6 +31,12 @@ _STYLES = {
     "wrong": "bold red",
     "open": "yellow",
     "noise": "dim",
+    "none": "green",
+    "conforms": "green",
+    "drifts": "bold red",
+    "legacy": "yellow",
+    "modern": "bold red",
+    "both": "bold red",
 }
 
 
@@ -47,7 +54,7 @@ def status(
         return
     print_rows(
         "Comparisons",
-        ("route", "group", "verdict", "compared", "wrong", "wrong fields", "warnings"),
+        ("route", "group", "verdict", "compared", "wrong", "wrong fields", "drift", "warnings"),
         [_row(standing) for standing in standings],
     )
 
@@ -100,6 +107,8 @@ def show(route: RouteId, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = 
             for one in verdict.latencies
         ],
     )
+    if standing.drift is not None:
+        _print_drift(standing.drift)
     for warning in told["warnings"]:
         console.print(f"warning: {warning}", style="yellow", markup=False)
 
@@ -211,7 +220,35 @@ def _row(standing: RouteStanding) -> tuple[object, ...]:
         verdict.compared,
         f"{_share(verdict.at_least)} to {_share(verdict.at_most)}",
         ", ".join(verdict.wrong),
+        "" if standing.drift is None else _coloured(standing.drift.verdict),
         Text(f"hide much: {', '.join(warned)}" if warned else "", style="yellow"),
+    )
+
+
+def _print_drift(drift: RouteDrift) -> None:
+    documents = ", ".join(sorted(set(drift.documents.values())))
+    console.print(f"drift from {documents}: ", _coloured(drift.verdict), sep="")
+    print_rows(
+        "Drift",
+        ("who", "state", "checked", "drifted", "share"),
+        [
+            (
+                one.who,
+                _coloured(one.state.value),
+                one.checked,
+                one.drifted,
+                f"{_share(one.at_least)} to {_share(one.at_most)}",
+            )
+            for one in drift.sides
+        ],
+    )
+    print_rows(
+        "Not as declared",
+        ("rule", "place", "where", "request", "legacy", "modern"),
+        [
+            (one.rule, one.place, one.where, one.request, one.legacy, one.modern)
+            for one in drift.findings
+        ],
     )
 
 

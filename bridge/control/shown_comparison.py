@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bridge.gateway.comparison.desk import Again, RouteStanding
+from bridge.gateway.comparison.drift import RouteDrift
 from bridge.gateway.comparison.judgement import FieldVerdict
 from bridge.gateway.comparison.samples import Sample
 
@@ -35,11 +36,22 @@ def shown_standing(standing: RouteStanding) -> dict[str, Any]:
         "fields": [shown_field(one) for one in verdict.fields],
         "rules_used": [asdict(one) for one in verdict.rules],
         "latency": [{**asdict(one), "side": one.side.value} for one in verdict.latencies],
+        "drift": None if standing.drift is None else shown_drift(standing.drift),
     }
     warned = [one.name for one in verdict.rules if one.warned]
     return {
         **told,
         "warnings": [f"rule {name!r} hides more than 5 % of answers" for name in warned],
+    }
+
+
+def shown_drift(drift: RouteDrift) -> dict[str, Any]:
+    """Return what the route's documents say of both sides as JSON values."""
+    return {
+        "verdict": drift.verdict,
+        "documents": dict(drift.documents),
+        "sides": [{**asdict(one), "state": one.state.value} for one in drift.sides],
+        "findings": [{**asdict(one), "where": one.where} for one in drift.findings],
     }
 
 
@@ -67,12 +79,15 @@ def shown_rules(standing: RouteStanding) -> list[dict[str, Any]]:
 
 def shown_sample(sample: Sample, again: Again | None = None) -> dict[str, Any]:
     """Return a sample as JSON values: its values are redacted already."""
+    document = sample.read()
     told = {
         "sample": sample.sample_id,
         "route": sample.route,
         "difference": sample.difference,
         "made_at": sample.made_at,
-        **sample.read(),
+        # Sealed, and of no use to who reads it: whether it is there is.
+        "repeatable": document.pop("request", None) is not None,
+        **document,
     }
     if again is not None:
         told["again"] = {

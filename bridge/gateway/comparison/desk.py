@@ -1,15 +1,18 @@
 """What a person asks about comparisons: verdicts, fields, samples, rules."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from bridge.gateway.comparison.book import rules_digest
 from bridge.gateway.comparison.canonical import canonical
 from bridge.gateway.comparison.comparing import Comparer
-from bridge.gateway.comparison.judgement import RouteVerdict, judge
+from bridge.gateway.comparison.drift import RouteDrift, judge_drift
+from bridge.gateway.comparison.judgement import Agreement, RouteVerdict, judge
 from bridge.gateway.comparison.ports import ComparisonStore
 from bridge.gateway.comparison.samples import Sample
 from bridge.gateway.routes.route import Route
+from bridge.gateway.routes.sections.comparison import ComparisonRules
 from bridge.model.errors import ConfigInvalid, NotKnown
 from bridge.model.http import HttpResponse
 from bridge.model.stage import Side
@@ -22,6 +25,8 @@ class RouteStanding(NamedTuple):
     rules: str
     """Digest of the rules."""
     verdict: RouteVerdict
+    drift: RouteDrift | None = None
+    """Of routes that are held to documents."""
 
 
 class Again(NamedTuple):
@@ -91,8 +96,27 @@ class ComparisonDesk:
 
     def _standing(self, route: Route) -> RouteStanding:
         digest = rules_digest(route.comparison)
-        counts = self.store.counts(route.route_id, digest)
-        return RouteStanding(route, digest, judge(counts, route.comparison))
+        verdict = judge(self.store.counts(route.route_id, digest), route.comparison)
+        if route.api is None:
+            return RouteStanding(route, digest, verdict)
+        drift = judge_drift(
+            self.store.counts(route.route_id, route.api.digest),
+            route.comparison,
+            {side.value: route.api.of(side).name for side in Side},
+        )
+        return RouteStanding(route, digest, _gated(verdict, drift, route.comparison), drift)
+
+
+def _gated(verdict: RouteVerdict, drift: RouteDrift, rules: ComparisonRules) -> RouteVerdict:
+    """Return the verdict, with what modern's drift has to say where it is a gate."""
+    if not rules.openapi_gate or verdict.agreement is Agreement.MISMATCH:
+        return verdict
+    agreement: Agreement = verdict.agreement
+    if drift.modern.at_least > rules.tolerance:
+        agreement = Agreement.MISMATCH
+    elif drift.modern.at_most > rules.tolerance:
+        agreement = Agreement.OPEN
+    return dataclasses.replace(verdict, agreement=agreement)
 
 
 def _answer(status: int, body: Any) -> HttpResponse:

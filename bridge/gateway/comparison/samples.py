@@ -1,7 +1,7 @@
 """Samples of differences: a few of each kind, redacted before they leave the worker."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,9 +12,11 @@ from bridge.gateway.comparison.contents import content_of
 from bridge.gateway.comparison.difference import Comparison, Outcome
 from bridge.gateway.comparison.documents import document_of
 from bridge.gateway.comparison.redaction import Redactor
+from bridge.gateway.comparison.sealed_request import RequestSeal
 from bridge.gateway.comparison.verdicts import Finding
+from bridge.gateway.openapi.checking import Fault
 from bridge.gateway.routes.sections.comparison import ComparisonRules
-from bridge.model.http import HttpResponse
+from bridge.model.http import HttpRequest, HttpResponse
 
 # Of one sample: what a person reads. Larger bodies are left away, the differences stay.
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -54,13 +56,15 @@ class Sampler:
         *,
         chance: Callable[[], float],
         new_id: Callable[[], str],
+        seal: RequestSeal | None = None,
     ) -> None:
-        """`chance` gives numbers in [0, 1)."""
+        """`chance` gives numbers in [0, 1); without `seal` no sample can be sent again."""
         self._route = route
         self._rules = rules
         self._redactor = redactor
         self._chance = chance
         self._new_id = new_id
+        self._seal = seal
         self._seen: Counter[str] = Counter()
 
     def sample(
@@ -70,38 +74,21 @@ class Sampler:
         authority: HttpResponse,
         other: HttpResponse,
         made_at: float,
+        request: HttpRequest | None = None,
     ) -> Sample | None:
-        """Return a sample of a mismatch, or None when enough of its class are kept."""
+        """Return a sample of a mismatch, or None when enough of its class are kept.
+
+        `request` is kept sealed, where it may be sent once more.
+        """
         if comparison.outcome is not Outcome.MISMATCH or not comparison.differences:
             return None
         first = comparison.differences[0]
         difference = f"{first.kind.value} {first.field}"
-        if difference not in self._seen and len(self._seen) >= _CLASSES_COUNT_MAX:
+        if not self._takes(difference):
             return None
-        self._seen[difference] += 1
-        # A reservoir: each of the class is kept with the same chance (Vitter, 1985).
-        most = self._rules.samples_count_max
-        if self._chance() * self._seen[difference] >= most:
-            return None
-        return Sample(
-            sample_id=self._new_id(),
-            route=self._route,
-            difference=difference,
-            made_at=made_at,
-            document=self._document(comparison, finding, authority, other),
-        )
-
-    def _document(
-        self,
-        comparison: Comparison,
-        finding: Finding,
-        authority: HttpResponse,
-        other: HttpResponse,
-    ) -> bytes:
         redactor = self._redactor
-        tree: dict[str, Any] = {
+        told = {
             "finding": finding.value,
-            "status": [authority.status, other.status],
             "differences": [
                 {
                     "place": redactor.place(one.place),
@@ -114,6 +101,57 @@ class Sampler:
             "more": comparison.more + max(0, len(comparison.differences) - _DIFFERENCES_COUNT_MAX),
             "hidden": dict(comparison.hidden),
         }
+        return self._made(difference, told, authority, other, made_at, request)
+
+    def drift_sample(
+        self,
+        found: Mapping[str, Sequence[Fault]],
+        authority: HttpResponse,
+        other: HttpResponse,
+        made_at: float,
+        request: HttpRequest | None = None,
+    ) -> Sample | None:
+        """Return a sample of answers that are not as declared; `found` is by who broke the rule."""
+        faults = [(who, fault) for who, given in found.items() for fault in given]
+        # The rarest of the pair's faults is its class: a common one would hide the others.
+        classes = {f"drift {who} {fault.rule} {fault.place}" for who, fault in faults}
+        difference = min(classes, key=lambda name: (self._seen[name], name))
+        if not self._takes(difference):
+            return None
+        told = {
+            "finding": "drift",
+            "differences": [],
+            "faults": [
+                {"who": who, "rule": fault.rule, "place": fault.place}
+                for who, fault in faults[:_DIFFERENCES_COUNT_MAX]
+            ],
+            "more": max(0, len(faults) - _DIFFERENCES_COUNT_MAX),
+            "hidden": {},
+        }
+        return self._made(difference, told, authority, other, made_at, request)
+
+    def _takes(self, difference: str) -> bool:
+        """Whether one more of a class is kept."""
+        if difference not in self._seen and len(self._seen) >= _CLASSES_COUNT_MAX:
+            return False
+        self._seen[difference] += 1
+        # A reservoir: each of the class is kept with the same chance (Vitter, 1985).
+        return self._chance() * self._seen[difference] < self._rules.samples_count_max
+
+    def _made(
+        self,
+        difference: str,
+        told: dict[str, Any],
+        authority: HttpResponse,
+        other: HttpResponse,
+        made_at: float,
+        request: HttpRequest | None,
+    ) -> Sample:
+        sample_id = self._new_id()
+        tree: dict[str, Any] = {**told, "status": [authority.status, other.status]}
+        sealed = None if self._seal is None else self._seal.seal(request, sample_id)
+        if sealed is not None:
+            tree["request"] = sealed
         bodies = [self._body(answer) for answer in (authority, other)]
         if None not in bodies:
             tree["bodies"] = bodies
@@ -123,7 +161,13 @@ class Sampler:
             for one in tree["differences"]:
                 one["authority"], one["other"] = _short(one["authority"]), _short(one["other"])
             written = canonical(tree)
-        return written
+        return Sample(
+            sample_id=sample_id,
+            route=self._route,
+            difference=difference,
+            made_at=made_at,
+            document=written,
+        )
 
     def _body(self, answer: HttpResponse) -> dict[str, Any] | None:
         if len(answer.body) > BODY_BYTES_MAX:

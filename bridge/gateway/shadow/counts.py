@@ -50,8 +50,8 @@ class RouteCounts:
     """Counts of one route since the last time they were told."""
 
     __slots__ = (
-        "busy", "compared", "copied", "first", "latencies", "orders", "probed", "seen", "shed",
-        "skew_ms", "slow", "uncompared",
+        "busy", "compared", "contract", "copied", "first", "latencies", "orders", "probed", "seen",
+        "shed", "skew_ms", "slow", "uncompared",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -69,6 +69,8 @@ class RouteCounts:
         self.compared: Counter[str] = Counter()
         """Compared, by outcome: `identical` `equal` `by-rules` `flapping` `mismatch`, and
         `unconfirmed` for mismatches without a second look."""
+        self.contract: Counter[str] = Counter()
+        """Held to the route's documents: `checked.SIDE`, `drift.SIDE.RULE`, `skipped.REASON`."""
         self.probed: Counter[str] = Counter()
         """Legacy against itself: `same`, `different`, and why there was no answer."""
         self.orders: Counter[tuple[str, bool]] = Counter()
@@ -78,7 +80,7 @@ class RouteCounts:
         self.skew_ms: dict[str, Latencies] = {}
         """By order of the calls: time between the two."""
         self.latencies: dict[tuple[str, str], Latencies] = {}
-        """By side and cohort; `all` while a stage knows no cohorts."""
+        """By side and cohort: at `canary` what modern answers is `in`, else it is `all`."""
 
     def settle(self) -> None:
         """Enter what was counted by itself among the reasons."""
@@ -103,7 +105,7 @@ class RouteCounts:
         """Return every count under a flat name, `shed.busy`, for one note."""
         self.settle()
         found: dict[str, float] = {"seen": self.seen, "copied": self.copied}
-        for name in ("shed", "uncompared", "compared", "probed", "first"):
+        for name in ("shed", "uncompared", "compared", "contract", "probed", "first"):
             counter: Counter[str] = getattr(self, name)
             found |= {f"{name}.{word}": count for word, count in counter.items()}
         for (order, agreed), count in self.orders.items():

@@ -22,6 +22,7 @@ from bridge.gateway.plane.tap import note_stumble
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.sections.shadow import SAFE
 from bridge.gateway.shadow.copy_call import CopyCall
+from bridge.gateway.shadow.drift_check import DriftCheck, client_request
 from bridge.gateway.shadow.look import Look
 from bridge.gateway.shadow.pair import Pair
 from bridge.gateway.shadow.shadowed_route import HeadKey, ShadowedRoute
@@ -60,6 +61,7 @@ class Judge:
         self._turn_s = turn_us / 1e6
         self._observer = observer
         self._pending = pending
+        self._drift = DriftCheck(book, observer)
         self._backlog: deque[Pair] = deque()
         self._looks: set[Look] = set()
         self._scheduled = False
@@ -124,12 +126,12 @@ class Judge:
         shadowed, copy, probe = pair.shadowed, pair.copy, pair.probe
         assert copy is not None
         book = self._book.of(shadowed.route.route_id, shadowed.route.comparison)
+        if shadowed.route.api is not None and copy.whole and self._drift.has_time(pair):
+            self._hold_to_documents(pair, copy)
         if probe is None and self._is_alike(pair, copy, book):
             return
         compare = (shadowed.comparer or book.comparer).compare
-        first = pair.answer_response or self._response(
-            shadowed.client_key, pair.answer_head, pair.answer.body
-        )
+        first = self._first(pair)
         again = None
         if probe is not None and probe.whole:
             again = compare(first, self._answer(shadowed, shadowed.authority, probe))
@@ -152,6 +154,12 @@ class Judge:
         look = Look(pair, comparison, first, other, again, self._looked)
         self._looks.add(look)
         look.begin_later(shadowed.rules.second_look_ms / 1000)
+
+    def _hold_to_documents(self, pair: Pair, copy: CopyCall) -> None:
+        first = self._first(pair)
+        other = self._answer(pair.shadowed, pair.shadowed.target, copy)
+        if not _why_not(first, other):
+            self._drift.look(pair, first, other)
 
     def _is_alike(self, pair: Pair, copy: CopyCall, book: RouteBook) -> bool:
         """Settle a pair whose answers are alike at first sight, the usual case, or return False.
@@ -241,6 +249,7 @@ class Judge:
             again=again,
             by_chance=by_chance and again is not None,
             second=second,
+            request=None if comparison.equal else client_request(pair),
         )
         word = comparison.outcome.value if finding is Finding.EQUAL else finding.value
         counts.compared[word] += 1
@@ -248,6 +257,12 @@ class Judge:
         pair.end()
 
     # -- answers as values ----------------------------------------------------------------------
+
+    def _first(self, pair: Pair) -> HttpResponse:
+        """Return the authority's answer, as the client got it."""
+        return pair.answer_response or self._response(
+            pair.shadowed.client_key, pair.answer_head, pair.answer.body
+        )
 
     def _answer(self, shadowed: ShadowedRoute, side: Side, call: CopyCall) -> HttpResponse:
         key = shadowed.target_key if side is shadowed.target else shadowed.authority_key

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import secrets
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
@@ -11,6 +12,7 @@ from typing import Final, Protocol
 from adapters.upstream.pool import Pool, PoolLimits
 from bridge.gateway.comparison.book import ComparisonBook
 from bridge.gateway.comparison.ports import ComparisonStore
+from bridge.gateway.comparison.sealed_request import RequestSeal
 from bridge.gateway.dual.ports import IdMap
 from bridge.gateway.shadow.limits import ShadowLimits
 from bridge.gateway.shadow.mirror import Lanes, Mirror
@@ -50,8 +52,10 @@ def comparison_book(settings: Settings, store: ComparisonStore) -> ComparisonBoo
     known = {}
     for series in store.series():
         known[series.route, series.rules] = store.counts(series.route, series.rules)
+    key = _sample_key(settings.data_dir / "keys" / "sample.key")
     return ComparisonBook(
-        key=_sample_key(settings.data_dir / "keys" / "sample.key"),
+        key=key,
+        seal=RequestSeal(key, secrets.token_bytes),
         chance=random.random,
         new_id=lambda: uuid.uuid4().hex,
         known=known,
