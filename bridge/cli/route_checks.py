@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bridge.cli.document_checks import document_notices
+from bridge.gateway.routes.cohort_unit import undealt
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.loader import load_group, load_routes, route_files
 from bridge.gateway.routes.path_template import parameters
@@ -39,9 +41,11 @@ def check_folder(folder: Path, upstreams: Collection[str]) -> list[Finding]:
     table = RoutingTable.build(routes, (), 0)
     return [
         *_samples(routes, table),
+        *(Finding("fault", group, why) for group, why in sorted(undealt(routes).items())),
         *_never_taken(routes, table),
         *_unused(routes, upstreams),
         *_keys(routes),
+        *(Finding("notice", where, what) for where, what in document_notices(routes, table)),
     ]
 
 

@@ -1,13 +1,14 @@
 """What `routes explain` says about one request."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bridge.gateway.dual.ports import IdMap
+from bridge.gateway.dual.read_sides import Chosen, Lanes, ReadSides, Reason
 from bridge.gateway.http.framing import MessageRefused
 from bridge.gateway.http.target import parse_authority
-from bridge.gateway.routes.cohort import BUCKETS_COUNT, bucket_of
+from bridge.gateway.routes.cohort import BUCKETS_COUNT, bucket_of, in_cohort
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.explanation import misses
 from bridge.gateway.routes.route import KeyPlace, Route
@@ -30,6 +31,7 @@ def explain_request(
     headers: Iterable[str],
     body: bytes,
     ids: IdMap,
+    journal: Lanes,
 ) -> dict[str, Any]:
     """Return what the gateway would do with a request, as JSON values.
 
@@ -50,7 +52,11 @@ def explain_request(
     if isinstance(decision, Refusal):
         refused = {"status": decision.status, "code": decision.code, "because": decision.detail}
         return facts | {"refused": refused, "not": others}
-    return facts | _decided(decision, request, ids) | {"not": others}
+    chosen = None
+    if decision.choice is not None and decision.other is not None:
+        chosen = ReadSides(journal=journal, ids=ids).chosen(decision, request)
+        decision = chosen.decision
+    return facts | _decided(decision, request, ids, chosen) | {"not": others}
 
 
 def shown_explanation(facts: dict[str, Any]) -> str:
@@ -104,16 +110,34 @@ def _request(
         raise ConfigInvalid(f"cannot use host {raw!r}: {exc.detail}") from exc
 
 
-def _decided(decision: Decision, request: HttpRequest, ids: IdMap) -> dict[str, Any]:
+_WHY: Final = {
+    Reason.IN_COHORT: "its key is in the cohort",
+    Reason.OUTSIDE: "its key is not in the cohort",
+    Reason.PINNED: "a write of its key is still on its way to the other side",
+    Reason.NO_KEY: "the request has no key, and follows at 100 %",
+    Reason.ALL_KEYS: "it is about all keys, and follows at 100 %",
+    Reason.JOURNAL_AWAY: "the journal cannot be read",
+}
+
+
+def _decided(
+    decision: Decision, request: HttpRequest, ids: IdMap, chosen: Chosen | None
+) -> dict[str, Any]:
     route = decision.route
+    why = "it is the authority" if chosen is None else _WHY[chosen.reason]
     return {
         "route": route.route_id,
         "because": _because(route, decision),
         "group": route.group,
         "stage": decision.stage.value,
+        "share_percent": None if chosen is None else chosen.share_percent,
         "epoch": decision.epoch,
-        "answered_by": {"side": decision.authority.value, "upstream": decision.upstream},
-        "key": _key(decision, request, ids),
+        "answered_by": {
+            "side": decision.authority.value,
+            "upstream": decision.upstream,
+            "why": why,
+        },
+        "key": _key(decision, request, ids, chosen),
         "write": {
             "changes_data": route.writes,
             "journalled": decision.journalled,
@@ -146,9 +170,14 @@ def _because(route: Route, decision: Decision) -> str:
     return "; ".join(words)
 
 
-def _key(decision: Decision, request: HttpRequest, ids: IdMap) -> dict[str, Any]:
+def _key(
+    decision: Decision, request: HttpRequest, ids: IdMap, chosen: Chosen | None
+) -> dict[str, Any]:
     route = decision.route
     rule = route.key
+    if rule is None and chosen is not None and chosen.lane is not None:
+        # A read whose key is one of the ids in its path.
+        return {"place": "ids.path", **_bucket(route, chosen.lane, chosen)}
     if rule is None:
         return {"place": None, "lane": lane_of("route", route.route_id) if route.writes else None}
     facts: dict[str, Any] = {"place": f"{rule.place.value} {rule.name}", "verified": None}
@@ -161,14 +190,20 @@ def _key(decision: Decision, request: HttpRequest, ids: IdMap) -> dict[str, Any]
         return facts | {"value": None, "lane": None, "missing": "a journalled write is refused"}
     pair = None if rule.entity is None else ids.pair(route.group, rule.entity, value)
     lane = lane_of(rule.entity, value) if pair is None else pair.lane
+    return facts | {"value": value, **_bucket(route, lane, chosen)}
+
+
+def _bucket(route: Route, lane: str, chosen: Chosen | None) -> dict[str, Any]:
     # By the lane, so that an entity is in one cohort by either side's id.
     bucket = bucket_of(route.cohort_salt, lane)
-    return facts | {
-        "value": value,
+    facts = {
         "lane": lane,
         "cohort_bucket": bucket,
         "cohort_from_percent": (bucket + 1) * 100 / BUCKETS_COUNT,
     }
+    if chosen is not None:
+        facts["in_cohort"] = in_cohort(bucket, chosen.share_percent)
+    return facts
 
 
 def _mirrored(decision: Decision) -> dict[str, Any]:

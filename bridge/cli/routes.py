@@ -9,6 +9,7 @@ import typer
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, warrant
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.cli.route_checks import check_folder
+from bridge.cli.route_force import force
 from bridge.cli.route_reference import reference
 from bridge.cli.route_request import explain_request, shown_explanation
 from bridge.gateway.routes.differences import RouteChange, changes, shown
@@ -21,6 +22,8 @@ from bridge.runtime.wiring.routes_in_force import RoutesInForce
 from bridge.runtime.wiring.stores import Stores
 
 app = typer.Typer(help="Route files: check, explain, plan and apply them.", no_args_is_help=True)
+
+app.command()(force)
 
 SCHEMA_ID = "https://legacy-bridge.invalid/schema/routes.json"
 
@@ -130,6 +133,7 @@ def explain(
             headers=header or [],
             body=body,
             ids=stores.journal(),
+            journal=stores.journal(),
         )
     if as_json:
         print_json(facts)

@@ -67,9 +67,15 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
     )
     print_rows(
         "Route groups",
-        ("group", "stage", "epoch", "lanes"),
+        ("group", "stage", "epoch", "lanes", "forced until"),
         [
-            (g["group"], g["stage"], g["epoch"], "held" if g["lanes_held"] else "replayed")
+            (
+                g["group"],
+                g["stage"] + ("" if g["share_percent"] is None else f" {g['share_percent']:g} %"),
+                g["epoch"],
+                "held" if g["lanes_held"] else "replayed",
+                g["forced_until"] or "",
+            )
             for g in report["groups"]
         ],
     )

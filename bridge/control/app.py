@@ -30,7 +30,7 @@ from bridge.control.names import (
 )
 from bridge.control.problems import install_problem_handler
 from bridge.control.reconciliation_routes import reconciliation_routes
-from bridge.control.shown import shown_report, shown_write
+from bridge.control.shown import shown_group, shown_report, shown_write
 from bridge.eventlog.history.desk import SearchDesk
 from bridge.eventlog.records.access_book import AccessBook
 from bridge.gateway.comparison.desk import ComparisonDesk
@@ -119,15 +119,7 @@ def _group_routes(board: Switchboard, desk: WriteDesk) -> APIRouter:
     @router.get("")
     def groups() -> list[dict[str, Any]]:
         """Return where every route group stands."""
-        return [
-            {
-                "group": state.group,
-                "stage": state.stage.value,
-                "epoch": state.epoch,
-                "lanes_held": state.lanes_held,
-            }
-            for state in board.groups()
-        ]
+        return [shown_group(state) for state in board.groups()]
 
     @router.post("/{group}/switch")
     def switch(group: str, body: SwitchBody, who: Who) -> dict[str, Any]:
@@ -137,13 +129,19 @@ def _group_routes(board: Switchboard, desk: WriteDesk) -> APIRouter:
             stage_named(body.to),
             _warrant(who, body),
             expected_epoch=body.expected_epoch,
+            share_percent=body.share_percent,
         )
         return shown_report(report)
 
     @router.post("/{group}/rollback")
     def rollback(group: str, body: RollbackBody, who: Who) -> dict[str, Any]:
         """Take a group back to an earlier stage."""
-        report = board.rollback(group, _warrant(who, body), to=stage_named(body.to))
+        report = board.rollback(
+            group,
+            _warrant(who, body),
+            to=stage_named(body.to),
+            share_percent=body.share_percent,
+        )
         return shown_report(report)
 
     @router.post("/{group}/lanes")

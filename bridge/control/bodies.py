@@ -33,6 +33,8 @@ class SwitchBody(Decision):
     """A change of stage."""
 
     to: Name
+    share_percent: float = 0.0
+    """Of the keys whose reads come from modern, at `canary`."""
     expected_epoch: int | None = None
 
 
@@ -40,6 +42,8 @@ class RollbackBody(Decision):
     """A step back."""
 
     to: Name = "legacy"
+    share_percent: float = 0.0
+    """With `canary`: the smaller share."""
 
 
 class LanesBody(Decision):

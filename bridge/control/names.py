@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from bridge.gateway.dual.ports import WriteDesk
 from bridge.model.errors import ConfigInvalid, NotKnown
-from bridge.model.stage import GroupState, Stage
+from bridge.model.stage import GroupState, Side, Stage
 from bridge.model.write import JournalledWrite, WriteKind, WriteState
 
 
@@ -32,6 +32,15 @@ def stage_named(text: str) -> Stage:
     except ValueError as exc:
         known = ", ".join(stage.value for stage in Stage)
         raise ConfigInvalid(f"no stage is called {text!r}; known: {known}") from exc
+
+
+def side_named(text: str) -> Side:
+    """Return the side called `text`; raises `ConfigInvalid` naming the known ones."""
+    try:
+        return Side(text)
+    except ValueError as exc:
+        known = ", ".join(side.value for side in Side)
+        raise ConfigInvalid(f"no side is called {text!r}; known: {known}") from exc
 
 
 def write_state_named(text: str) -> WriteState:

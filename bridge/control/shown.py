@@ -1,7 +1,9 @@
 """What may be shown of a write and of a switch, in the API and at the shell alike."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+from bridge.model.stage import GroupState, Stage
 from bridge.model.write import JournalledWrite
 from bridge.switching.switchboard import SwitchReport
 
@@ -40,6 +42,19 @@ def shown_age(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
+def shown_group(state: GroupState) -> dict[str, Any]:
+    """Return where a group stands as JSON values."""
+    until = state.forced_until
+    return {
+        "group": state.group,
+        "stage": state.stage.value,
+        "share_percent": state.share_percent if state.stage is Stage.CANARY else None,
+        "epoch": state.epoch,
+        "lanes_held": state.lanes_held,
+        "forced_until": datetime.fromtimestamp(until, UTC).isoformat() if until else None,
+    }
+
+
 def shown_report(report: SwitchReport) -> dict[str, Any]:
     """Return a switch as JSON values; `late` names replicas that did not follow in time."""
     switch = report.switch
@@ -47,6 +62,8 @@ def shown_report(report: SwitchReport) -> dict[str, Any]:
         "group": switch.group,
         "from": switch.from_stage.value,
         "to": switch.to_stage.value,
+        "from_share_percent": switch.from_share_percent,
+        "to_share_percent": switch.to_share_percent,
         "epoch": switch.epoch,
         "took_ms": round(report.took_ms, 1),
         "workers": len(report.adopted),

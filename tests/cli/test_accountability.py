@@ -72,6 +72,10 @@ ACTS: dict[Command, tuple[Words, str]] = {
     ("reconcile", "accept"): (_fixed("orders", "7"), "refused"),
     ("reconcile", "repair"): (_fixed("orders", "7", "--apply"), "refused"),
     ("compare", "restart"): (_fixed("order-status"), "done"),
+    ("routes", "force"): (
+        _fixed("--group", "orders", "--side", "modern", "--expires", "5m"),
+        "refused",
+    ),
     ("drill", "start"): (
         _fixed("orders", "--fault", "refuse", "--keys", "7", "--for", "5s"),
         "done",

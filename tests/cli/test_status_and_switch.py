@@ -78,6 +78,8 @@ def test_a_switch_there_and_back(deployment: Deployment) -> None:
         "group": "orders",
         "from": "legacy",
         "to": "dual",
+        "from_share_percent": 0.0,
+        "to_share_percent": 0.0,
         "epoch": 1,
         "took_ms": 0,
         "workers": 0,
@@ -101,7 +103,8 @@ def test_a_switch_there_and_back(deployment: Deployment) -> None:
     ("arguments", "code", "words"),
     [
         (("switch", "orders", "modern", "-r", "x", "--ticket", "T-1"), CONFIG, "shadow or dual"),
-        (("switch", "orders", "canary", "-r", "x", "--ticket", "T-1"), CONFIG, "not built yet"),
+        (("switch", "orders", "canary", "-r", "x", "--ticket", "T-1"), CONFIG, "a share of the"),
+        (("switch", "orders", "handover", "-r", "x", "--ticket", "T-1"), CONFIG, "not built yet"),
         (
             ("switch", "orders", "dull", "-r", "x", "--ticket", "T-1"),
             CONFIG,

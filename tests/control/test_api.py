@@ -23,7 +23,14 @@ def stage(api: Api) -> tuple[Stage, int]:
 
 def test_groups(api: Api) -> None:
     assert api.get("/api/groups").json() == [
-        {"group": name, "stage": "legacy", "epoch": 0, "lanes_held": False}
+        {
+            "group": name,
+            "stage": "legacy",
+            "share_percent": None,
+            "epoch": 0,
+            "lanes_held": False,
+            "forced_until": None,
+        }
         for name in ("catalog", "orders")
     ]
 
@@ -41,6 +48,8 @@ def test_a_switch_and_its_way_back(api: Api) -> None:
         "group": "orders",
         "from": "legacy",
         "to": "dual",
+        "from_share_percent": 0.0,
+        "to_share_percent": 0.0,
         "epoch": 1,
         "took_ms": 0,
         "workers": 0,
@@ -68,7 +77,8 @@ def test_a_replica_that_does_not_follow_is_named(api: Api) -> None:
     ("path", "body", "words"),
     [
         ("orders/switch", {"to": "modern"}, "next step is shadow or dual"),
-        ("orders/switch", {"to": "canary"}, "not built yet"),
+        ("orders/switch", {"to": "canary"}, "needs a share of the keys"),
+        ("orders/switch", {"to": "handover"}, "not built yet"),
         ("orders/switch", {"to": "legacy"}, "already there"),
         ("orders/rollback", {}, "which is not later"),
         ("catalog/switch", {"to": "dual"}, "no modern side"),
@@ -77,6 +87,18 @@ def test_a_replica_that_does_not_follow_is_named(api: Api) -> None:
 def test_a_step_that_is_not_legal(api: Api, path: str, body: dict[str, str], words: str) -> None:
     assert words in problem(api.post(f"/api/groups/{path}", **body), 422, "operator")
     assert stage(api) == (Stage.LEGACY, 0)
+
+
+def test_a_ramp_by_the_api(api: Api) -> None:
+    api.post("/api/groups/orders/switch", to="dual")
+    for share in (1, 5.5):
+        report = api.post("/api/groups/orders/switch", to="canary", share_percent=share).json()
+        assert (report["to"], report["to_share_percent"]) == ("canary", share)
+    (orders,) = (each for each in api.get("/api/groups").json() if each["group"] == "orders")
+    assert (orders["stage"], orders["share_percent"], orders["epoch"]) == ("canary", 5.5, 3)
+    assert api.get("/api/status").json()["groups"][1]["share_percent"] == 5.5
+    back = api.post("/api/groups/orders/rollback", to="canary", share_percent=1)
+    assert (back.json()["from_share_percent"], back.json()["to_share_percent"]) == (5.5, 1)
 
 
 def test_a_stale_epoch(api: Api) -> None:

@@ -50,8 +50,9 @@ class Chosen(NamedTuple):
 
     decision: Decision
     reason: Reason
+    share_percent: float
     lane: str | None = None
-    bucket: int | None = None
+    """The name by which the key is dealt; None without one."""
 
 
 class ReadSides:
@@ -63,6 +64,8 @@ class ReadSides:
         self._ids = ids
         self._tokens = tokens
         self._counts: Counter[str] = Counter()
+        """By route and reason, with a dot between."""
+        self._seen_tokens: Counter[str] = Counter()
 
     # -- the data plane's side ------------------------------------------------------------------
 
@@ -75,7 +78,7 @@ class ReadSides:
             if brought is not None:
                 head = brought.head
                 for verdict in brought.verdicts:
-                    self._counts[f"token.{verdict.value}"] += 1
+                    self._seen_tokens[verdict.value] += 1
                 if brought.side is not None and decision.other is not None:
                     return self._forced(decision, brought.side), head
         key = choice.key
@@ -103,8 +106,11 @@ class ReadSides:
     def note_counts(self, observer: Observer) -> None:
         """Tell what was chosen since the last time: by route and reason, and of tokens."""
         counts, self._counts = self._counts, Counter()
+        tokens, self._seen_tokens = self._seen_tokens, Counter()
         if counts:
             observer.note("sides_chosen", **counts)
+        if tokens:
+            observer.note("side_tokens", **tokens)
 
     # -- everybody's ----------------------------------------------------------------------------
 
@@ -119,14 +125,15 @@ class ReadSides:
         everybody = choice.share_percent >= 100
         if choice.key is None:
             there = decision.elsewhere() if everybody else stays
-            return Chosen(there, Reason.ALL_KEYS)
+            return Chosen(there, Reason.ALL_KEYS, choice.share_percent)
         key = key_of(choice.key, decision, request)
         if key is None:
-            return Chosen(decision.elsewhere() if everybody else stays, Reason.NO_KEY)
+            there = decision.elsewhere() if everybody else stays
+            return Chosen(there, Reason.NO_KEY, choice.share_percent)
         try:
             return self._dealt(decision, choice, key, stays, pinned=pinned)
         except StorageUnavailable:
-            return Chosen(stays, Reason.JOURNAL_AWAY)
+            return Chosen(stays, Reason.JOURNAL_AWAY, choice.share_percent)
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -138,8 +145,7 @@ class ReadSides:
         entity = choice.key.entity
         pair = None if entity is None else self._ids.pair(route.group, entity, key)
         lane = lane_of(entity, key) if pair is None else pair.lane
-        bucket = bucket_of(route.cohort_salt, lane)
-        belongs = in_cohort(bucket, choice.share_percent)
+        belongs = in_cohort(bucket_of(route.cohort_salt, lane), choice.share_percent)
         there = decision.elsewhere() if belongs else stays
         reason = Reason.IN_COHORT if belongs else Reason.OUTSIDE
         if pinned:
@@ -147,7 +153,7 @@ class ReadSides:
             if lacking is there.authority:
                 there = stays if belongs else decision.elsewhere()
                 reason = Reason.PINNED
-        return Chosen(there, reason, lane, bucket)
+        return Chosen(there, reason, choice.share_percent, lane)
 
     def _forced(self, decision: Decision, side: Side) -> Decision:
         there = decision if side is decision.authority else decision.elsewhere()

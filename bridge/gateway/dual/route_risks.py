@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from bridge.gateway.routes.cohort_unit import undealt
 from bridge.gateway.routes.differences import ChangeKind, RouteChange
 from bridge.gateway.routes.route import Route
 from bridge.model.stage import GroupState, Side, Stage
@@ -32,6 +33,7 @@ def risks(
     those whose outcome is not known.
     """
     stages = {state.group: state.stage for state in groups}
+    after = tuple(after)
     kept = {route.group for route in after}
     two_sided = {route.group for route in after if Side.MODERN in route.upstreams}
     found = []
@@ -47,6 +49,9 @@ def risks(
                     blocks=True,
                 )
             )
+    for group, why in sorted(undealt(after).items()):
+        if stages.get(group) is Stage.CANARY:
+            found.append(Risk(group, f"group stands at canary, and {why}", blocks=True))
     for change in changes:
         group = change.route.group
         stage, count = stages.get(group, Stage.LEGACY), open_writes.get(group, 0)
@@ -84,5 +89,9 @@ def _of_route(change: RouteChange, stage: Stage, count: int) -> list[Risk]:
     if any(field.startswith("sides") for field in fields) and count:
         tell(f"goes to another upstream, and so do {count} open writes")
     if "cohort_salt" in fields and stage is not Stage.LEGACY:
-        tell("has another cohort salt: all keys are dealt anew")
+        tell(
+            "has another cohort salt: all keys are dealt anew",
+            # In the middle of a ramp that is keys that change their side by the thousand.
+            blocks=stage is Stage.CANARY,
+        )
     return found

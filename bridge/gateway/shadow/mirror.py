@@ -95,7 +95,8 @@ class Mirror:
         )
         self.ways: dict[tuple[str, bool], PooledWay] = {}
         """By upstream, and whether it gets copies (or probes)."""
-        self._routes: dict[str, ShadowedRoute] = {}
+        self._routes: dict[tuple[str, Side], ShadowedRoute] = {}
+        """By route and the side that answers: at `canary` there are two."""
         self._counts: dict[str, RouteCounts] = {}
         self.pairs: set[Pair] = set()
         """Pairs that hold something."""
@@ -106,7 +107,7 @@ class Mirror:
 
     def follow(self, decision: Decision, head: RequestHead, block: bytes) -> Pair | None:
         """Return the pair that watches this exchange, or None when it is not copied."""
-        shadowed = self._routes.get(decision.route.route_id)
+        shadowed = self._routes.get((decision.route.route_id, decision.authority))
         if (
             shadowed is None
             or shadowed.route is not decision.route
@@ -184,7 +185,7 @@ class Mirror:
 
     def report(self) -> None:
         """Tell the observer what was counted since the last time."""
-        for route_id, shadowed in self._routes.items():
+        for (route_id, _), shadowed in self._routes.items():
             facts = shadowed.counts.facts()
             if facts:
                 self._observer.note(
@@ -211,8 +212,8 @@ class Mirror:
 
     def _make(self, decision: Decision) -> ShadowedRoute:
         route, authority = decision.route, decision.authority
-        known = self._routes.get(route.route_id)
-        made = self._routes[route.route_id] = ShadowedRoute(
+        known = self._routes.get((route.route_id, authority))
+        made = self._routes[route.route_id, authority] = ShadowedRoute(
             decision,
             copies=self._way(route.upstreams[authority.other], copies=True),
             probes=self._way(route.upstreams[authority], copies=False),

@@ -100,7 +100,7 @@ class Pair(Followed):
         shadowed = self.shadowed
         took_s = self.ended_at - self.began_at
         orders = self.orders
-        shadowed.counts.took(shadowed.authority_key[1], "all", took_s * 1000)
+        shadowed.counts.took(shadowed.authority_key[1], shadowed.cohort, took_s * 1000)
         shadowed.pace.authority_took(took_s)
         if orders.copy == AFTER:
             self._send_copy()
@@ -195,7 +195,7 @@ class Pair(Followed):
             return
         if call.whole:
             counts = shadowed.counts
-            counts.took(shadowed.target_key[1], "all", took_s * 1000)
+            counts.took(shadowed.target_key[1], shadowed.cohort, took_s * 1000)
             counts.first["copy" if not self.ended_at else "authority"] += 1
             counts.skewed(self.orders.copy, (call.began_at - self.began_at) * 1000)
         else:

@@ -54,9 +54,9 @@ class ShadowedRoute:
 
     __slots__ = (
         "_ids", "_key_name", "_swaps", "authority", "authority_key", "bucket", "client_key",
-        "comparer", "copies", "copies_plainly", "counts", "look_bucket", "noise_fraction", "pace",
-        "probe_bucket", "probes", "rewrites", "route", "rules", "share", "stage", "target",
-        "target_key", "timeout_s", "translates",
+        "cohort", "comparer", "copies", "copies_plainly", "counts", "look_bucket",
+        "noise_fraction", "pace", "probe_bucket", "probes", "rewrites", "route", "rules", "share",
+        "stage", "target", "target_key", "timeout_s", "translates",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +79,8 @@ class ShadowedRoute:
         self.stage = decision.stage
         self.authority = decision.authority
         self.target = decision.authority.other
+        self.cohort = _cohort(decision)
+        """Under which its times are counted."""
         self.client_key: HeadKey = (route.route_id, "client")
         self.authority_key: HeadKey = (route.route_id, self.authority.value)
         self.target_key: HeadKey = (route.route_id, self.target.value)
@@ -198,3 +200,9 @@ def _key_name(route: Route) -> str | None:
         return route.key.name
     start = route.path.find("{")
     return None if start < 0 else route.path[start + 1 : route.path.index("}")].removesuffix("...")
+
+
+def _cohort(decision: Decision) -> str:
+    if decision.stage is not Stage.CANARY:
+        return "all"
+    return "in" if decision.authority is Side.MODERN else "out"

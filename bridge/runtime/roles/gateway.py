@@ -6,15 +6,20 @@ import secrets
 from contextlib import ExitStack, closing
 
 from adapters.upstream.client import UpstreamClient
+from bridge.gateway.drill.faulty_calls import FaultyCalls
 from bridge.gateway.dual.admission import WriteLimits
+from bridge.gateway.dual.read_sides import ReadSides
 from bridge.gateway.dual.replay_service import ReplayService
 from bridge.gateway.dual.writer import DualWriter
 from bridge.gateway.plane.worker import serve
 from bridge.gateway.protection.rate_limiter import RateLimiter
 from bridge.gateway.protection.token_bucket import NoOthers
+from bridge.gateway.routes.table import RoutingTable
 from bridge.model.errors import StorageUnavailable
+from bridge.runtime.configuration.gateway_settings import GatewaySettings
 from bridge.runtime.roles.canaries import write_dualwrite_canaries
 from bridge.runtime.watching.telemetry import RunFileObserver
+from bridge.runtime.wiring.drilling import DrillWatch, drill_files, drills_of, following_drills
 from bridge.runtime.wiring.gateway_edge import (
     follow_files,
     note_listening,
@@ -31,7 +36,10 @@ from bridge.runtime.wiring.routes_in_force import RouteBook
 from bridge.runtime.wiring.routing_tables import RoutingTables
 from bridge.runtime.wiring.seen_changes import captured_seen
 from bridge.runtime.wiring.shadowing import shadowing
+from bridge.runtime.wiring.side_token_key import KEY_FILE as SIDE_KEY_FILE
+from bridge.runtime.wiring.side_token_key import load_side_tokens
 from bridge.runtime.wiring.stores import Stores
+from bridge.runtime.wiring.tracing import open_tracing
 from bridge.runtime.wiring.write_token_key import KEY_FILE, load_write_tokens
 
 # The replayer that waits for another one to end looks this often; it takes over within this time.
@@ -51,35 +59,47 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         lambda routes: served(routes, gateway.async_path),
     )
     with ExitStack() as stack:
+        tracing = open_tracing(stores.settings.telemetry, "gateway", observer, stack)
         stack.enter_context(closing(stores.replicas().take(owner)))
         opened = open_pools(gateway, observer, stack)
         spending = open_spending(gateway, stores.run_dir, stack)
-        pools = guarded(opened, gateway, spending, observer)
+        own_pools = guarded(opened, gateway, spending, observer)
+        pools = tracing.pools(own_pools)
+        drills = drills_of(gateway, journal, f"worker-{os.getpid()}", observer)
+        watch = DrillWatch(drill_files(stores), journal, drills, stores.routes, pools, observer)
         writer = DualWriter(
-            journal=journal,
+            journal=tracing.journal(journal),
             ids=journal,
-            upstreams={name: UpstreamClient(pool) for name, pool in pools.items()},
+            upstreams={name: UpstreamClient(pool) for name, pool in own_pools.items()},
             owner=owner,
             redecide=tables.redecide,
-            limits=WriteLimits(
-                lane_wait_ms=gateway.lane_wait_ms, drain_wait_ms=gateway.drain_wait_ms
-            ),
+            limits=_write_limits(gateway),
             observer=observer,
             swapped=frozenset(replay_headers(gateway)),
             tokens=load_write_tokens(stores.settings.data_dir / KEY_FILE, observer),
+            faults=tracing.calls(FaultyCalls(drills)),
         )
+
+        def load_table(number: int) -> RoutingTable:
+            table = tables.load(number)
+            watch.review()
+            return table
+
         looking = asyncio.create_task(tables.look_for_news())
         stack.callback(looking.cancel)
         doors = open_doors(gateway, observer)
         following = asyncio.create_task(follow_files(doors, opened))
         stack.callback(following.cancel)
-        async with shadowing(stores.settings, gateway, journal, observer, stop) as mirror:
+        async with (
+            following_drills(watch),
+            shadowing(stores.settings, gateway, journal, observer, stop, tracing.pool) as mirror,
+        ):
             await serve(
-                doors,
-                load_table=tables.load,
+                tracing.doors(doors),
+                load_table=load_table,
                 generation=generation,
                 slot=generation.claim_slot(owner),
-                write_path=queueing(stores, writer, journal, observer),
+                write_path=tracing.write_path(queueing(stores, writer, journal, observer)),
                 pools=pools,
                 stop=stop,
                 settings=plane_settings(gateway.plane),
@@ -87,8 +107,17 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
                 ready=lambda: note_listening(gateway, observer),
                 tap=mirror,
                 limiter=RateLimiter(spending),
+                sides=ReadSides(
+                    journal=journal,
+                    ids=journal,
+                    tokens=load_side_tokens(stores.settings.data_dir / SIDE_KEY_FILE),
+                ),
             )
         await writer.drain()
+
+
+def _write_limits(gateway: GatewaySettings) -> WriteLimits:
+    return WriteLimits(lane_wait_ms=gateway.lane_wait_ms, drain_wait_ms=gateway.drain_wait_ms)
 
 
 async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Event) -> None:
@@ -103,6 +132,7 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         return
     with ExitStack() as stack:
         stack.enter_context(closing(lock))
+        tracing = open_tracing(stores.settings.telemetry, "replay", observer, stack)
         opened = open_pools(gateway, observer, stack)
         spending = open_spending(gateway, stores.run_dir, stack)
         pools = guarded(opened, gateway, spending, observer, calls=NoOthers())
@@ -110,9 +140,12 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         stack.callback(following.cancel)
         owner = f"replay-{os.getpid()}-{secrets.token_hex(4)}"
         stack.enter_context(closing(owners.take(owner)))
+        drills = drills_of(gateway, journal, f"replay-{os.getpid()}", observer)
+        watch = DrillWatch(drill_files(stores), journal, drills, stores.routes, {}, observer)
         service = ReplayService(
             journal=journal,
             upstreams={name: UpstreamClient(pool) for name, pool in pools.items()},
+            faults=tracing.calls(FaultyCalls(drills)),
             route=book.route,
             alive=owners.alive,
             owner=owner,
@@ -130,7 +163,7 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         holding = asyncio.create_task(_stop_when_lost(lock, stop))
         stack.callback(holding.cancel)
         observer.note("replayer_started")
-        async with asyncio.TaskGroup() as tasks:
+        async with following_drills(watch), asyncio.TaskGroup() as tasks:
             tasks.create_task(service.run(stop))
             upstreams = {name: UpstreamClient(pool) for name, pool in pools.items()}
             tasks.create_task(

@@ -21,6 +21,7 @@ from bridge.runtime.watching.request_counts import request_metrics
 from bridge.runtime.watching.run_files import read_roles
 from bridge.runtime.watching.shadow_counts import PREFIX as SHADOW
 from bridge.runtime.watching.shadow_counts import shadow_metrics
+from bridge.runtime.watching.side_counts import CHOSEN, TOKENS, side_metrics
 
 # Facts whose sum means something; of the others only the latest does, or none.
 _ADDITIVE = frozenset(
@@ -52,7 +53,7 @@ _AGES = {
     ),
 }
 _TABLES = "captured_rows."
-_WITH_LABELS = (*_AGES, _TABLES, SHADOW, REQUESTS)
+_WITH_LABELS = (*_AGES, _TABLES, SHADOW, REQUESTS, CHOSEN, TOKENS)
 # Latest facts of one witness or time-stamp authority, noted as `witness.NAME.FACT`.
 _EVIDENCE = re.compile(r"^(witness|timestamp)\.([^.]+)\.(level|size|lag_entries|lag_s|age_s)$")
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
@@ -132,6 +133,7 @@ class _RunFiles(Collector):
         yield from request_metrics(roles)
         yield from latency_metrics(roles)
         yield from shadow_metrics(roles)
+        yield from side_metrics(roles)
 
 
 def _add_evidence(

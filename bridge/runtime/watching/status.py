@@ -7,6 +7,7 @@ from typing import Any
 from bridge.capture.cursor import parse_cursor
 from bridge.capture.guard.wal_guard import GuardLevel
 from bridge.capture.polling.position import parse_poll_cursor
+from bridge.control.shown import shown_group
 from bridge.eventlog.restoration import find_loss
 from bridge.model.entry import SourceCursor
 from bridge.model.lsn import format_lsn
@@ -117,15 +118,7 @@ def _writes(
     if settings.gateway is None:
         return [], [], 0
     desk = stores.desk()
-    groups = [
-        {
-            "group": state.group,
-            "stage": state.stage.value,
-            "epoch": state.epoch,
-            "lanes_held": state.lanes_held,
-        }
-        for state in stores.group_states()
-    ]
+    groups = [shown_group(state) for state in stores.group_states()]
     lanes = [{**count._asdict(), "towards": count.towards.value} for count in desk.lane_counts()]
     return groups, lanes, len(desk.list_writes(count_max=1_000))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -49,6 +50,7 @@ class RoutingTables:
         self._routes = served(in_force.routes())
         self._loaded: Sequence[GroupState] = ()
         self._timings = Timings()
+        self._forced_until = 0.0
 
     def load(self, number: int) -> RoutingTable:
         """Return the table of generation `number`.
@@ -63,7 +65,11 @@ class RoutingTables:
             raise TableNotReady("cannot build the table: its routes are being read")
         self._routes = self._served(self._in_force.routes())
         self._loaded = loaded
-        return RoutingTable.build(self._routes, loaded, number, self._timings)
+        self._forced_until = max((state.forced_until for state in loaded), default=0.0)
+        forcible = self._forced_until > time.time()
+        if not forcible:
+            self._forced_until = 0.0
+        return RoutingTable.build(self._routes, loaded, number, self._timings, forcible=forcible)
 
     def redecide(self, request: HttpRequest) -> Decision | None:
         """Decide a request again, by where the groups stand now."""
@@ -80,5 +86,8 @@ class RoutingTables:
         while True:
             await asyncio.sleep(LOOK_FOR_SWITCHES_S)
             with contextlib.suppress(StorageUnavailable):
-                if list(self._groups.groups()) != self._loaded or self._in_force.is_newer():
+                # The last token has ended: requests need not be looked through any more.
+                over = 0 < self._forced_until <= time.time()
+                new = list(self._groups.groups()) != self._loaded
+                if new or over or self._in_force.is_newer():
                     self._generation.bump()

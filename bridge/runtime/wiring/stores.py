@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from bridge.eventlog.ports import EventLogStore
+from bridge.gateway.routes.cohort_unit import undealt
 from bridge.gateway.routes.route import Route
 from bridge.model.errors import ConfigInvalid
 from bridge.model.observer import Observer
@@ -178,6 +179,7 @@ class Stores:
             store=self.desk(),
             board=self.generation(),
             two_sided=two_sided,
+            undealt=lambda: undealt(self.routes()),
             observer=observer,
         )
 
