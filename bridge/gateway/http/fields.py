@@ -55,6 +55,13 @@ _KINDS: Final[dict[bytes, int]] = {
     b"client-cert-chain": FORWARDED,
     # What a trusted hop may say, and what we say ourselves: see `deadline`.
     b"x-request-deadline-ms": FORWARDED,
+    # What a gateway says of its own copies and replays: applications drop mails and invoices by it.
+    b"legacy-bridge-error": FORWARDED,
+    b"legacy-bridge-intent": FORWARDED,
+    b"legacy-bridge-origin": FORWARDED,
+    b"legacy-bridge-replay": FORWARDED,
+    b"legacy-bridge-request": FORWARDED,
+    b"legacy-bridge-shadow": FORWARDED,
     b"max-forwards": MAX_FORWARDS,
     b"date": DATE,
 }

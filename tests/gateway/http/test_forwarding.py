@@ -102,6 +102,26 @@ def test_7239_what_a_trusted_hop_says_is_believed_and_appended_to(upstream: Upst
         assert got.fields == [(b"Host", b"a"), *ADDED]
 
 
+def test_a_client_cannot_pass_its_request_off_as_a_copy_or_a_replay(upstream: Upstream) -> None:
+    # Applications drop mails and invoices by these fields, and changes are matched by them.
+    forged = b"".join(
+        b"%b: x\r\n" % name
+        for name in (
+            b"Legacy-Bridge-Shadow", b"legacy-bridge-replay", b"LEGACY-BRIDGE-ORIGIN",
+            b"Legacy-Bridge-Intent", b"Legacy-Bridge-Error", b"Legacy-Bridge-Request",
+        )
+    )  # fmt: skip
+    request = b"GET /f HTTP/1.1\r\nHost: a\r\n" + forged + b"Legacy-Bridge-Other: 1\r\n\r\n"
+    peers = {"legacy": upstream.port, "modern": upstream.port}
+    with Gateway(peers) as gateway, gateway.connect() as client:
+        got, _ = exchange(client, upstream, request)
+    assert got.fields == [(b"Host", b"a"), (b"Legacy-Bridge-Other", b"1"), *ADDED]
+    settings = PlaneSettings(trusted_hops=(ipaddress.ip_network("127.0.0.0/8"),))
+    with Gateway(peers, settings=settings) as gateway, gateway.connect() as client:
+        got, _ = exchange(client, upstream, request)
+    assert got.one(b"legacy-bridge-replay") == b"x"  # A gateway before this one.
+
+
 def test_9110_7_6_3_via_is_added_after_others(client: Wire, upstream: Upstream) -> None:
     upstream.at[b"/via"] = replies(OK.replace(b"\r\n\r\n", b"\r\nVia: 1.0 inner\r\n\r\n"))
     got, answer = exchange(
