@@ -30,8 +30,6 @@ class Failure(NamedTuple):
     """LOST on a reused connection before any byte of an answer: it was closed while idle."""
     retry_after_s: int = 1
     """Of BUSY: when another try is worth it."""
-    absent: bool = False
-    """Of BUSY: it is given a rest or has no room, in contrast to a declared rate that is spent."""
 
     @property
     def sent(self) -> bool:

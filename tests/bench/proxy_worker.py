@@ -44,6 +44,9 @@ class NoWrites:
         """Never called."""
         raise AssertionError(decision)
 
+    def instead(self, decision: Decision, request: HttpRequest, asked_at: float) -> None:
+        """Nobody else can be asked."""
+
     def translates(self, decision: Decision) -> bool:
         """Nothing to translate."""
         return False

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from bridge.gateway.dual.ports import (
+    Behind,
     IdMap,
     KeyInUse,
     LaneState,
@@ -253,5 +254,30 @@ def test_what_is_final_for_long_is_forgotten(books: Books) -> None:
         assert books.desk.show(done.intent_id) is None
         assert books.desk.show(waiting.intent_id) is not None
         await books.journal.open(an_intent(client_key="k"))
+
+    asyncio.run(check())
+
+
+def test_a_side_is_behind_while_anything_of_the_group_is_on_its_way(books: Books) -> None:
+    journal = books.journal
+
+    async def check() -> None:
+        assert journal.behind("orders", Side.MODERN) == Behind(unreplayed=False, open=False)
+        intent = an_intent(lane="order:1")
+        await journal.open(intent)
+        assert journal.behind("orders", Side.MODERN) == Behind(unreplayed=False, open=True)
+        assert journal.behind("others", Side.MODERN) == Behind(unreplayed=False, open=False)
+        await journal.settle(intent.intent_id, WriteState.APPLIED, response=an_answer())
+        assert journal.behind("orders", Side.MODERN) == Behind(unreplayed=True, open=False)
+        assert journal.behind("orders", Side.LEGACY) == Behind(unreplayed=False, open=False)
+        await journal.finish(intent.intent_id, WriteState.PARKED, reason="no")
+        assert journal.behind("orders", Side.MODERN).unreplayed
+        doubtful = an_intent(lane="order:2")
+        await journal.open(doubtful)
+        await journal.settle(doubtful.intent_id, WriteState.IN_DOUBT, reason="lost")
+        assert journal.behind("orders", Side.LEGACY).open
+        books.desk.skip(intent.intent_id, by("ana", "not needed"))
+        books.desk.resolve(doubtful.intent_id, WriteState.FAILED, warrant=by("ana", "not there"))
+        assert journal.behind("orders", Side.MODERN) == Behind(unreplayed=False, open=False)
 
     asyncio.run(check())

@@ -67,7 +67,7 @@ class DrilledPool:
         if rest_s is not None:
             detail = f"upstream {self.name!r} has failed too often in drill {meeting.drill_id}"
             wait_s = max(1, ceil(rest_s))
-            user.failed(Failure(FailureKind.BUSY, detail, retry_after_s=wait_s, absent=True))
+            user.failed(Failure(FailureKind.BUSY, detail, retry_after_s=wait_s))
         elif meeting.fault.kind is FaultKind.REFUSE:
             meeting.failed("refused")
             user.failed(refused(self.name, meeting.drill_id))

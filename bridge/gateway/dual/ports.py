@@ -68,6 +68,15 @@ class LaneState(NamedTuple):
     """Whether one of those is parked, so that waiting does not help."""
 
 
+class Behind(NamedTuple):
+    """Whether a side may lack writes of a group."""
+
+    unreplayed: bool
+    """Some were acknowledged and are still to be replayed there."""
+    open: bool
+    """Some have no outcome yet: running, or in doubt."""
+
+
 class LaneNews(NamedTuple):
     """Lanes that got something to replay, up to queue number `through`."""
 
@@ -160,6 +169,9 @@ class WriteJournal(Protocol):
 
     def lane_state(self, group: str, lane: str) -> LaneState:
         """Return what stands in the lane's way now."""
+
+    def behind(self, group: str, side: Side) -> Behind:
+        """Return whether `side` may lack writes of any lane of the group now."""
 
     def keyed(self, group: str, route: str, client_key: str) -> JournalledWrite | None:
         """Return the write to which the client's key belongs."""

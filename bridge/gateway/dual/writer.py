@@ -23,7 +23,9 @@ from bridge.gateway.dual.admission import Admission, Write, WriteLimits
 from bridge.gateway.dual.authority_call import AuthorityCall, level_of
 from bridge.gateway.dual.forwarder import NO_FAULTS, CallFaults, Forwarder
 from bridge.gateway.dual.ports import IdMap, LaneState, WriteJournal
+from bridge.gateway.dual.states import FINAL
 from bridge.gateway.dual.turns import Turns
+from bridge.gateway.dual.way_back import Asking, WayBack
 from bridge.gateway.dual.write_tokens import WriteTokens, Written
 from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
 from bridge.gateway.routes.timings import AUTHORITY, OWN
@@ -42,17 +44,7 @@ from bridge.model.write import WriteLevel, WriteState
 
 _NOTHING_IN_THE_WAY = LaneState()
 _L1 = WriteLevel.OUTCOME
-_NOT_ON_BOTH = frozenset({WriteState.APPLIED, WriteState.PARKED})
-# Nothing is on its way any more: replayed, undone, refused, or left out by somebody's decision.
-_ON_BOTH = frozenset(
-    {
-        WriteState.DONE,
-        WriteState.SKIPPED,
-        WriteState.COMPENSATED,
-        WriteState.REJECTED,
-        WriteState.FAILED,
-    }
-)
+_NOTON_BOTH = frozenset({WriteState.APPLIED, WriteState.PARKED})
 
 
 class DualWriter:
@@ -94,6 +86,13 @@ class DualWriter:
         )
         self._turns = Turns(waiting_count_max=self._limits.lane_waiting_count_max)
         self._tokens = tokens
+        self._way_back = WayBack(
+            journal=journal,
+            admission=self._admission,
+            forwarder=self._forwarder,
+            brought=self._brought,
+            observer=observer or SilentObserver(),
+        )
         self._running: set[asyncio.Task[None]] = set()
 
     def translates(self, decision: Decision) -> bool:
@@ -111,9 +110,7 @@ class DualWriter:
 
     async def read(self, decision: Decision, request: HttpRequest) -> HttpResponse:
         """Forward a read, to the side that has the key's last writes, with ids translated."""
-        brought: Sequence[Written] = ()
-        if self._tokens is not None and decision.route.dual.has_tokens and _may_choose(decision):
-            brought = self._tokens.brought(request)
+        brought = self._brought(decision, request)
         try:
             side = self._read_side(decision, request, brought)
             wait_ms = decision.route.dual.read_wait_ms
@@ -124,7 +121,13 @@ class DualWriter:
                 side = self._read_side(decision, request, brought)
         except StorageUnavailable:
             side = _told_side(decision, brought)
+        if decision.way_back is not None and side is decision.authority:
+            return await self._way_back.read(decision, request, self._forward)
         return await self._forward(decision, request, side)
+
+    def instead(self, decision: Decision, request: HttpRequest, asked_at: float) -> Asking | None:
+        """Return what asks legacy in modern's place; see `WayBack.instead`."""
+        return self._way_back.instead(decision, request, asked_at)
 
     async def write(self, decision: Decision, request: HttpRequest) -> HttpResponse:
         """Take a write through intent, authority and outcome; return the client's answer.
@@ -151,6 +154,11 @@ class DualWriter:
         while self._running:
             await asyncio.wait(set(self._running))
 
+    def _brought(self, decision: Decision, request: HttpRequest) -> Sequence[Written]:
+        if self._tokens is None or not decision.route.dual.has_tokens or not _may_choose(decision):
+            return ()
+        return self._tokens.brought(request)
+
     def _read_side(
         self,
         decision: Decision,
@@ -170,7 +178,7 @@ class DualWriter:
                 written.side is not authority
                 and written.concerns(group, lane)
                 # A write that this journal does not know is another gateway's: who took it has it.
-                and self._journal.state_of(written.intent_id) not in _ON_BOTH
+                and self._journal.state_of(written.intent_id) not in FINAL
             ):
                 return authority.other
         return authority
@@ -181,7 +189,7 @@ class DualWriter:
         if self._tokens is None or not route.dual.has_tokens:
             return answer
         side, lane, intent_id, earlier = write.applied, write.lane, write.intent_id, write.repeats
-        if side is None and earlier is not None and earlier.state in _NOT_ON_BOTH:
+        if side is None and earlier is not None and earlier.state in _NOTON_BOTH:
             intent = earlier.intent
             side, lane, intent_id = intent.authority, intent.lane, intent.intent_id
         if side is None:
@@ -295,10 +303,12 @@ class DualWriter:
         write.decision = decision
         return True
 
-    async def _forward(self, decision: Decision, request: HttpRequest, side: Side) -> HttpResponse:
+    async def _forward(
+        self, decision: Decision, request: HttpRequest, side: Side, timeout_ms: int | None = None
+    ) -> HttpResponse:
         asked_at = time.monotonic()
         try:
-            return await self._forwarder.forward(decision, request, side)
+            return await self._forwarder.forward(decision, request, side, timeout_ms)
         except UpstreamUnavailable:
             return answers.unreachable(side.value)
         except OutcomeUnknown:

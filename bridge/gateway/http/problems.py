@@ -10,6 +10,9 @@ from bridge.model.http import Headers, HttpResponse
 MARKER: Final = b"legacy-bridge-error"
 """Header that only the gateway's own answers carry; its value is the problem's code."""
 
+FALLBACK: Final = b"Legacy-Bridge-Fallback"
+"""Field of an answer that legacy gave in modern's place: `legacy`, or `legacy;may-lag`."""
+
 CODES: Final = {
     400: "bad-request",
     405: "method-refused",

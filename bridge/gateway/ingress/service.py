@@ -8,10 +8,10 @@ for it: lanes, intents, `Idempotency-Key`, both sides.
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from bridge.gateway.dual import answers
 from bridge.gateway.dual.admission import Admission, fingerprint_of, scope_of
@@ -75,6 +75,12 @@ class AsyncIngress:
     def translates(self, decision: Decision) -> bool:
         """Whether the authority knows an id of this request by another name."""
         return self._inner.translates(decision)
+
+    def instead(
+        self, decision: Decision, request: HttpRequest, asked_at: float
+    ) -> Coroutine[Any, Any, HttpResponse | None] | None:
+        """Return what asks legacy in modern's place; statuses are ours, and have no sides."""
+        return self._inner.instead(decision, request, asked_at)
 
     async def write(self, decision: Decision, request: HttpRequest) -> HttpResponse:
         """Take a write, or pass it on."""

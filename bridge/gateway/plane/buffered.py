@@ -2,11 +2,12 @@
 
 import asyncio
 import dataclasses
+from operator import attrgetter
 from time import monotonic
 
 from bridge.gateway.http.deadline import NAME as DEADLINE
 from bridge.gateway.http.preference import REQUEST_FIELD, lines_prefer_async
-from bridge.gateway.http.problems import MARKER, problem
+from bridge.gateway.http.problems import FALLBACK, MARKER, problem
 from bridge.gateway.http.relay import CONTINUE
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.plane.handling import SAFE, ClientSide, Step
@@ -15,7 +16,7 @@ from bridge.gateway.plane.plane import Plane
 from bridge.gateway.plane.tap import Followed, follow
 from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
 from bridge.gateway.routes.sections.ingress import IngressMode
-from bridge.model.http import Headers, HttpRequest
+from bridge.model.http import Headers, HttpRequest, HttpResponse
 
 
 def is_whole(plane: Plane, decision: Decision, head: RequestHead) -> bool:
@@ -41,6 +42,7 @@ class Buffered:
 
     until = float("inf")
     """The write path has its own limits, which its client cannot shorten."""
+    decision = property(attrgetter("_decision"))
 
     def __init__(self, conn: ClientSide, head: RequestHead, decision: Decision) -> None:
         self._began = monotonic()
@@ -125,16 +127,16 @@ class Buffered:
         finally:
             if self._bypass is not None:
                 self._bypass.land()
-        if self._head.method == b"HEAD" and _changes_bodies(decision):
-            # The body of a GET would be another one than the upstream has measured.
-            response = dataclasses.replace(response, headers=_unmeasured(response.headers))
+        response = measured(decision, self._head.method, response)
         own = response.header(MARKER) is not None or response.header(REQUEST_FIELD) is not None
+        if decision.way_back is not None and response.header(FALLBACK) is not None:
+            decision = decision.way_back
         upstream = "" if own else decision.route.upstreams[decision.authority]
         if conn.step is not Step.GONE:
             decision.times.answered(monotonic() - self._began)
         conn.answer(response, label=decision.label, upstream=upstream)
         if self._followed is not None:
-            if own:
+            if own or decision is self._decision.way_back:
                 self._followed.failed("authority_failed")
             else:
                 self._followed.responded(response)
@@ -177,6 +179,14 @@ class Buffered:
 
     def resume_reading(self) -> None:
         """So there is nothing to resume."""
+
+
+def measured(decision: Decision, method: bytes, response: HttpResponse) -> HttpResponse:
+    """Return an answer to HEAD without the length of a body that a GET would have changed."""
+    if method != b"HEAD" or not _changes_bodies(decision):
+        return response
+    # The body of a GET would be another one than the upstream has measured.
+    return dataclasses.replace(response, headers=_unmeasured(response.headers))
 
 
 def _changes_bodies(decision: Decision) -> bool:

@@ -12,13 +12,13 @@ from bridge.gateway.http.request_body import RequestBody, too_large
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.request_line import refuse_partial
 from bridge.gateway.http.target import ASTERISK
-from bridge.gateway.plane.buffered import Buffered, is_whole
 from bridge.gateway.plane.client_transport import ClientTransport
 from bridge.gateway.plane.forward import Forward
 from bridge.gateway.plane.handling import SAFE, Handling, Step
 from bridge.gateway.plane.lenient_heads import may_become_lenient, read_leniently
 from bridge.gateway.plane.own_answers import refused_answer
 from bridge.gateway.plane.plane import Plane
+from bridge.gateway.plane.way_back import handler
 from bridge.gateway.routes.table import Refusal
 from bridge.model.http import Headers, HttpResponse
 
@@ -248,8 +248,9 @@ class ClientConnection(ClientTransport):
             return
         if decision.choice is not None:
             decision, head = plane.sides.choose(decision, head)
-        whole = decision.journalled or (decision.has_ids and is_whole(plane, decision, head))
-        handling: Handling = (Buffered if whole else Forward)(self, head, decision)
+        special = decision.journalled or decision.has_ids
+        handles = handler(plane, decision, head) if special else Forward
+        handling: Handling = handles(self, head, decision)
         self._handling = handling
         if not head.length:
             handling.start(b"", complete=True)

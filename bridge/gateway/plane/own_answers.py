@@ -52,3 +52,13 @@ def late_answer(decision: Decision, *, sent: bool, whole: bool, method: bytes) -
 def unasked_switch(upstream: str) -> HttpResponse:
     """Say that the upstream left HTTP without being asked to."""
     return problem(502, "upstream-malformed", f"upstream {upstream!r} switched protocols unasked")
+
+
+def lost_answer(upstream: str, status: int) -> HttpResponse:
+    """Say that an answer is declared to be none, and nobody else has a better one."""
+    return problem(502, "upstream-failed", f"upstream {upstream!r} answered {status}")
+
+
+def internal_answer() -> HttpResponse:
+    """Say that we failed ourselves."""
+    return problem(500, "internal", "the gateway failed")

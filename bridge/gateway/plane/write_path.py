@@ -1,6 +1,7 @@
 """The write path, as the data plane knows it."""
 
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from bridge.gateway.routes.decision import Decision
 from bridge.model.http import HttpRequest, HttpResponse
@@ -20,3 +21,12 @@ class WritePath(Protocol):
 
     def translates(self, decision: Decision) -> bool:
         """Whether the authority knows an id of this request by another name (cheap, no wait)."""
+
+    def instead(
+        self, decision: Decision, request: HttpRequest, asked_at: float
+    ) -> Coroutine[Any, Any, HttpResponse | None] | None:
+        """Return what asks legacy in modern's place; None when it may lack a write (no wait).
+
+        `asked_at` is when the client was heard (monotonic seconds). What is returned must be
+        awaited or closed; its own None says that legacy has no answer either.
+        """

@@ -111,7 +111,7 @@ class GuardedPool:
         breaker = guards.breaker
         if breaker is not None and not breaker.let_through(now):
             left_s = max(breaker.open_until - now, 0.0)
-            self._refuse(user, "has failed too often and is given a rest", left_s, absent=True)
+            self._refuse(user, "has failed too often and is given a rest", left_s)
         elif guards.bucket is not None and not (taken := guards.bucket.take("", now)).ok:
             self._withdraw_probe(self._epoch)
             self._refuse(user, "gets no more requests a second", taken.wait_s)
@@ -123,8 +123,7 @@ class GuardedPool:
             priority = Priority.NORMAL if route is None else route.protection.priority
             out = self._line.join(user, priority, now + guards.queue_wait_s)
             if out is not None:
-                many = f"has {self.in_flight} requests and {len(self._line)} waiting"
-                self._refuse(out, many, absent=True)
+                self._refuse(out, f"has {self.in_flight} requests and {len(self._line)} waiting")
 
     def cancel(self, user: UpstreamUser) -> None:
         """Forget an order."""
@@ -147,7 +146,7 @@ class GuardedPool:
         self._pool.tick(now)
         for user in self._line.late(now):
             wait_ms = self._guards.queue_wait_s * 1000
-            self._refuse(user, f"had no room within {wait_ms:.0f} ms", absent=True)
+            self._refuse(user, f"had no room within {wait_ms:.0f} ms")
         if now - self._reported_at >= 1.0:
             self._reported_at = now
             self._report()
@@ -244,10 +243,8 @@ class GuardedPool:
         if self._guards.breaker is not None:
             self._guards.breaker.withdraw(epoch)
 
-    def _refuse(
-        self, user: UpstreamUser, why: str, retry_after_s: float = 1.0, *, absent: bool = False
-    ) -> None:
+    def _refuse(self, user: UpstreamUser, why: str, retry_after_s: float = 1.0) -> None:
         self.shed += 1
         detail = f"upstream {self.name!r} {why}"
         wait_s = max(1, ceil(retry_after_s))
-        user.failed(Failure(FailureKind.BUSY, detail, retry_after_s=wait_s, absent=absent))
+        user.failed(Failure(FailureKind.BUSY, detail, retry_after_s=wait_s))

@@ -130,6 +130,11 @@ class Route:
     phases: Phases = field(init=False, compare=False, repr=False)
     """`timeouts` with `timeout_ms`, as requests use them."""
 
+    @property
+    def fallback_after_s(self) -> float:
+        """For how long modern is waited for before legacy is asked, in seconds."""
+        return (self.protection.fallback_after_ms or self.timeouts.connect_ms or 1_000) / 1000
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "limited", bool(self.protection.rate_limits))
         object.__setattr__(self, "phases", self.timeouts.phases(self.timeout_ms))

@@ -255,6 +255,10 @@ def _decision(
             edits = alike.setdefault(repr(edits), edits)
         changes = edits is not None and edits.needs_bodies
         label = f"{route.route_id}.{stage.value}.{side.value}"
+        back = None
+        if side is Side.MODERN and stage in _BOTH_ANSWER and route.protection.falls_back:
+            instead = f"{route.route_id}.{stage.value}.fallback"
+            back = by(Side.LEGACY)._replace(label=instead, times=timings.of(instead))
         return Decision(
             route=route,
             stage=stage,
@@ -263,11 +267,12 @@ def _decision(
             params={},
             journalled=journalled,
             upstream=route.upstreams[side],
-            has_ids=bool(route.ids) or looked_up or queues or changes or in_body,
+            has_ids=bool(route.ids or looked_up or queues or changes or in_body or back),
             tapped=tapped,
             edits=edits,
             label=label,
             times=timings.of(label),
+            way_back=back,
         )
 
     answers = by(authority)

@@ -6,7 +6,14 @@ For tests and rehearsals: nothing survives the process.
 import dataclasses
 from collections.abc import Sequence
 
-from bridge.gateway.dual.ports import IdPair, KeyInUse, LaneNews, LaneState, LaneUnreplayed
+from bridge.gateway.dual.ports import (
+    Behind,
+    IdPair,
+    KeyInUse,
+    LaneNews,
+    LaneState,
+    LaneUnreplayed,
+)
 from bridge.gateway.dual.states import FINAL, HOLDS_LANE
 from bridge.model.errors import LaneBusy, StaleEpoch
 from bridge.model.http import HttpResponse
@@ -108,6 +115,17 @@ class MemoryJournal:
             in_doubt=holder is not None and holder.state is _S.IN_DOUBT,
             unreplayed_to=None if first is None else first.intent.authority.other,
             parked=first is not None and first.state is _S.PARKED,
+        )
+
+    def behind(self, group: str, side: Side) -> Behind:
+        """See `WriteJournal.behind`."""
+        writes = [w for w in self.state.writes.values() if w.intent.group == group]
+        return Behind(
+            any(
+                w.state in (_S.APPLIED, _S.PARKED) and w.intent.authority is not side
+                for w in writes
+            ),
+            any(w.state in HOLDS_LANE for w in writes),
         )
 
     def keyed(self, group: str, route: str, client_key: str) -> JournalledWrite | None:

@@ -12,7 +12,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 
-from bridge.gateway.dual.ports import IdPair, LaneNews, LaneState
+from bridge.gateway.dual.ports import Behind, IdPair, LaneNews, LaneState
 from bridge.model.entry import EntryDraft
 from bridge.model.errors import StorageUnavailable
 from bridge.model.http import HttpResponse
@@ -188,6 +188,11 @@ class PostgresJournal:
             unreplayed_to=None if towards is None else SIDES[towards],
             parked=bool(parked),
         )
+
+    def behind(self, group: str, side: Side) -> Behind:
+        """Return whether `side` may lack writes of any lane of the group now."""
+        [(unreplayed, open_)] = self._read(sql.BEHIND, {"group": group, "side": side.value})
+        return Behind(bool(unreplayed), bool(open_))
 
     def keyed(self, group: str, route: str, client_key: str) -> JournalledWrite | None:
         """Return the write to which the client's key belongs."""

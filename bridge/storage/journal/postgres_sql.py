@@ -163,6 +163,14 @@ ORDER BY xid FETCH FIRST %s ROWS WITH TIES
 
 NUDGE: LiteralString = "SELECT number FROM bridge_journal.nudges"
 
+BEHIND: LiteralString = """
+SELECT
+    EXISTS (SELECT 1 FROM bridge_journal.lane_entries
+        WHERE group_name = %(group)s AND towards = %(side)s),
+    EXISTS (SELECT 1 FROM bridge_journal.writes
+        WHERE group_name = %(group)s AND state IN ('intent', 'in_doubt'))
+"""
+
 LANE_STATE: LiteralString = """
 SELECT h.intent_id, h.state, e.towards, e.parked FROM (VALUES (1)) AS one
 LEFT JOIN LATERAL (SELECT intent_id, state FROM bridge_journal.writes

@@ -172,6 +172,12 @@ UNREPLAYED: Final = """
 SELECT towards, parked FROM lane_entries WHERE group_name = ? AND lane = ? ORDER BY number LIMIT 1
 """
 
+BEHIND: Final = """
+SELECT
+    EXISTS (SELECT 1 FROM lane_entries WHERE group_name = ? AND towards = ?),
+    EXISTS (SELECT 1 FROM writes WHERE group_name = ? AND state IN ('intent', 'in_doubt'))
+"""
+
 IN_FLIGHT: Final = """
 SELECT intent_id, state FROM writes
 WHERE group_name = ? AND lane = ? AND state IN ('intent', 'in_doubt') LIMIT 1

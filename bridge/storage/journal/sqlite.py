@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bridge.gateway.dual.ports import IdPair, LaneNews, LaneState
+from bridge.gateway.dual.ports import Behind, IdPair, LaneNews, LaneState
 from bridge.model.entry import EntryDraft
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
@@ -175,6 +175,12 @@ class SqliteJournal:
             unreplayed_to=None if waiting is None else SIDES[waiting[0]],
             parked=waiting is not None and bool(waiting[1]),
         )
+
+    def behind(self, group: str, side: Side) -> Behind:
+        """Return whether `side` may lack writes of any lane of the group now."""
+        with storage_errors("read the lanes of the journal"):
+            found = self._reading.execute(sql.BEHIND, (group, side.value, group)).fetchone()
+        return Behind(bool(found[0]), bool(found[1]))
 
     def keyed(self, group: str, route: str, client_key: str) -> JournalledWrite | None:
         """Return the write to which the client's key belongs."""

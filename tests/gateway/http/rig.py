@@ -60,6 +60,9 @@ class RecordingWritePath:
         self.reads.append((decision, request))
         return self.answer
 
+    def instead(self, decision: Decision, request: HttpRequest, asked_at: float) -> None:
+        """Nobody else can be asked."""
+
     def translates(self, decision: Decision) -> bool:
         """Translate where the route says so."""
         return bool(decision.route.ids)

@@ -57,6 +57,9 @@ class Path:
 
     read = write
 
+    def instead(self, decision: Decision, request: HttpRequest, asked_at: float) -> None:
+        """Nobody else can be asked."""
+
     def translates(self, decision: Decision) -> bool:
         """No ids here."""
         return False

@@ -74,6 +74,9 @@ class Forwarding:
         """Never called."""
         raise AssertionError(decision)
 
+    def instead(self, decision: Decision, request: HttpRequest, asked_at: float) -> None:
+        """Nobody else can be asked."""
+
     def translates(self, decision: Decision) -> bool:
         """There are no ids."""
         return False
