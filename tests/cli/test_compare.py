@@ -7,9 +7,12 @@ import yaml
 
 from bridge.eventlog.sequencer import Sequencer
 from bridge.gateway.comparison.book import ComparisonBook, RouteBook
+from bridge.gateway.comparison.difference import Comparison, Outcome
+from bridge.gateway.openapi.checking import Fault
 from tests.cli.deployment import Deployment
 from tests.control.served import served
 from tests.gateway.comparison.answers import answer, rule
+from tests.gateway.openapi.generated import content
 
 SECRET = "canary-4711"
 WHY = ("--reason", "modern was mended", "--ticket", "T-7", "--actor", "ana")
@@ -122,3 +125,69 @@ def test_the_api_tells_the_same(shown: Deployment) -> None:
         leaves = [json.loads(entry.leaf)["fields"] for entry in stores.event_log().read(0, 100)]
     (read,) = [one for one in leaves if one.get("action") == "compare-samples"]
     assert (read["found"], read["actor"]["id"]) == (len(samples), "bob")
+
+
+def drifting(deployment: Deployment, checked: int, drifted: int, *, gate: bool) -> None:
+    """Store what a worker found of a route's document, under rules that all agree to."""
+    path = deployment.folder / "routes" / "orders.yaml"
+    (deployment.folder / "routes" / "openapi").mkdir(exist_ok=True)
+    (deployment.folder / "routes" / "openapi" / "shop.yaml").write_bytes(content("shop-3.0.yaml"))
+    tree = yaml.safe_load(path.read_text())
+    tree["routes"][-1]["comparison"] = {"openapi": "openapi/shop.yaml", "openapi_gate": gate}
+    path.write_text(yaml.safe_dump(tree))
+    with deployment.stores() as stores:
+        desk = stores.comparisons()
+        route = desk.route("order-read")
+        assert route.api is not None
+        made = book(deployment)
+        kept = made.drift_of(route.route_id, route.comparison, route.api.digest)
+        for number in range(checked):
+            fault = [Fault("type", "/lines/*/price")] if number < drifted else []
+            kept.add("modern", fault)
+            kept.add("legacy", ())
+        verdicts = made.of(route.route_id, route.comparison).verdicts
+        for _ in range(checked):
+            verdicts.add(Comparison(Outcome.EQUAL))
+        desk.store.add(made.drain())
+
+
+@pytest.mark.parametrize(
+    ("checked", "drifted", "gate", "verdict", "drift"),
+    [
+        (4_000, 0, False, "match", "none"),
+        (4_000, 0, True, "match", "none"),
+        (4_000, 1, False, "match", "modern"),
+        (4_000, 1, True, "not-enough-data", "modern"),
+        (4_000, 400, False, "match", "modern"),
+        (4_000, 400, True, "mismatch", "modern"),
+        (100, 0, True, "not-enough-data", "not-enough-data"),
+    ],
+)
+def test_drift_is_a_verdict_of_its_own_unless_it_is_a_gate(
+    deployment: Deployment, checked: int, drifted: int, gate: bool, verdict: str, drift: str
+) -> None:
+    drifting(deployment, checked, drifted, gate=gate)
+    told = deployment.call("compare", "show", "order-read", "--json").json()
+    assert (told["verdict"], told["drift"]["verdict"]) == (verdict, drift)
+    assert told["drift"]["documents"]["modern"] == "openapi/shop.yaml"
+    if drifted:
+        (finding,) = told["drift"]["findings"]
+        assert (finding["where"], finding["place"], finding["modern"]) == (
+            "modern", "/lines/*/price", drifted
+        )  # fmt: skip
+    rows = deployment.call("compare", "status", "--json").json()
+    assert [one["drift"] and one["drift"]["verdict"] for one in rows if one["drift"]] == [drift]
+
+
+def test_drift_is_shown_for_people_and_over_the_api(deployment: Deployment) -> None:
+    drifting(deployment, 50, 5, gate=False)
+    assert "modern" in deployment.call("compare", "status").out
+    shown = deployment.call("compare", "show", "order-read").out
+    assert "drift from openapi/shop.yaml: modern" in shown
+    assert "/lines/*/price" in shown
+    with served(deployment) as api:
+        told = api.get("/api/comparisons/order-read").json()
+    assert told["drift"]["findings"][0]["rule"] == "type"
+    assert deployment.call("compare", "restart", "order-read", *WHY).code == 0
+    told = deployment.call("compare", "show", "order-read", "--json").json()
+    assert told["drift"]["findings"] == []

@@ -4,6 +4,8 @@ import itertools
 import socket
 from pathlib import Path
 
+import yaml
+
 from bridge.runtime.wiring.shadowing import open_comparisons
 from tests.cli.deployment import Deployment
 from tests.gateway.http.upstream import Upstream
@@ -26,6 +28,24 @@ def answers(upstream: Upstream, wrong_every: int) -> None:
     upstream.default = behave
 
 
+DOCUMENT = """
+openapi: 3.0.3
+info: {title: Orders, version: '1'}
+paths:
+  /orders/{id}:
+    get:
+      parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+      responses:
+        '200':
+          description: An order.
+          content:
+            application/json:
+              schema:
+                type: object
+                properties: {order_id: {type: string}, total: {type: integer, maximum: 0}}
+"""
+
+
 def test_reads_are_copied_compared_and_told(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path)
     with sides() as (legacy, modern):
@@ -35,6 +55,12 @@ def test_reads_are_copied_compared_and_told(tmp_path: Path) -> None:
         for name, side in (("legacy-app", legacy), ("modern-orders", modern)):
             upstreams[name]["url"] = f"http://127.0.0.1:{side.port}"
         deployment.write()
+        routes = tmp_path / "routes"
+        (routes / "openapi").mkdir()
+        (routes / "openapi" / "orders.yaml").write_text(DOCUMENT)
+        tree = yaml.safe_load((routes / "orders.yaml").read_text())
+        tree["routes"][-1]["comparison"] = {"openapi": "openapi/orders.yaml"}
+        (routes / "orders.yaml").write_text(yaml.safe_dump(tree))
         with running(deployment, "run", "gateway") as gateway:
             gateway.await_roles("gateway:0")
             wait_until(lambda: answer_of(deployment.gateway_port), 30, "the gateway to listen")
@@ -52,12 +78,21 @@ def test_reads_are_copied_compared_and_told(tmp_path: Path) -> None:
 
             wait_until(lambda: differed() >= 10, 30, "differences to be told")
             said = deployment.call("status").out
+
+            def drifted() -> int:
+                told = deployment.call("compare", "show", "order-read", "--json").json()
+                return sum(int(one["modern"]) for one in told["drift"]["findings"])
+
+            wait_until(lambda: drifted() >= 10, 30, "drift to be told")
+            drift = deployment.call("compare", "show", "order-read")
             assert gateway.stop() == 0
         assert {message.start.split()[0] for message in modern.received} == {b"GET"}
     assert "Copied for comparison" in said
+    assert "drift from openapi/orders.yaml: modern" in drift.out
+    assert "/total" in drift.out
     with deployment.stores() as stores:
         store = open_comparisons(stores.settings)
-        (series,) = store.series()
+        series = next(one for one in store.series() if not one.rules.startswith("openapi-"))
         counts = store.counts(series.route, series.rules)
         samples = store.samples(route="order-read")
         store.close()

@@ -194,6 +194,7 @@ class _Translation:
 
     def _adjust(self, given: Mapping[str, Any], found: dict[str, Any], pointer: str) -> None:
         if "required" in found and isinstance(found["required"], list):
+            self._property_names.update(map(str, found["required"]))
             free = self._free(given, pointer, 0)
             found["required"] = [name for name in found["required"] if name not in free]
         if self._tree.is_30:
