@@ -105,17 +105,7 @@ class Deployment:
 
     def call(self, *arguments: str) -> Said:
         """Run a command in this process: many variants, without starting Python for each."""
-        out, err = io.StringIO(), io.StringIO()
-        before, sys.argv = sys.argv, self.argv(*arguments)[2:]
-        try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                main()
-            code = 0
-        except SystemExit as exc:
-            code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
-        finally:
-            sys.argv = before
-        return Said(code, out.getvalue(), err.getvalue())
+        return call(*arguments, "--config", str(self.config))
 
     def refused(self, *arguments: str) -> str:
         """Call a command that must fail with one line, and return that line."""
@@ -124,6 +114,21 @@ class Deployment:
         (line,) = said.err.strip().splitlines()
         assert line.startswith("legacy-bridge: ")
         return line
+
+
+def call(*arguments: str) -> Said:
+    """Run `legacy-bridge ARGUMENTS` in this process, to its end."""
+    out, err = io.StringIO(), io.StringIO()
+    before, sys.argv = sys.argv, ["legacy-bridge", *arguments]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+        code = 0
+    except SystemExit as exc:
+        code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+    finally:
+        sys.argv = before
+    return Said(code, out.getvalue(), err.getvalue())
 
 
 def run(argv: list[str], env: Mapping[str, str] | None = None) -> Said:

@@ -13,6 +13,7 @@ from adapters.rabbitmq.sink import RabbitMQSink
 from bridge.delivery.topology import QueueSpec, Topology
 from bridge.storage.event_log.sqlite import SqliteEventLog
 from bridge.storage.sink_cursors import SqliteSinkCursors
+from tests.child import child
 from tests.delivery.events import Delivered, append, assert_in_order, assert_nothing_lost, drafts
 from tests.delivery.queues import await_indices, consuming
 from tests.waiting import wait_until
@@ -44,20 +45,19 @@ def test_killed_at_random_moments(tmp_path: Path, broker_url: str, seed: int) ->
     with consuming(broker_url, QUEUE) as delivered:
         for _ in range(KILLS):
             append(log, drafts(log.head().size, 4_000, parked_each=30, seed=seed))
-            relay = subprocess.Popen(command)
-            await_more(delivered)
-            # From the first confirms to some stores of the cursor later.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                relay.wait(chance.uniform(0, 0.3))
-            relay.kill()
-            assert relay.wait() == -signal.SIGKILL
+            with child(command) as relay:
+                await_more(delivered)
+                # From the first confirms to some stores of the cursor later.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    relay.wait(chance.uniform(0, 0.3))
+                relay.kill()
+            assert relay.returncode == -signal.SIGKILL
             confirmed = log.read(0, cursors.load("broker"))
             await_indices(delivered, {entry.leaf_index for entry in confirmed if entry.routing_key})
-        relay = subprocess.Popen(command)
         size = log.head().size
-        wait_until(lambda: cursors.load("broker") == size, 60, f"cursor at {size}")
-        relay.terminate()
-        assert relay.wait(20) == 0
+        with child(command) as relay:
+            wait_until(lambda: cursors.load("broker") == size, 60, f"cursor at {size}")
+        assert relay.returncode == 0
         wanted = {entry.leaf_index for entry in log.read(0, size) if entry.routing_key}
         await_indices(delivered, wanted)
     assert_nothing_lost(log, delivered)

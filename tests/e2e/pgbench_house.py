@@ -22,6 +22,7 @@ from bridge.demo.servers import PrivatePostgres, PrivateRabbitMQ
 from bridge.demo.servers.ports import free_port
 from bridge.model.entry import EntryKind
 from bridge.storage.event_log.sqlite import SqliteEventLog
+from tests.child import child
 from tests.e2e import pgbench_readmodel
 
 TABLES = {
@@ -95,22 +96,15 @@ class PgbenchHouse:
     @contextmanager
     def load(self, seconds: int, seed: int) -> Iterator[subprocess.Popen[bytes]]:
         """Run the standard TPC-B-like load with 4 clients, restarted when the server was killed."""
-        with (self.folder / "pgbench.log").open("ab") as log:
-            process = subprocess.Popen(
-                [
-                    self.postgres.program("pgbench"), "-n", "-c", "4", "-j", "1",
-                    "-T", str(seconds), f"--random-seed={seed}", *self._load,
-                    self.postgres.dsn("postgres"),
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )  # fmt: skip
-            try:
-                yield process
-            finally:
-                if process.poll() is None:
-                    process.terminate()
-                process.wait()
+        argv = [
+            self.postgres.program("pgbench"), "-n", "-c", "4", "-j", "1", "-T", str(seconds),
+            f"--random-seed={seed}", *self._load, self.postgres.dsn("postgres"),
+        ]  # fmt: skip
+        with (
+            (self.folder / "pgbench.log").open("ab") as log,
+            child(argv, stdout=log, stderr=subprocess.STDOUT) as process,
+        ):
+            yield process
 
     def settle(self, within_s: float) -> None:
         """Wait until log, broker and consumer have everything that is committed."""

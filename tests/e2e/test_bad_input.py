@@ -14,6 +14,8 @@ import yaml
 from bridge.demo.servers import PrivatePostgres, PrivateRabbitMQ
 from bridge.demo.servers.ports import free_port
 from bridge.runtime.exit_codes import CONFIG
+from tests.child import child
+from tests.cli.deployment import call, run
 from tests.conftest import Database
 from tests.e2e.pgbench_readmodel import CONTRACTS
 from tests.waiting import wait_until
@@ -40,16 +42,10 @@ def deploy(tmp_path: Path) -> Deploy:
 
 
 def refused(config: Path, *arguments: str) -> str:
-    """Run `legacy-bridge up` (or `arguments`), which must end by itself; return its words."""
-    result = subprocess.run(
-        [sys.executable, "-m", "bridge.cli", *(arguments or ("up",)), "--config", str(config)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert result.returncode == CONFIG, result.stderr
-    return " ".join(result.stderr.split())
+    """Call `legacy-bridge up` (or `arguments`), which must end by itself; return its words."""
+    said = call(*(arguments or ("up",)), "--config", str(config))
+    assert said.code == CONFIG, said
+    return " ".join(said.err.split())
 
 
 def gateway(**changes: Any) -> dict[str, Any]:
@@ -62,9 +58,13 @@ def gateway(**changes: Any) -> dict[str, Any]:
 
 
 def test_an_unknown_key(deploy: Deploy) -> None:
-    said = refused(deploy(gateway={**gateway(), "wokers": 2}))
+    config = deploy(gateway={**gateway(), "wokers": 2})
+    said = refused(config)
     assert "unknown key 'gateway.wokers'; did you mean 'workers'?" in said
     assert "bridge.yaml" in said
+    # The others are refused in this process: what a process adds is the code that it ends with.
+    ended = run([sys.executable, "-m", "bridge.cli", "up", "--config", str(config)])
+    assert (ended.code, " ".join(ended.err.split())) == (CONFIG, said)
 
 
 def test_nothing_to_run(deploy: Deploy) -> None:
@@ -167,11 +167,8 @@ def test_malformed_http_gets_a_clear_answer(deploy: Deploy) -> None:
     port = free_port()
     config = deploy(gateway=gateway(port=port))
     command = [sys.executable, "-m", "bridge.cli", "up", "--config", str(config)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        try:
-            answer = wait_until(lambda: _ask(port, b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n"), 30)
-        finally:
-            process.terminate()
+    with child(command, stderr=subprocess.DEVNULL) as process:
+        answer = wait_until(lambda: _ask(port, b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n"), 60)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"application/problem+json" in answer
     assert process.returncode == 0

@@ -62,10 +62,10 @@ def kill_worker(house: DemoHouse, dice: random.Random) -> None:
     house.bridge.wait_for("the worker is back", house.bridge.all_alive, PATIENCE_S)
 
 
-def play(house: DemoHouse, *, seed: int, kills: int, writes: int) -> None:
+def play(house: DemoHouse, *, seed: int, kills: int, writes: int, rate: float = 60) -> None:
     dice = random.Random(seed)
     print(f"seed {seed}")
-    traffic = house.start_traffic(seconds=900, rate=60)
+    traffic = house.start_traffic(seconds=900, rate=rate)
     wait_until(house.journal().exists, 30, "the clients' journal")
     answered(house, writes)
     house.bridge.command(
@@ -131,7 +131,7 @@ def verify(house: DemoHouse, mirrored: tuple[float, float]) -> None:
 
 @pytest.mark.timeout(400)
 def test_stages_move_and_processes_die_under_traffic(house: DemoHouse) -> None:
-    play(house, seed=20_261_121, kills=1, writes=40)
+    play(house, seed=20_261_121, kills=1, writes=20, rate=25)
 
 
 @pytest.mark.soak

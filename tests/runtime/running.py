@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from bridge.runtime.watching.run_files import RoleStatus, read_roles
+from tests.child import end
 from tests.cli.deployment import Deployment
 from tests.waiting import wait_until
 
@@ -91,13 +92,7 @@ def running(deployment: Deployment, *arguments: str) -> Iterator[Running]:
     try:
         yield run
     finally:
-        if run.process.poll() is None:
-            run.process.terminate()
-        try:
-            run.process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            run.process.kill()
-            run.process.wait()
+        end(run.process)
         for pid in run.left_over():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

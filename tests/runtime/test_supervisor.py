@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from bridge.model.errors import ConfigInvalid
 from bridge.runtime.exit_codes import CONFIG
 from bridge.runtime.roles.supervisor import RoleProcess, Supervisor
 from bridge.runtime.watching.run_files import read_roles
+from tests.child import child
 from tests.waiting import wait_until
 
 WAITER = (
@@ -108,7 +108,7 @@ def test_roles_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
         f"roles = [RoleProcess(role='worker', argv=(sys.executable, '-c', {WAITER!r}))];"
         f"Supervisor(roles, Path({str(tmp_path)!r})).run(threading.Event())"
     )
-    with subprocess.Popen([sys.executable, "-c", code]) as supervisor:
+    with child([sys.executable, "-c", code]) as supervisor:
         worker = psutil.Process(pid_of(tmp_path, "worker"))
         wait_until(lambda: worker.status() == psutil.STATUS_SLEEPING)
         supervisor.kill()

@@ -21,6 +21,7 @@ from tests.capture.running import (
     make_source,
     read_tables,
 )
+from tests.child import end
 from tests.conftest import Database
 from tests.waiting import wait_until
 
@@ -91,8 +92,8 @@ def test_a_process_that_was_paused_cannot_append_after_it_was_taken_over(
         assert "only one capture may run" in said
         assert ids_of(log) == oracle.ids(0)
     finally:
-        paused.kill()
-        paused.communicate()
+        paused.kill()  # Stopped, it would not hear SIGTERM.
+        end(paused)
         log.close()
 
 

@@ -18,6 +18,7 @@ from tests.capture.running import Running, await_position, await_streaming
 from tests.capture.types.refilling import refilling_service
 from tests.capture.types.test_last_values import Machine
 from tests.capture.types.test_refill import long_text, write_contract
+from tests.child import child
 from tests.conftest import Database
 from tests.waiting import RecordingObserver, wait_until
 
@@ -45,17 +46,12 @@ def test_killed_at_any_append_it_never_fills_in_a_wrong_value(
     for kill in (chance.randint(2, 9), chance.randint(1, 9)):
         moment = chance.choice(["before", "after"])
         arguments = [database.name, str(tmp_path), str(kill), moment]
-        with subprocess.Popen([*command, *arguments]) as process:
-            try:
-                for _ in range(6):
-                    number = chance.randrange(5)
-                    sql.execute(
-                        "update thing set body = %s where id = %s", (long_text(chance), number)
-                    )
-                    sql.execute("update thing set n = n + 1")
-                wait_until(partial(died_writing, process, sql), 60, "the process to kill itself")
-            finally:
-                process.kill()
+        with child([*command, *arguments]) as process:
+            for _ in range(6):
+                number = chance.randrange(5)
+                sql.execute("update thing set body = %s where id = %s", (long_text(chance), number))
+                sql.execute("update thing set n = n + 1")
+            wait_until(partial(died_writing, process, sql), 60, "the process to kill itself")
         assert process.returncode == -signal.SIGKILL
     log, observer = SqliteEventLog(tmp_path / "log.db"), RecordingObserver()
     store = SqliteLastValues(tmp_path / "last-values.db")

@@ -21,6 +21,7 @@ from bridge.eventlog.stored_hashes import StoredHashes
 from bridge.eventlog.witness.submission import format_submission
 from bridge.model.entry import TreeHead
 from bridge.storage.event_log.memory import MemoryEventLog
+from tests.child import child
 from tests.eventlog.drafts import draft, drafts
 from tests.eventlog.witness.dying_witness import STEPS
 from tests.eventlog.witness.logs import (
@@ -98,15 +99,14 @@ def running_witness(folder: Path, port: int, vkey: str) -> Iterator[subprocess.P
         "--state", str(folder / "witness"), "--key", str(folder / "witness.key"),
         "--listen", f"127.0.0.1:{port}",
     ]  # fmt: skip
-    with (folder / "witness.out").open("ab") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
-    try:
+    with (
+        (folder / "witness.out").open("ab") as out,
+        child(command, stdout=out, stderr=out) as process,
+    ):
         wait_until(lambda: healthy(port) or process.poll() is not None, DEADLINE_S, "the witness")
         assert process.poll() is None, (folder / "witness.out").read_text()
         yield process
-    finally:
         process.kill()
-        process.wait()
 
 
 def healthy(port: int) -> bool:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from tests.child import child
 from tests.gateway.foreign.installed import node_with, python_with
 from tests.waiting import wait_until
 
@@ -77,24 +78,22 @@ def _run(argv: list[str], folder: Path) -> None:
 @contextmanager
 def _served(argv: list[str], folder: Path, port: int) -> Iterator[None]:
     log = folder / "server.log"
-    with log.open("wb") as out:
-        # Python sorts sets by chance; two runs shall write their class names in one order.
-        environment = os.environ | {"PYTHONHASHSEED": "0"}
-        process = subprocess.Popen(argv, cwd=folder, env=environment, stdout=out, stderr=out)
+    # Python sorts sets by chance; two runs shall write their class names in one order.
+    environment = os.environ | {"PYTHONHASHSEED": "0"}
+    with (
+        log.open("wb") as out,
+        child(argv, cwd=folder, env=environment, stdout=out, stderr=out) as process,
+    ):
 
-    def listens() -> bool:
-        assert process.poll() is None, log.read_text()[-2_000:]
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return True
-        return False
+        def listens() -> bool:
+            assert process.poll() is None, log.read_text()[-2_000:]
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return True
+            return False
 
-    try:
         wait_until(listens, timeout_s=_START_S, what=f"{argv[1]} on port {port}")
         yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _free_port() -> int:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bridge.gateway.tls.certificate_files import CertificateFiles
+from tests.child import child
 from tests.waiting import wait_until
 
 
@@ -39,23 +39,15 @@ def process(argv: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a peer until the block ends; it listens on `port` from the beginning of the block."""
     with (
         tempfile.TemporaryFile() as output,
-        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as running,
+        child(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as running,
     ):
-        try:
 
-            def ready() -> bool:
-                assert running.poll() is None, (output.seek(0), output.read())
-                return accepts(port)
+        def ready() -> bool:
+            assert running.poll() is None, (output.seek(0), output.read())
+            return accepts(port)
 
-            wait_until(ready, what=argv[0])
-            yield running
-        finally:
-            if running.poll() is None:
-                running.send_signal(signal.SIGTERM)
-            try:
-                running.wait(15)
-            except subprocess.TimeoutExpired:
-                running.kill()
+        wait_until(ready, what=argv[0])
+        yield running
 
 
 @contextmanager

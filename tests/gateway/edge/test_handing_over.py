@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.child import child
 from tests.gateway.edge.authority import Authority
 from tests.gateway.edge.peers import accepts, free_port, python
 from tests.gateway.edge.rig import trusting
@@ -72,14 +73,10 @@ class Load:
 @contextmanager
 def worker(*args: str) -> Iterator[subprocess.Popen[bytes]]:
     argv = python("tests.gateway.edge.worker", *args)
-    with subprocess.Popen(argv, stdout=subprocess.PIPE) as running:
-        try:
-            assert running.stdout is not None
-            assert running.stdout.readline() == b"ready\n"
-            yield running
-        finally:
-            if running.poll() is None:
-                running.kill()
+    with child(argv, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"ready\n"
+        yield running
 
 
 def end(running: subprocess.Popen[bytes]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.child import child
 from tests.gateway.foreign.installed import node_with, python_with
 from tests.gateway.http.rig import Gateway
 
@@ -27,12 +28,9 @@ def _argv(library: str, *role: str) -> list[str]:
 
 @contextmanager
 def _served(library: str) -> Iterator[int]:
-    with subprocess.Popen(_argv(library, "serve"), stdout=subprocess.PIPE, text=True) as server:
+    with child(_argv(library, "serve"), stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        try:
-            yield int(server.stdout.readline())
-        finally:
-            server.terminate()
+        yield int(server.stdout.readline())
 
 
 def _said(library: str, port: int) -> list[str]:
