@@ -5,11 +5,16 @@ import select
 import time
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from adapters.upstream.connection import Connection
 from adapters.upstream.dialling import SecureDialling, dial, reason
 from bridge.gateway.upstream_ports import Failure, FailureKind, UpstreamUser
 from bridge.model.observer import Observer, SilentObserver
+
+
+# A dead upstream fails as often as it is asked for: the log needs one line a second, with a count.
+_FAILURES_NOTED_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,8 @@ class Pool:
         self._waiting: deque[tuple[UpstreamUser, float]] = deque()
         self._closed = False
         self._idle_s = self._limits.idle_ms / 1000
+        self._failures = 0
+        self._failures_noted_at = float("-inf")
         address = f"[{host}]" if ":" in host else host
         self.host_line = f"Host: {address}:{port}".encode("ascii")
 
@@ -167,17 +174,33 @@ class Pool:
         return task
 
     def _refused(self, exc: OSError) -> None:
-        self._observer.note("connect_failed", upstream=self.name, error=reason(exc))
+        self._note_failure(exc)
         if self._waiting and not isinstance(exc, TimeoutError):
             user, _ = self._waiting.popleft()
             user.failed(
                 Failure(
                     FailureKind.UNREACHABLE,
-                    f"cannot connect to upstream {self.name!r} at {self._host}:{self._port}:"
-                    f" {reason(exc)}",
+                    # Clients are told neither addresses nor ports of what is inside.
+                    f"cannot connect to upstream {self.name!r}: {reason(exc)}",
                 )
             )
         self._connect_more()
+
+    def _note_failure(self, exc: OSError) -> None:
+        self._failures += 1
+        now = time.monotonic()
+        if now - self._failures_noted_at < _FAILURES_NOTED_S:
+            return
+        self._failures_noted_at = now
+        failures, self._failures = self._failures, 0
+        address = f"{self._host}:{self._port}"
+        self._observer.note(
+            "connect_failed",
+            upstream=self.name,
+            address=address,
+            error=reason(exc),
+            failures=failures,
+        )
 
 
 def _has_news(connection: Connection) -> bool:

@@ -53,9 +53,12 @@ def test_nobody_listens_is_502(request_: bytes) -> None:
         answer = client.message()
         assert answer.status == 502
         assert answer.one(b"legacy-bridge-error") == b"upstream-unreachable"
+        assert str(port).encode() not in answer.body  # Addresses of what is inside are nobody's.
         client.send(GET % b"/x")
         assert client.message().status == 502
-        assert gateway.observer.notes("connect_failed")
+        told = gateway.observer.notes("connect_failed")
+        assert len(told) == 1  # One line a second, however many fail.
+        assert told[0].facts["address"] == f"127.0.0.1:{port}"
 
 
 def test_an_upstream_that_accepts_no_connection_is_504() -> None:
