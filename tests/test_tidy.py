@@ -76,6 +76,8 @@ PURE = (
     "bridge/gateway/routes/timings*.py",
     "bridge/gateway/routes/token_keys*.py",
     "bridge/gateway/routes/trie*.py",
+    "bridge/gateway/tracing/outgoing*.py",
+    "bridge/gateway/tracing/span*.py",
     "bridge/gateway/translation/*.py",
     "bridge/gateway/protection/adaptive_limit*.py",
     "bridge/gateway/protection/breaker*.py",

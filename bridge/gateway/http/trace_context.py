@@ -6,8 +6,8 @@ id of ours, `tracestate` untouched. One that is absent or broken is replaced by 
 """
 
 import re
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 Bits: TypeAlias = Callable[[int], int]
 """Returns a random number of so many bits: ids need to be unique, not secret."""
@@ -17,22 +17,48 @@ _PARENT: Final = re.compile(
     rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
 )
 # What real clients send, with the part that is ours to replace at a fixed place.
-_USUAL: Final = re.compile(rb" 00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\r\n")
+_USUAL: Final = re.compile(rb" 00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-0[0-3]\r\n")
 _PARENT_AT: Final = len(b" 00-") + 33
 _PARENT_END: Final = _PARENT_AT + 16
 _NAME: Final = b"traceparent:"
 _STATE: Final = b"tracestate:"
 _LINE: Final = b"\r\n" + _NAME
+# Flags of version 00 that are passed on: sampled (level 1, section 3.2.2.5), and that the trace id
+# is random (level 2); what is not defined must be zero. Of a later version one is known: sampled.
+_FLAGS: Final = 0b11
+_SAMPLED: Final = 0b01
 
 
-def traced(block: bytes, bits: Bits) -> bytes:
-    """Return the field lines of a request, each with its CRLF, with a trace context of ours."""
+class Parent(NamedTuple):
+    """Whose child a request is."""
+
+    trace_id: int
+    span_id: int
+    sampled: bool
+
+
+def read_parent(lines: Sequence[bytes]) -> Parent | None:
+    """Return what `traced` would go on with in field lines; None where a new trace begins."""
+    said = [line[len(_NAME) :] for line in lines if line[: len(_NAME)].lower() == _NAME]
+    found = _PARENT.fullmatch(said[0].strip(b" \t")) if len(said) == 1 else None
+    if found is None or (found[1] == b"00" and found[4]):
+        return None
+    value = said[0].strip(b" \t")
+    sampled = bool(int(found[3], 16) & _SAMPLED)
+    return Parent(int(found[2], 16), int(value[36:52], 16), sampled)
+
+
+def traced(block: bytes, bits: Bits, new_flags: bytes = b"00") -> bytes:
+    """Return the field lines of a request, each with its CRLF, with a trace context of ours.
+
+    `new_flags` are those of a trace that begins here.
+    """
     lower = block.lower()
     at = lower.find(_LINE)
     if at < 0 and lower[:5] != b"trace":
         if b"\r\ntracestate:" in lower:
             block = _without(block, _STATE)
-        return block + _new(bits)
+        return block + _new(bits, new_flags)
     at = 0 if lower.startswith(_NAME) else at + 2
     value = at + len(_NAME)
     once = lower.find(_LINE, value) < 0
@@ -42,15 +68,14 @@ def traced(block: bytes, bits: Bits) -> bytes:
     end = block.find(b"\r\n", at)
     found = _PARENT.fullmatch(block[value:end].strip(b" \t")) if at != 1 else None
     if not once or found is None or (found[1] == b"00" and found[4]):
-        return _without(_without(block, _NAME), _STATE) + _new(bits)
-    # Only the flags that are known are passed on with version 00 (section 3.3): sampled is one.
-    flags = found[3] if found[1] == b"00" else b"%02x" % (int(found[3], 16) & 1)
+        return _without(_without(block, _NAME), _STATE) + _new(bits, new_flags)
+    flags = b"%02x" % (int(found[3], 16) & (_FLAGS if found[1] == b"00" else _SAMPLED))
     head = block[:value]
     return b"%b 00-%b-%016x-%b%b" % (head, found[2], bits(64) or 1, flags, block[end:])
 
 
-def _new(bits: Bits) -> bytes:
-    return b"traceparent: 00-%032x-%016x-00\r\n" % (bits(128) or 1, bits(64) or 1)
+def _new(bits: Bits, flags: bytes) -> bytes:
+    return b"traceparent: 00-%032x-%016x-%b\r\n" % (bits(128) or 1, bits(64) or 1, flags)
 
 
 def _without(block: bytes, name: bytes) -> bytes:

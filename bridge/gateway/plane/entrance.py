@@ -5,10 +5,10 @@ A listener with neither has no entrance: its connections are a client's from the
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from bridge.gateway.http.edge import Network, Origin
 from bridge.gateway.http.proxy_protocol import ProxyRefused, read_proxy_header
@@ -20,6 +20,8 @@ from bridge.gateway.tls.transport import TlsTransport
 
 # A balancer's header and a handshake that have not come when we drain will hardly bring a request.
 _DRAIN_S: Final = 1.0
+
+NewClient: TypeAlias = Callable[[Plane, Origin | None], ClientConnection]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +35,13 @@ class Door:
     tls: Reloading[ServerContexts] | None = None
     identity: Mapping[IdentityPart, str] = field(default_factory=dict)
     """Names of the fields that tell an application who the client's certificate is of."""
+    client: NewClient = ClientConnection
+    """What takes a connection once HTTP begins."""
 
     def connection(self, plane: Plane) -> asyncio.Protocol:
         """Return what takes a new connection."""
         if self.tls is None and not self.proxied_by:
-            return ClientConnection(plane)
+            return self.client(plane, None)
         return Entrance(plane, self)
 
 
@@ -123,7 +127,7 @@ class Entrance(asyncio.Protocol):
         raw, tls = self._raw, self._door.tls
         if tls is None:
             self._plane.connections.discard(self)
-            client = ClientConnection(self._plane, self._origin(None))
+            client = self._door.client(self._plane, self._origin(None))
             raw.set_protocol(client)
             client.connection_made(raw)
             if rest:
@@ -139,7 +143,7 @@ class Entrance(asyncio.Protocol):
     def _secured(self, transport: TlsTransport) -> asyncio.Protocol:
         self._plane.connections.discard(self)
         self._secure = True
-        return ClientConnection(self._plane, self._origin(transport.ssl_object))
+        return self._door.client(self._plane, self._origin(transport.ssl_object))
 
     def _failed(self, why: Exception) -> None:
         self._plane.connections.discard(self)

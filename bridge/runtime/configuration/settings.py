@@ -25,6 +25,7 @@ from bridge.runtime.configuration.keeping_settings import (
 )
 from bridge.runtime.configuration.polling_settings import PollingSettings
 from bridge.runtime.configuration.section import Section
+from bridge.runtime.configuration.telemetry_settings import TelemetrySettings
 
 _NAME = r"^[a-z][a-z0-9_]{0,30}$"
 """Source names become parts of event ids and slot names: lower case, 31 characters at most."""
@@ -254,6 +255,7 @@ class Settings(Section):
     delivery: DeliverySettings | None = None
     gateway: GatewaySettings | None = None
     control: ControlSettings | None = None
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     def source(self, name: str) -> SourceSettings | PollingSettings:
         """Return source `name`; raises `ConfigInvalid` when there is none."""

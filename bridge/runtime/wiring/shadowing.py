@@ -4,7 +4,7 @@ import asyncio
 import random
 import secrets
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,6 +16,7 @@ from bridge.gateway.comparison.sealed_request import RequestSeal
 from bridge.gateway.dual.ports import IdMap
 from bridge.gateway.shadow.limits import ShadowLimits
 from bridge.gateway.shadow.mirror import Lanes, Mirror
+from bridge.gateway.upstream_ports import NamedPool
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
 from bridge.model.http import Headers
 from bridge.model.observer import Observer, SilentObserver
@@ -69,15 +70,18 @@ async def shadowing(
     journal: LanesAndIds,
     observer: Observer,
     stop: asyncio.Event,
+    traced: Callable[[NamedPool], NamedPool] = lambda pool: pool,
 ) -> AsyncIterator[Mirror]:
     """Give one worker its mirror, and keep what comparisons find until `stop` and the end.
+
+    `traced` puts spans around what goes by a pool.
 
     Raises:
         ConfigInvalid: a certificate or the key of samples must not be used.
     """
     with closing(open_comparisons(settings)) as store:
         book = comparison_book(settings, store)
-        mirror = open_mirror(settings, gateway, book, journal, observer)
+        mirror = open_mirror(settings, gateway, book, journal, observer, traced)
         keeping = asyncio.create_task(_keep_findings(book, store, observer, stop))
         try:
             yield mirror
@@ -94,6 +98,7 @@ def open_mirror(
     book: ComparisonBook,
     journal: LanesAndIds,
     observer: Observer,
+    traced: Callable[[NamedPool], NamedPool],
 ) -> Mirror:
     """Return the mirror of one worker; its pools are its own, and opened when first needed.
 
@@ -105,10 +110,10 @@ def open_mirror(
         for name, upstream in gateway.upstreams.items()
     }
 
-    def open_pool(name: str, connections_max: int) -> Pool:
+    def open_pool(name: str, connections_max: int) -> NamedPool:
         upstream = gateway.upstreams[name]
         host, port = address(upstream)
-        return Pool(
+        pool = Pool(
             name,
             host,
             port,
@@ -122,6 +127,7 @@ def open_mirror(
             observer=SilentObserver(),
             secure=dialling[name],
         )
+        return traced(pool)
 
     return Mirror(
         open_pool=open_pool,

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bridge.gateway.http.trace_context import traced
+from bridge.gateway.http.trace_context import Parent, read_parent, traced
 from bridge.gateway.plane.settings import PlaneSettings
 from bridge.model.stage import Stage
 from tests.gateway.http.rig import Gateway, RecordingWritePath, ports
@@ -34,6 +34,36 @@ def test_a_child_keeps_the_trace_and_its_state() -> None:
 )
 def test_a_later_version_is_read_as_far_as_it_is_known(given: bytes, passed: bytes) -> None:
     assert traced(b"traceparent:%b\r\n" % given, ones) == b"traceparent: %b\r\n" % passed
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"), [(b"ff", b"03"), (b"05", b"01"), (b"02", b"02"), (b"fe", b"02")]
+)
+def test_flags_that_nobody_has_defined_are_not_passed_on(given: bytes, passed: bytes) -> None:
+    start = b"00-%b-" % TRACE
+    block = b"traceparent: %b00f067aa0ba902b7-%b\r\n" % (start, given)
+    assert traced(block, ones) == b"traceparent: %b%b-%b\r\n" % (start, b"f" * 16, passed)
+
+
+@pytest.mark.parametrize(
+    ("line", "parent"),
+    [
+        (b"TraceParent:%b" % PARENT, Parent(int(TRACE, 16), 0x00F067AA0BA902B7, True)),
+        (
+            b"traceparent: %b" % PARENT[:-1] + b"2",
+            Parent(int(TRACE, 16), 0x00F067AA0BA902B7, False),
+        ),
+        (b"traceparent: 01-%b-0000000000000001-09-x" % TRACE, Parent(int(TRACE, 16), 1, True)),
+        (b"traceparent: %b-x" % PARENT, None),
+        (b"tracestate: x=1", None),
+    ],
+)
+def test_the_parent_is_read_as_it_is_passed_on(line: bytes, parent: Parent | None) -> None:
+    assert read_parent([b"Host: a", line]) == parent
+    assert read_parent([line, line]) is None
+    passed = traced(line + b"\r\n", ones, b"01")
+    known = b"%032x" % parent.trace_id if parent else b"f" * 32
+    assert passed.partition(b"00-")[2][:32] == known
 
 
 @pytest.mark.parametrize(
