@@ -1,9 +1,10 @@
 """Choose the side of single reads: by the cohort of their key, or by a tester's token.
 
-At stage `canary` a key of the cohort is read on modern, unless a write of it is still on its way
-there: then it is read where it was written, so that nobody reads an older value than the one that
-was written and acknowledged. A key outside is read on legacy, which is the authority. A key is
-dealt by the name of its lane, which is the same by either side's id and at every stage.
+At stage `canary` a key of the cohort is read on modern, unless a write of it is running, in doubt
+or still on its way there: then it is read where it is written, so that nobody reads an older value
+than one that was acknowledged, or that somebody has read. A key outside is read on legacy, which is
+the authority. A key is dealt by the name of its lane, which is the same by either side's id and at
+every stage.
 
 Nothing is ever chosen by chance: the same key on the same side, by every worker, until the share
 changes. A read without its key is legacy's until all keys are modern's.
@@ -38,7 +39,7 @@ class Reason(Enum):
 
     IN_COHORT = "in_cohort"  # Its key is of the cohort.
     OUTSIDE = "outside"  # Its key is not.
-    PINNED = "pinned"  # A write of its key is on its way to the side that it belongs to.
+    PINNED = "pinned"  # The side that it belongs to may still have to get a write of its key.
     NO_KEY = "no_key"  # The request has not got the key that its route declares.
     ALL_KEYS = "all_keys"  # It is about all keys, and follows at 100 %.
     JOURNAL_AWAY = "journal_away"  # What is on its way cannot be read: the authority has it all.
@@ -149,8 +150,10 @@ class ReadSides:
         there = decision.elsewhere() if belongs else stays
         reason = Reason.IN_COHORT if belongs else Reason.OUTSIDE
         if pinned:
-            lacking = self._journal.lane_state(route.group, lane).unreplayed_to
-            if lacking is there.authority:
+            state = self._journal.lane_state(route.group, lane)
+            # What legacy may show already must not be unseen again before it has been replayed, so
+            # a write that is running or in doubt pins its key as well.
+            if state.unreplayed_to is there.authority or (belongs and state.in_flight is not None):
                 there = stays if belongs else decision.elsewhere()
                 reason = Reason.PINNED
         return Chosen(there, reason, choice.share_percent, lane)

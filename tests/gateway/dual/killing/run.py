@@ -28,6 +28,8 @@ _CLIENTS = 6
 _STEP_WITHIN_S = 0.6
 _REST_WITHIN_S = 60.0
 _ANSWERS_BETWEEN = 6
+# A whole ramp, its roll back in two steps, and up again; one step for each kill, over and over.
+_RAMP = (25.0, 50.0, 100.0, 50.0, None, 25.0)
 
 
 class Outcome(NamedTuple):
@@ -92,9 +94,11 @@ def run(
     journal: str = "sqlite",
     store: Store | None = None,
     defect: str = "",
+    ramp: bool = False,
 ) -> Outcome:
     """Run one schedule with `points` kills; everything has come to rest when it returns.
 
+    With `ramp` the group goes up and down a canary's ramp meanwhile, a step during each kill.
     `defect` plants one into the gateway (see `points.plant`), for a checker that must find it.
     """
     with Fleet(folder, wired=seed % 2 == 0, journal=journal, defect=defect) as fleet:
@@ -105,12 +109,12 @@ def run(
             clients = [
                 Client(number, fleet.ports["gateway"], seed, keys) for number in range(_CLIENTS)
             ]
-            done = asyncio.run(_storm(run, clients, points))
+            done = asyncio.run(_storm(run, clients, points, ramp=ramp))
             _come_to_rest(fleet, run.desk)
             return Outcome(_evidence(run, clients), tuple(done))
 
 
-async def _storm(run: Run, clients: list[Client], points: int) -> list[str]:
+async def _storm(run: Run, clients: list[Client], points: int, *, ramp: bool) -> list[str]:
     stop = asyncio.Event()
     done: list[str] = []
     chance = run.chance
@@ -124,7 +128,13 @@ async def _storm(run: Run, clients: list[Client], points: int) -> list[str]:
             if run.store is not None and (len(done) == 2 or chance.random() < 0.15):
                 await asyncio.to_thread(_kill_store, run.fleet, run.store, chance)
                 done.append("store random")
-            done.append(await asyncio.to_thread(_kill_one, run.fleet, chance))
+            killed = asyncio.to_thread(_kill_one, run.fleet, chance)
+            if ramp:
+                stepped = asyncio.to_thread(_step_of_ramp, run, len(done))
+                await asyncio.gather(stepped, one := asyncio.ensure_future(killed))
+                done.append(await one)
+            else:
+                done.append(await killed)
             await be_slow(chance.random() * 0.15)
             await _progress(run.fleet, clients)
             _decide_parked(run.desk)
@@ -143,6 +153,15 @@ async def _progress(fleet: Fleet, clients: list[Client]) -> None:
 
     wanted = answered() + _ANSWERS_BETWEEN
     await wait_until_async(lambda: answered() >= wanted, timeout_s=20, what="answers")
+
+
+def _step_of_ramp(run: Run, number: int) -> None:
+    share = _RAMP[number % len(_RAMP)]
+    stage = Stage.DUAL if share is None else Stage.CANARY
+    board = run.stores.switchboard()
+    state = next(state for state in board.groups() if state.group == GROUP)
+    if (state.stage, state.share_percent) != (stage, share or 0.0):
+        board.switch(GROUP, stage, by(), share_percent=share or 0.0)
 
 
 def _kill_store(fleet: Fleet, store: Store, chance: random.Random) -> None:

@@ -35,9 +35,9 @@ def _judge(outcome: Outcome) -> None:
     assert len(acknowledged) >= 2 * len(outcome.points)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_nothing_is_lost_whatever_is_killed(tmp_path: Path, seed: int) -> None:
-    _judge(run(tmp_path, seed, points=15))
+@pytest.mark.parametrize(("seed", "ramp"), [(1, False), (2, True)])
+def test_nothing_is_lost_whatever_is_killed(tmp_path: Path, seed: int, ramp: bool) -> None:
+    _judge(run(tmp_path, seed, points=15, ramp=ramp))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_nothing_is_lost_when_the_journals_own_server_is_killed_too(
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(100, 125))
 def test_nothing_is_lost_in_a_thousand_kills(tmp_path: Path, seed: int) -> None:
-    _judge(run(tmp_path, seed, points=42))
+    _judge(run(tmp_path, seed, points=42, ramp=seed % 2 == 1))
 
 
 @pytest.mark.soak
@@ -61,6 +61,7 @@ def test_nothing_is_lost_in_a_thousand_kills(tmp_path: Path, seed: int) -> None:
     [
         ("a replay is forgotten", Broken.LOST),
         ("doubt is taken for failure", Broken.UNSEEN),
+        ("a canary reads ahead of its replays", Broken.HISTORY),
     ],
 )
 def test_a_gateway_that_breaks_its_promise_is_found_out(
@@ -71,7 +72,8 @@ def test_a_gateway_that_breaks_its_promise_is_found_out(
     for seed in range(4, 9):
         folder = tmp_path / str(seed)
         folder.mkdir()
-        outcome = run(folder, seed, points=25, defect=defect)
+        ramp = broken is Broken.HISTORY
+        outcome = run(folder, seed, points=25, defect=defect, ramp=ramp)
         found |= {violation.broken for violation in check(outcome.evidence)}
         if broken in found:
             return
