@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from bridge.model.entry import EntryDraft, EntryKind
 from bridge.runtime.exit_codes import CONFIG
-from tests.cli.deployment import Deployment, Said, run
+from tests.cli.deployment import Deployment, Said, call, run
 from tests.eventlog.drafts import drafts
 
 EVENT_COUNT = 30
@@ -50,7 +51,7 @@ def test_the_head_of_an_empty_log(deployment: Deployment) -> None:
 def test_the_head(logged: Deployment) -> None:
     found = logged.run("log", "head", "--json").json()
     assert found["size"] == EVENT_COUNT + 1
-    said = logged.run("log", "head").out
+    said = logged.call("log", "head").out
     assert said.startswith(f"{EVENT_COUNT + 1} entries, root {found['root']}")
 
 
@@ -62,7 +63,7 @@ def test_entries_are_listed_newest_by_default(logged: Deployment) -> None:
 
 
 def test_entries_are_shown_with_time_and_without_payload(logged: Deployment) -> None:
-    said = logged.run("log", "list", "--count", "100").out
+    said = logged.call("log", "list", "--count", "100").out
     assert PARKED.entry_id in said
     assert TIME in said
     assert "canary-of-a-payload" not in said
@@ -88,7 +89,7 @@ def test_parked_events_say_why(logged: Deployment) -> None:
         "reason": REASON,
         "time": TIME,
     }
-    said = logged.run("parked", "list").out
+    said = logged.call("parked", "list").out
     assert REASON in said
     assert "canary-of-a-payload" not in said
 
@@ -103,14 +104,13 @@ class Bundle:
 
     def __init__(self, deployment: Deployment, folder: Path) -> None:
         self.folder = folder / "bundle"
-        self._deployment = deployment
         self.key = deployment.call("log", "key").out.strip()
         shutil.copytree(deployment.folder / "bundle", self.folder)
 
     def verify(self, *key: str) -> Said:
-        """Run `log verify` where no settings are: it needs none."""
-        argv = self._deployment.argv("log", "verify", str(self.folder), *key)
-        return run([*argv[:-1], str(self.folder / "absent.yaml")])
+        """Call `log verify` where no settings are: it needs none."""
+        absent = str(self.folder / "absent.yaml")
+        return call("log", "verify", str(self.folder), *key, "--config", absent)
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +119,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     deployment = Deployment(tmp_path_factory.mktemp("exported"))
     append_to(deployment)
     folder = deployment.folder / "bundle"
-    report = deployment.run(
+    report = deployment.call(
         "log", "export", str(folder), "-r", "audit", "--ticket", "T-1", "--json"
     ).json()
     assert report["entries"] == EVENT_COUNT + 2  # The export is an entry itself.
-    assert report["vkey"] == deployment.run("log", "key").out.strip()
+    assert report["vkey"] == deployment.call("log", "key").out.strip()
     return deployment
 
 
@@ -136,6 +136,8 @@ def test_an_export_verifies_with_its_key(bundle: Bundle) -> None:
     verdict = bundle.verify("--key", bundle.key)
     assert verdict.code == 0, verdict.out
     assert verdict.out.startswith("VERIFIED")
+    words = ["log", "verify", str(bundle.folder), "--key", bundle.key]
+    assert run([sys.executable, "-m", "bridge.cli", *words]) == verdict, "as an auditor runs it"
 
 
 def test_without_a_key_from_outside_nothing_is_proven(bundle: Bundle) -> None:

@@ -24,7 +24,7 @@ def test_status_of_a_gateway_that_is_down(deployment: Deployment) -> None:
 
 def test_status_for_programs(deployment: Deployment) -> None:
     journalled(deployment, WriteState.PARKED, WriteState.APPLIED)
-    said = deployment.run("status", "--json")
+    said = deployment.call("status", "--json")
     assert said.code == 1
     found = said.json()
     assert found["healthy"] is False
@@ -149,9 +149,11 @@ def test_lanes_are_listed_held_and_resumed(deployment: Deployment) -> None:
     journalled(deployment, WriteState.APPLIED)
     (lane,) = deployment.run("lanes", "list", "--json").json()
     assert (lane["group"], lane["towards"], lane["writes"]) == ("orders", "modern", 1)
-    assert "orders" in deployment.run("lanes", "list").out
+    assert "orders" in deployment.call("lanes", "list").out
     for act, held in (("hold", True), ("resume", False)):
-        assert deployment.run("lanes", act, "orders", "-r", "backfill", "--ticket", "T-1").code == 0
+        assert (
+            deployment.call("lanes", act, "orders", "-r", "backfill", "--ticket", "T-1").code == 0
+        )
         with deployment.stores() as stores:
             state = stores.desk().group("orders")
         assert state is not None
@@ -216,7 +218,7 @@ def test_ids_that_contradict_what_is_known(deployment: Deployment) -> None:
 
 
 def test_check_finds_all_well(deployment: Deployment) -> None:
-    said = deployment.run("check", "--json")
+    said = deployment.call("check", "--json")
     assert said.code == 0, said.out
     assert {found["what"] for found in said.json()} == {
         "data folder", "disk", "routes", "gateway port", "control", "ports", "write journal",
@@ -227,7 +229,7 @@ def test_check_finds_all_well(deployment: Deployment) -> None:
 def test_check_finds_a_problem(deployment: Deployment) -> None:
     deployment.settings["gateway"]["port"] = deployment.control_port
     deployment.write()
-    said = deployment.run("check")
+    said = deployment.call("check")
     assert said.code == CONFIG
     assert f"both {deployment.control_port}" in said.out
 

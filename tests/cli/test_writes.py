@@ -21,7 +21,7 @@ def test_writes_that_need_a_decision_are_listed(deployment: Deployment) -> None:
     ids = journalled(deployment, S.PARKED, S.IN_DOUBT, S.APPLIED, S.DONE)
     found = deployment.run("writes", "list", "--json").json()
     assert [write["intent_id"] for write in found] == [ids[1], ids[0]]
-    table = deployment.run("writes", "list").out
+    table = deployment.call("writes", "list").out
     assert ids[0] in table
     assert "modern answered 422 [/red]" in table
     assert ids[2] not in table
@@ -42,7 +42,7 @@ def test_writes_by_state_and_group(deployment: Deployment) -> None:
 
 def test_no_body_and_no_header_is_shown(deployment: Deployment) -> None:
     (intent_id,) = journalled(deployment, S.PARKED)
-    shown = deployment.run("writes", "show", intent_id)
+    shown = deployment.call("writes", "show", intent_id)
     assert shown.json()["request_bytes"] > 0
     listed = [deployment.call("writes", "list"), deployment.call("writes", "list", "--json")]
     for said in (shown, *listed):
@@ -61,9 +61,9 @@ def test_a_write_in_doubt_is_resolved(deployment: Deployment) -> None:
 
 def test_a_parked_write_is_replayed_or_skipped(deployment: Deployment) -> None:
     again, without = journalled(deployment, S.PARKED, S.PARKED)
-    assert deployment.run("writes", "replay", again, "-r", "fixed", "--ticket", "T-1").code == 0
+    assert deployment.call("writes", "replay", again, "-r", "fixed", "--ticket", "T-1").code == 0
     assert (
-        deployment.run("writes", "skip", without, "-r", "a duplicate", "--ticket", "T-1").code == 0
+        deployment.call("writes", "skip", without, "-r", "a duplicate", "--ticket", "T-1").code == 0
     )
     assert state_of(deployment, again) is S.APPLIED
     assert state_of(deployment, without) is S.SKIPPED
@@ -114,6 +114,6 @@ def test_wrong_words(deployment: Deployment, arguments: tuple[str, ...], words: 
 
 
 def test_a_missing_reason_is_asked_for(deployment: Deployment) -> None:
-    said = deployment.run("writes", "skip", "i")
+    said = deployment.call("writes", "skip", "i")
     assert said.code == 2
     assert "--reason" in said.err

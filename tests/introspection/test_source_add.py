@@ -87,13 +87,13 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path, database: Database) 
     with psycopg.connect(database.dsn, autocommit=True) as sql:
         sql.execute("CREATE TABLE t (id int PRIMARY KEY)")
     place = deployment(tmp_path, database.dsn)
-    dry = place.run("source", "add", "shop", "--dry-run", "--json")
+    dry = place.call("source", "add", "shop", "--dry-run", "--json")
     assert [row["outcome"] for row in dry.json()] == ["would be written"]
     assert list((tmp_path / "contracts").iterdir()) == []
-    assert place.run("source", "add", "shop").code == 0
+    assert place.call("source", "add", "shop").code == 0
     mapping = tmp_path / "contracts/shop.t/1.0/mapping.yaml"
     mapping.write_text("mine")
-    again = place.run("source", "add", "shop", "--json")
+    again = place.call("source", "add", "shop", "--json")
     assert [row["outcome"] for row in again.json()] == ["is there already"]
     assert mapping.read_text() == "mine"
 
@@ -117,7 +117,7 @@ def test_nothing_is_written_to_the_database(tmp_path: Path, database: Database) 
     with psycopg.connect(database.dsn, autocommit=True) as sql:
         sql.execute("CREATE TABLE t (id int PRIMARY KEY)")
         before = sql.execute("SELECT txid_current_if_assigned(), pg_current_xact_id()").fetchone()
-        assert deployment(tmp_path, database.dsn).run("source", "add", "shop").code == 0
+        assert deployment(tmp_path, database.dsn).call("source", "add", "shop").code == 0
         after = sql.execute("SELECT pg_current_xact_id()").fetchone()
     assert before is not None
     assert after is not None
@@ -140,7 +140,7 @@ def test_nothing_is_written_to_the_database(tmp_path: Path, database: Database) 
 def test_bad_input_is_told(
     tmp_path: Path, database: Database, arguments: list[str], told: str
 ) -> None:
-    said = deployment(tmp_path, database.dsn).run("source", "add", *arguments)
+    said = deployment(tmp_path, database.dsn).call("source", "add", *arguments)
     assert said.code != 0
     assert told in said.err
     assert "hunter2canary" not in said.err + said.out

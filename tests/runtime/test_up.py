@@ -91,7 +91,7 @@ def test_a_killed_role_comes_back_and_none_outlives_the_supervisor(
             seen = up.roles()[role]
             assert (seen.restarts, seen.last_exit) == (1, -signal.SIGKILL)
         # The killed worker's lock is free; the new one has its own.
-        assert deployment.run("switch", "orders", "dual", "-r", "x", "--ticket", "T-1").code == 0
+        assert deployment.call("switch", "orders", "dual", "-r", "x", "--ticket", "T-1").code == 0
         up.process.kill()
         wait_until(lambda: not up.left_over(), STOP_WITHIN_S, "the end of all roles")
         assert held_locks(deployment.run_dir) == []
@@ -110,10 +110,9 @@ def test_the_gateway_runs_alone(deployment: Deployment) -> None:
         assert gateway.left_over() == []
 
 
-@pytest.mark.parametrize("role", ["log", "control"])
-def test_each_role_runs_alone_and_stops(deployment: Deployment, role: str) -> None:
-    with running(deployment, "run", role) as alone:
-        alone.await_roles(role)
+def test_a_role_runs_alone_and_stops(deployment: Deployment) -> None:
+    with running(deployment, "run", "control") as alone:
+        alone.await_roles("control")
         assert alone.stop() == 0
 
 

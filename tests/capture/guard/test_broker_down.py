@@ -55,7 +55,7 @@ def write_chunk(sql: psycopg.Connection, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "chunks", [10, pytest.param(100, marks=pytest.mark.soak)], ids=["40MB", "400MB"]
+    "chunks", [6, pytest.param(100, marks=pytest.mark.soak)], ids=["24MB", "400MB"]
 )
 def test_wal_stays_bounded_and_all_arrives_in_order(
     chunks: int,
