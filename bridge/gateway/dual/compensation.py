@@ -130,6 +130,8 @@ class Compensator:
             why = f"{side.value} answered {response.status}"
             if state is WriteState.REJECTED and (passing or response.status >= 500):
                 state = WriteState.FAILED
+            elif 300 <= response.status < 400:
+                state = WriteState.REJECTED  # Sent elsewhere, to a login page perhaps: not undone.
         try:
             await self._journal.settle(
                 intent.intent_id,

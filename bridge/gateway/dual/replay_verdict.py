@@ -54,7 +54,7 @@ def judge(
     entity can be read and compared (`judge_look`). Sending it differently would be a guess.
     """
     status = response.status
-    if status < 400:
+    if 200 <= status < 300 or _redirected_alike(write, status):
         return Verdict(Ending.DONE, ids=ids_made(route.ids, response, sent.used))
     if status in _PASSING or status >= 500:
         wait_s = _retry_after_s(response, at)
@@ -69,6 +69,15 @@ def judge(
                 Ending.DONE, "answered 409: there already", ids_made(route.ids, response, sent.used)
             )
     return Verdict(Ending.REFUSED, f"answered {status}")
+
+
+def _redirected_alike(write: JournalledWrite, status: int) -> bool:
+    """Whether this is the redirection by which the authority, too, says that it is done.
+
+    Any other one says that the other side did something else: sent us to its login page, or to
+    where the entity has moved.
+    """
+    return 300 <= status < 400 and write.response is not None and write.response.status == status
 
 
 def judge_look(

@@ -113,6 +113,9 @@ class Ways:
             return Finding(Way.REPLAY, Answer.LATER, f"{side.value} gave no answer")
         evidence = f"sent again, {side.value} answered {answer.status}"
         state, passing = outcome_of(answer.status, server_error_in_doubt=True)
+        if 300 <= answer.status < 400:
+            # To its login page, perhaps: what the first answer would have been is not known.
+            return Finding(Way.REPLAY, Answer.SILENT, evidence)
         if state is WriteState.APPLIED:
             return _happened(Way.REPLAY, route, answer, evidence)
         if answer.status in _GONE and intent.request.method == b"DELETE":

@@ -241,6 +241,18 @@ def test_ways_that_disagree_hold_the_key_and_call_a_person(rig: Rig) -> None:
     asyncio.run(check())
 
 
+def test_a_redirection_when_sent_again_decides_nothing(rig: Rig) -> None:
+    async def check() -> None:
+        rig.rule("order-status", in_doubt=["replay"], quiet_ms=0)
+        await _in_doubt(rig, done=True)
+        rig.legacy.always = Reject(302)
+        async with rig.replaying():
+            await wait_until_async(lambda: "needs a person: replay: sent again" in _reason(rig), 5)
+        assert _reason(rig).endswith("legacy answered 302")
+
+    asyncio.run(check())
+
+
 def test_an_authority_that_is_away_is_asked_again(rig: Rig) -> None:
     async def check() -> None:
         rig.rule("order-status", in_doubt=["ask"], ask=ASK)

@@ -8,7 +8,7 @@ import pytest
 from bridge.gateway.dual.replay_breaker import FAILURES_MAX, PROBE_PAUSE_S_MAX, Breaker
 from bridge.model.stage import Stage
 from bridge.model.write import JournalledWrite, WriteState
-from tests.gateway.dual.peer import ActThenFail, Hold, Reject, Slow
+from tests.gateway.dual.peer import ActThenAnswer, ActThenFail, Hold, Reject, Slow
 from tests.gateway.dual.rig import GROUP, Rig, Worker, value_of
 from tests.waiting import wait_until_async
 from tests.warrants import by
@@ -68,7 +68,7 @@ def test_a_create_whose_answer_was_lost_there_is_not_made_twice(rig: Rig) -> Non
     asyncio.run(check())
 
 
-@pytest.mark.parametrize("status", [400, 404, 409, 422])
+@pytest.mark.parametrize("status", [302, 304, 400, 404, 409, 422])
 def test_a_refusal_parks_its_lane_and_no_other(rig: Rig, status: int) -> None:
     async def check() -> None:
         rig.switch(Stage.DUAL)
@@ -90,6 +90,28 @@ def test_a_refusal_parks_its_lane_and_no_other(rig: Rig, status: int) -> None:
             rig.desk.skip(write.intent.intent_id, warrant=by("ana", "entered by hand"))
             await rig.drained()
         assert rig.modern.orders["m-1"] == ["new", "sent"]
+
+    asyncio.run(check())
+
+
+def test_a_redirection_is_done_where_the_authority_gave_the_same_one(rig: Rig) -> None:
+    async def check() -> None:
+        rig.switch(Stage.DUAL)
+        worker = rig.worker()
+        async with rig.replaying():
+            order_id = await _create(worker)
+            await rig.drained()
+            rig.legacy.faults.append(ActThenAnswer(303))
+            rig.modern.faults.append(ActThenAnswer(303))
+            answer = await worker.send("PUT", f"/orders/{order_id}/status", {"status": "paid"})
+            assert answer.status == 303
+            await rig.drained()
+            rig.legacy.faults.append(ActThenAnswer(303))
+            rig.modern.faults.append(Reject(302))
+            await worker.send("PUT", f"/orders/{order_id}/status", {"status": "sent"})
+            (write,) = await wait_until_async(rig.desk.list_writes)
+        assert rig.modern.orders["m-1"] == ["new", "paid"]
+        assert (write.state, write.reason) == (WriteState.PARKED, "modern answered 302")
 
     asyncio.run(check())
 
