@@ -105,7 +105,7 @@ class Deployment:
 
     def call(self, *arguments: str) -> Said:
         """Run a command in this process: many variants, without starting Python for each."""
-        return call(*arguments, "--config", str(self.config))
+        return call(*self.argv(*arguments)[3:])
 
     def refused(self, *arguments: str) -> str:
         """Call a command that must fail with one line, and return that line."""
