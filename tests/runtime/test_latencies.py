@@ -111,7 +111,7 @@ def test_copies_stand_beside_what_clients_got(tmp_path: Path) -> None:
     tell(timings, observer)
     live, copied = latencies_by_side(read_roles(tmp_path))
     assert (live["side"], live["of"]) == ("legacy", "requests")
-    assert (copied["side"], copied["of"], copied["count"]) == ("modern", "copies", 3)
+    assert (copied["side"], copied["of"], copied["count"]) == ("modern", "compared", 3)
     assert 20 <= copied["p50_ms"] <= 50
 
 

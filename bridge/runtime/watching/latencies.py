@@ -51,9 +51,9 @@ def latency_metrics(roles: Iterable[RoleStatus]) -> Iterator[Metric]:
 def latencies_by_side(roles: Sequence[RoleStatus]) -> list[dict[str, Any]]:
     """Return the quantiles of each route's sides since the workers' start, all workers together.
 
-    `of` says of what: `requests` of clients, or `copies` for comparison. Quantiles are
-    interpolated between the bounds of `bridge.model.latency`, and for copies between those of
-    `legacy_bridge_shadow_answer_seconds`.
+    `of` says of what: `requests` of clients, by the side that answered; or `compared` ones, which
+    both sides were asked. Quantiles are interpolated between the bounds of `bridge.model.latency`,
+    and of compared requests between those of `legacy_bridge_shadow_answer_seconds`.
     """
     found: defaultdict[tuple[str, str], dict[str, Histogram]] = defaultdict(dict)
     for told in _told(roles):
@@ -68,10 +68,10 @@ def latencies_by_side(roles: Sequence[RoleStatus]) -> list[dict[str, Any]]:
         if WHOLE in kinds
     ]
     rows += [
-        _row(route, side, "copies", _SHADOW_BOUNDS_S, counts, None)
+        _row(route, side, "compared", _SHADOW_BOUNDS_S, counts, None)
         for (route, side), counts in answers_by_side(roles).items()
     ]
-    return sorted(rows, key=lambda row: (row["route"], row["of"] == "copies", row["side"]))
+    return sorted(rows, key=lambda row: (row["route"], row["of"] == "compared", row["side"]))
 
 
 def _row(
