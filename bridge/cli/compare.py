@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from bridge.cli import compare_again
 from bridge.cli.options import DEFAULT_CONFIG, Actor, ConfigPath, Reason, Ticket, reader, warrant
 from bridge.cli.output import AsJson, console, print_json, print_rows
 from bridge.control.shown_comparison import shown_rules, shown_sample, shown_standing
@@ -21,6 +22,7 @@ from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.wiring.stores import Stores
 
 app = typer.Typer(help="Answers of both sides, compared.", no_args_is_help=True)
+compare_again.add_to(app)
 
 RouteId = Annotated[str, typer.Argument(help="A route's id, as `compare status` shows it.")]
 

@@ -1,12 +1,17 @@
 """What may be shown of comparisons, in the API and at the shell alike."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from bridge.gateway.comparison.desk import Again, RouteStanding
+from bridge.gateway.comparison.difference import Comparison
 from bridge.gateway.comparison.drift import RouteDrift
 from bridge.gateway.comparison.judgement import FieldVerdict
+from bridge.gateway.comparison.redaction import Redactor
 from bridge.gateway.comparison.samples import Sample
+from bridge.gateway.openapi.checking import Fault
+from bridge.model.stage import Side
 
 
 def shown_standing(standing: RouteStanding) -> dict[str, Any]:
@@ -96,3 +101,36 @@ def shown_sample(sample: Sample, again: Again | None = None) -> dict[str, Any]:
             "hidden": dict(again.hidden),
         }
     return told
+
+
+def shown_repeated(
+    sample: Sample,
+    authority: Side,
+    statuses: Mapping[Side, int | None],
+    comparison: Comparison | None,
+    faults: Mapping[str, Sequence[Fault]],
+    redactor: Redactor,
+) -> dict[str, Any]:
+    """Return what both sides answered when a sample was sent again, as JSON values."""
+    return {
+        "sample": sample.sample_id,
+        "route": sample.route,
+        "difference": sample.difference,
+        "authority": authority.value,
+        "status": {side.value: status for side, status in statuses.items()},
+        "outcome": "no-answer" if comparison is None else comparison.outcome.value,
+        "differences": [
+            {
+                "place": redactor.place(one.place),
+                "kind": one.kind.value,
+                "authority": redactor.at(one.place, one.authority),
+                "other": redactor.at(one.place, one.other),
+            }
+            for one in (comparison.differences if comparison is not None else ())
+        ],
+        "faults": [
+            {"who": who, "rule": fault.rule, "place": fault.place}
+            for who, found in faults.items()
+            for fault in found
+        ],
+    }

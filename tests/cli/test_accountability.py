@@ -71,6 +71,7 @@ ACTS: dict[Command, tuple[Words, str]] = {
     ("lanes", "resume"): (_fixed("orders"), "done"),
     ("reconcile", "accept"): (_fixed("orders", "7"), "refused"),
     ("reconcile", "repair"): (_fixed("orders", "7", "--apply"), "refused"),
+    ("compare", "again"): (_fixed("nothing"), "refused"),
     ("compare", "restart"): (_fixed("order-status"), "done"),
     ("routes", "force"): (
         _fixed("--group", "orders", "--side", "modern", "--expires", "5m"),

@@ -109,6 +109,15 @@ def _faults(
     return answer_faults(document, operation, method, answer.status, answer.headers, plain.body)
 
 
+def document_faults(
+    document: ApiDocument, request: HttpRequest, answer: HttpResponse
+) -> tuple[Fault, ...] | None:
+    """Return what is wrong with an answer to `request`; None for one that is not looked at."""
+    method = request.method.decode("latin-1")
+    path = request.target.decode("latin-1").partition("?")[0]
+    return _faults(document, document.find(method, path), method, answer)
+
+
 def client_request(pair: Pair) -> HttpRequest:
     """Return the request that a pair answers, as its client sent it, without its body."""
     return request_of(pair.head.method, pair.head.target, pair.block, b"")

@@ -105,7 +105,7 @@ class ShadowedRoute:
         self.translates = bool(route.ids) and ids is not None
         self.copies_plainly = not (self._swaps or self.translates or self.rewrites)
         """Whether a copy without a body is the request as it was forwarded, with its mark."""
-        self.comparer = Comparer(_with_ids(route)) if self.translates else None
+        self.comparer = Comparer(rules_with_ids(route)) if self.translates else None
         """Where the route's ids stand; None when its own rules say all there is."""
 
     @property
@@ -179,7 +179,7 @@ class ShadowedRoute:
         return readable(translated.request, route.ids), translated.used
 
 
-def _with_ids(route: Route) -> ComparisonRules:
+def rules_with_ids(route: Route) -> ComparisonRules:
     """Return the route's rules of comparison, and that its declared ids are pairs of the id map."""
     rules = route.comparison
     named = {place for rule in rules.rules if isinstance(rule, IdsRule) for place in rule.at}

@@ -6,7 +6,6 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
-from pathlib import Path
 from typing import Final, Protocol
 
 from adapters.upstream.pool import Pool, PoolLimits
@@ -53,7 +52,7 @@ def comparison_book(settings: Settings, store: ComparisonStore) -> ComparisonBoo
     known = {}
     for series in store.series():
         known[series.route, series.rules] = store.counts(series.route, series.rules)
-    key = _sample_key(settings.data_dir / "keys" / "sample.key")
+    key = sample_key(settings)
     return ComparisonBook(
         key=key,
         seal=RequestSeal(key, secrets.token_bytes),
@@ -175,7 +174,13 @@ async def _tell_findings(book: ComparisonBook, store: ComparisonStore, observer:
         observer.note("comparisons_not_stored", routes=len(news), error=str(exc))
 
 
-def _sample_key(path: Path) -> bytes:
+def sample_key(settings: Settings) -> bytes:
+    """Return the key that redacts and seals samples; made when it is missing.
+
+    Raises:
+        ConfigInvalid: it cannot be read or made, or must not be used.
+    """
+    path = settings.data_dir / "keys" / "sample.key"
     key = made_key(path, "key of samples", _SAMPLE_KEY_BYTES)
     if len(key) != _SAMPLE_KEY_BYTES:
         raise ConfigInvalid(

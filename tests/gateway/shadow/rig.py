@@ -1,5 +1,6 @@
 """A real worker with a mirror, and two sides that behave as a test wants."""
 
+import os
 import random
 import threading
 import uuid
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from adapters.upstream.pool import Pool, PoolLimits
 from bridge.gateway.comparison.book import ComparisonBook
+from bridge.gateway.comparison.sealed_request import RequestSeal
 from bridge.gateway.dual.ports import IdMap
 from bridge.gateway.plane.tap import Tap
 from bridge.gateway.routes.route import Route
@@ -68,6 +70,7 @@ class ShadowGateway(Gateway):
         state = GroupState(group="orders", stage=stage, epoch=epoch, lanes_held=False)
         super().__init__(upstreams, routes=routes, groups=[state], **others)  # type: ignore[arg-type]  # The rig's own keys.
         self.book: ComparisonBook
+        self.seal = RequestSeal(b"k" * 32, os.urandom)
         self.mirror: Mirror
         self._ports = upstreams
         self._shadow_limits = shadow_limits
@@ -80,7 +83,9 @@ class ShadowGateway(Gateway):
     def make_tap(self) -> Tap:
         """Return the mirror."""
         chance = random.Random(self._seed)
-        self.book = ComparisonBook(key=b"k" * 32, chance=chance.random, new_id=_new_id)
+        self.book = ComparisonBook(
+            key=b"k" * 32, chance=chance.random, new_id=_new_id, seal=self.seal
+        )
         self.mirror = Mirror(
             open_pool=self._open_pool,
             book=self.book,

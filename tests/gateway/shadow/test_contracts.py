@@ -139,6 +139,21 @@ def test_samples_of_drift_hold_no_values() -> None:
     assert tree["bodies"][1]["value"]["status"].startswith("text:11:")
     assert SECRET.encode() not in sample.document
     assert SECRET not in notes
+    assert gateway.seal.unseal(tree["request"], sample.sample_id).target == TARGET
+
+
+def test_a_sample_of_a_difference_can_be_sent_again() -> None:
+    with shadowed(order(), order(comment="other"), all_of()) as gateway:
+        with gateway.connect() as client:
+            client.send(b"GET /orders/%b HTTP/1.1\r\nHost: a\r\n\r\n" % SECRET.encode())
+            client.message()
+        gateway.await_count("all.compared.mismatch")
+        news: list[Any] = []
+        gateway.in_loop(lambda: news.extend(gateway.book.drain()))
+    (sample,) = [one for said in news for one in said.samples]
+    assert SECRET.encode() not in sample.document
+    opened = gateway.seal.unseal(sample.read()["request"], sample.sample_id)
+    assert opened.target == b"/orders/" + SECRET.encode()
 
 
 def test_equal_answers_that_are_undeclared_are_drift_too() -> None:
