@@ -11,6 +11,7 @@ Writes have no way back: only a switch moves the authority.
 import dataclasses
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
 from bridge.gateway.dual.admission import Admission
@@ -34,8 +35,8 @@ Forward: TypeAlias = Callable[
     [Decision, HttpRequest, Side, int | None], Coroutine[Any, Any, HttpResponse]
 ]
 """Asks a side within so many milliseconds; what fails is an answer of our own."""
-Asking: TypeAlias = Coroutine[Any, Any, HttpResponse | None]
-"""Returns legacy's answer; None when it has none either. Must be awaited."""
+Asking: TypeAlias = Callable[[], Coroutine[Any, Any, HttpResponse | None]]
+"""Asks legacy for its answer; None when it has none either."""
 
 
 class Standing(Protocol):
@@ -87,25 +88,24 @@ class WayBack:
             return None
         if self._forwarder.translated(decision.route, request, Side.LEGACY).unknown:
             return None  # By its number on modern it might be another entity on legacy.
-        return self._ask(decision, back._replace(params=decision.params), request, lags, asked_at)
+        back = back._replace(params=decision.params)
+        return partial(self._ask, decision, back, request, lags, asked_at)
 
     async def read(
         self, decision: Decision, request: HttpRequest, forward: Forward
     ) -> HttpResponse:
         """Ask modern by `forward`, and legacy when modern has no whole answer in its time."""
         asked_at, route = time.monotonic(), decision.route
-        before = self.instead(decision, request, asked_at)
-        if before is None:
+        if self.instead(decision, request, asked_at) is None:
             # Nobody else can be asked: it has the time that it always has.
             return await forward(decision, request, decision.authority, None)
-        before.close()
         timeout_ms = min(round(route.fallback_after_s * 1000), route.phases.whole_ms)
         answer = await forward(decision, request, decision.authority, timeout_ms)
         failed = answer.header(MARKER) is not None
         if not failed and answer.status not in route.protection.fallback_statuses:
             return answer
         asking = self.instead(decision, request, asked_at)
-        found = None if asking is None else await asking
+        found = None if asking is None else await asking()
         return answer if found is None else found
 
     def _lags(self, decision: Decision, request: HttpRequest) -> bool | None:

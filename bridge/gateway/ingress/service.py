@@ -8,10 +8,10 @@ for it: lanes, intents, `Idempotency-Key`, both sides.
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from bridge.gateway.dual import answers
 from bridge.gateway.dual.admission import Admission, fingerprint_of, scope_of
@@ -30,7 +30,7 @@ from bridge.gateway.ingress.status import (
     too_late,
     unknown_request,
 )
-from bridge.gateway.plane.write_path import WritePath
+from bridge.gateway.plane.write_path import Asking, WritePath
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import KeyPlace
 from bridge.gateway.routes.sections.dual import KeyDemand
@@ -76,9 +76,7 @@ class AsyncIngress:
         """Whether the authority knows an id of this request by another name."""
         return self._inner.translates(decision)
 
-    def instead(
-        self, decision: Decision, request: HttpRequest, asked_at: float
-    ) -> Coroutine[Any, Any, HttpResponse | None] | None:
+    def instead(self, decision: Decision, request: HttpRequest, asked_at: float) -> Asking | None:
         """Return what asks legacy in modern's place; statuses are ours, and have no sides."""
         return self._inner.instead(decision, request, asked_at)
 

@@ -5,9 +5,7 @@ lacks no write (`WritePath.instead`). Otherwise this is a `Forward` like any oth
 """
 
 import asyncio
-from collections.abc import Coroutine
 from time import monotonic
-from typing import Any
 
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.response_head import ResponseHead
@@ -16,6 +14,7 @@ from bridge.gateway.plane.forward import Forward
 from bridge.gateway.plane.handling import ClientSide, Step
 from bridge.gateway.plane.own_answers import internal_answer, lost_answer
 from bridge.gateway.plane.plane import Plane
+from bridge.gateway.plane.write_path import Asking
 from bridge.gateway.routes.decision import Decision
 from bridge.model.http import HttpRequest, HttpResponse
 
@@ -36,6 +35,8 @@ class ReadWithWayBack(Forward):
     _asking: asyncio.Task[None] | None = None
     _by = float("inf")
     """Monotonic seconds until which modern is waited for, if somebody else can be asked."""
+    _usual = 0.0
+    """And if nobody can."""
 
     def __init__(self, conn: ClientSide, head: RequestHead, decision: Decision) -> None:
         super().__init__(conn, head, decision)
@@ -44,8 +45,9 @@ class ReadWithWayBack(Forward):
     def start(self, body: bytes, *, complete: bool) -> None:
         """Send, or order a connection: the wait for one counts too."""
         super().start(body, complete=complete)
-        if self._asking is None and self._conn.step is Step.ANSWER:
-            self._conn.deadline = min(self._conn.deadline, self._by)
+        if self._pending is not None:
+            self._usual = self._conn.deadline
+            self._conn.deadline = min(self._usual, self._by)
 
     def answered(self, head: ResponseHead, body: bytes, *, ended: bool) -> None:
         """Relay the answer, unless its status is declared to be none."""
@@ -65,12 +67,10 @@ class ReadWithWayBack(Forward):
             self._conn.transport.abort()  # The answer is whole, and its client does not take it.
             return
         if not self._answered and self._conn.plane.now < self._usual:
-            asking = self._instead()
             self._by = float("inf")
-            if asking is None:
+            if self._instead() is None:
                 self._conn.deadline = self._usual
                 return
-            asking.close()
         super().expired()
 
     def client_gone(self, *, body_complete: bool) -> bool:
@@ -79,6 +79,12 @@ class ReadWithWayBack(Forward):
             self._asking.cancel()
             return False
         return super().client_gone(body_complete=body_complete)
+
+    def dropped(self, *, late: bool = False) -> None:
+        """Give everything up."""
+        if self._asking is not None:
+            self._asking.cancel()
+        super().dropped(late=late)
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -93,7 +99,7 @@ class ReadWithWayBack(Forward):
         fields = self._conn.edge.fields(head)
         return HttpRequest(method=head.method, target=head.target, headers=fields, body=b"")
 
-    def _instead(self) -> Coroutine[Any, Any, HttpResponse | None] | None:
+    def _instead(self) -> Asking | None:
         if self._asking is not None or self._conn.step is not Step.ANSWER:
             return None
         if self._conn.plane.now >= self.until:
@@ -109,19 +115,17 @@ class ReadWithWayBack(Forward):
         else:
             self._begin(asking, answer)
 
-    def _begin(self, asking: Coroutine[Any, Any, HttpResponse | None], own: HttpResponse) -> None:
+    def _begin(self, asking: Asking, own: HttpResponse) -> None:
         conn = self._conn
         # The write path bounds itself by the route's times.
         conn.deadline = float("inf")
         self._asking = conn.plane.spawn(self._ask(asking, own))
 
-    async def _ask(
-        self, asking: Coroutine[Any, Any, HttpResponse | None], own: HttpResponse
-    ) -> None:
+    async def _ask(self, asking: Asking, own: HttpResponse) -> None:
         conn, back = self._conn, self._decision.way_back
         assert back is not None, "a way back is what it was made for"
         try:
-            answer = await asking
+            answer = await asking()
         except Exception as exc:
             # The client must not wait for ever because of a bug of ours.
             conn.plane.observer.note(

@@ -1,10 +1,13 @@
 """The write path, as the data plane knows it."""
 
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeAlias
 
 from bridge.gateway.routes.decision import Decision
 from bridge.model.http import HttpRequest, HttpResponse
+
+Asking: TypeAlias = Callable[[], Coroutine[Any, Any, HttpResponse | None]]
+"""Asks the other side for its answer; None when it has none either."""
 
 
 class WritePath(Protocol):
@@ -22,11 +25,8 @@ class WritePath(Protocol):
     def translates(self, decision: Decision) -> bool:
         """Whether the authority knows an id of this request by another name (cheap, no wait)."""
 
-    def instead(
-        self, decision: Decision, request: HttpRequest, asked_at: float
-    ) -> Coroutine[Any, Any, HttpResponse | None] | None:
+    def instead(self, decision: Decision, request: HttpRequest, asked_at: float) -> Asking | None:
         """Return what asks legacy in modern's place; None when it may lack a write (no wait).
 
-        `asked_at` is when the client was heard (monotonic seconds). What is returned must be
-        awaited or closed; its own None says that legacy has no answer either.
+        `asked_at` is when the client was heard (monotonic seconds).
         """

@@ -3,7 +3,7 @@
 import http.client
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,17 +15,30 @@ from tests.waiting import wait_until
 
 WHY = ("--reason", "a rehearsal", "--ticket", "T-1")
 
+# Drills meet `/orders`; reads of `/kept` may be answered by legacy, each by another rule.
 ROUTES = """
 group: orders
 sides: {legacy: legacy-app, modern: modern-orders}
 routes:
   - {id: order-status, methods: [PUT], path: "/orders/{order_id}/status", writes: true,
      key: {path: order_id, entity: order}}
-  - {id: order-read, methods: [GET, HEAD], path: "/orders/{order_id}",
-     key: {path: order_id, entity: order}%(read)s}
-  - {id: order-list, methods: [GET], path: /orders%(list)s}
-  - {id: order-late, methods: [GET], path: /late-orders%(late)s}
+  - {id: order-read, methods: [GET], path: "/orders/{order_id}",
+     key: {path: order_id, entity: order}}
+  - {id: order-list, methods: [GET], path: /orders}
+  - {id: kept-read, methods: [GET, HEAD], path: "/kept/{order_id}",
+     key: {path: order_id, entity: order},
+     protection: {fallback: reads, fallback_after_ms: 400}}
+  - {id: kept-list, methods: [GET], path: /kept,
+     protection: {fallback: reads, fallback_after_ms: 400, fallback_statuses: [500]}}
+  - {id: late-list, methods: [GET], path: /late,
+     protection: {fallback: stale, fallback_after_ms: 400}}
+  - {id: parcel-read, methods: [GET], path: "/parcels/{parcel_id}",
+     key: {path: parcel_id, entity: order},
+     ids: {path: {parcel_id: order}, response: {/order_id: order}},
+     protection: {fallback: reads, fallback_after_ms: 400}}
 """
+
+BREAKER = {"breaker": {"requests_min": 4, "window_ms": 2_000, "rest_ms": 300}}
 
 
 class Heard(NamedTuple):
@@ -54,6 +67,8 @@ class House:
         self.legacy = legacy
         self.modern = modern
         self.run: Running
+        self.broken = False
+        """Whether a test did something to modern, or to the lanes."""
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
@@ -121,6 +136,10 @@ class House:
         report = self.call("drill", "report", drill, "--json")
         return all(each["ended"] for each in report["processes"])
 
+    def recovered(self) -> bool:
+        """Whether both workers ask modern again: neither breaker is open."""
+        return all(self.get("/kept/any").side == "modern" for _ in range(8))
+
     def drained(self) -> bool:
         """Whether nothing waits for the other side."""
         with self.deployment.stores() as stores:
@@ -128,42 +147,26 @@ class House:
 
 
 @contextmanager
-def house(
-    folder: Path,
-    *,
-    stage: str = "modern",
-    workers: int = 2,
-    role: tuple[str, ...] = ("up",),
-    protection: Mapping[str, Any] | None = None,
-    **rules: str,
-) -> Iterator[House]:
-    """Run everything, with group `orders` at `stage`; `rules` are more keys of single routes."""
+def house(folder: Path) -> Iterator[House]:
+    """Run everything with two workers, group `orders` at stage modern."""
     deployment = Deployment(folder)
-    given = {name: f", {rules[name]}" if name in rules else "" for name in ("read", "list", "late")}
-    (folder / "routes" / "orders.yaml").write_text(ROUTES % given)
+    (folder / "routes" / "orders.yaml").write_text(ROUTES)
     gateway = deployment.settings["gateway"]
-    gateway["workers"] = workers
+    gateway["workers"] = 2
     sides = []
     for name, upstream in (("legacy", "legacy-app"), ("modern", "modern-orders")):
         sides.append(SideProcess(name, free_port()))
         gateway["upstreams"][upstream] = {"url": f"http://127.0.0.1:{sides[-1].port}"}
-    if protection is not None:
-        gateway["upstreams"]["modern-orders"]["protection"] = dict(protection)
+    gateway["upstreams"]["modern-orders"]["protection"] = BREAKER
     deployment.write()
     made = House(deployment, *sides)
     with ExitStack() as stack:
         for side in sides:
             stack.callback(side.kill)
             side.start()
-        made.run = stack.enter_context(running(deployment, *role))
-        made.run.await_roles(*(f"gateway:{number}" for number in range(workers)))
-        wait_until(lambda: _answers(made), what="the gateway to answer")
-        for each in {"legacy": (), "dual": ("dual",), "modern": ("dual", "modern")}[stage]:
-            made.call("switch", "orders", each, *WHY)
+        made.run = stack.enter_context(running(deployment, "up"))
+        made.run.await_roles("gateway:0", "gateway:1", "replay", "control")
+        made.run.await_answers()
+        for stage in ("dual", "modern"):
+            made.call("switch", "orders", stage, *WHY)
         yield made
-
-
-def _answers(made: House) -> bool:
-    with suppress(OSError, http.client.HTTPException):
-        return made.get("/orders/1").status == 200
-    return False
