@@ -21,6 +21,10 @@ REPLAY_FIELD: Final = b"legacy-bridge-replay"
 ORIGIN_FIELD: Final = b"legacy-bridge-origin"
 """Header that names the side a replay comes from, so that its echo can be told."""
 
+_ABSENT: Final = frozenset({429, 502, 503, 504})
+"""Answers by which a side, or what stands before it, says that it takes nothing now. A 500 is the
+application's answer to this one request."""
+
 CREDENTIALS: Final = frozenset({b"authorization", b"cookie"})
 """Request headers by which a client shows who it is."""
 
@@ -41,7 +45,9 @@ class Sent(NamedTuple):
 
     verdict: Verdict
     answered: bool
-    """Whether the side works: it gave an answer that is none of its own failures."""
+    """Whether the side works: it gave an answer of its application's own."""
+    reached: bool = True
+    """Whether it may have got the write, so that what failed may be this write's own fault."""
 
 
 class Attempts:
@@ -76,7 +82,8 @@ class Attempts:
             request = marked(write, ready.sent.request)
             response = await self.exchange(route, request, side, write.intent.lane)
         except UpstreamUnavailable:
-            return Sent(Verdict(Ending.RETRY, "cannot be reached"), answered=False)
+            unreachable = Verdict(Ending.RETRY, "cannot be reached")
+            return Sent(unreachable, answered=False, reached=False)
         except OutcomeUnknown:
             return Sent(Verdict(Ending.RETRY, "gave no whole answer"), answered=False)
         verdict = judge(route, write, ready.sent, response, at=self._now())
@@ -87,7 +94,7 @@ class Attempts:
         chosen = ready.chosen
         if verdict.ending is Ending.DONE and chosen is not None and not verdict.ids:
             verdict = verdict._replace(ids=(chosen,))
-        return Sent(verdict, answered=response.status < 500)
+        return Sent(verdict, answered=response.status not in _ABSENT)
 
     def as_first(self, write: JournalledWrite, route: Route) -> HttpRequest:
         """Return the request as the authority was sent it."""

@@ -218,7 +218,7 @@ class Replayer:
             return self._chance() * self._limits.backoff_ms_min / 1000
         answered = False
         try:
-            verdict, answered = await self._attempts.send(ready)
+            verdict, answered, reached = await self._attempts.send(ready)
         finally:
             if answered:
                 breaker.succeeded()
@@ -232,8 +232,9 @@ class Replayer:
             return await self._undo(key, write, route, verdict.reason or "")
         await self._record(write, route, verdict)
         if verdict.ending is Ending.RETRY:
-            if breaker.is_open and verdict.retry_after_s is None:
-                return _Rest(upstream)
+            if breaker.is_open and not reached:
+                return _Rest(upstream)  # The upstream's trouble alone: it is probed soon.
+            # Whatever else the upstream answers meanwhile: this write may be what it fails at.
             return self._backoff_s(key, verdict)
         self._failures.pop(key, None)
         return None

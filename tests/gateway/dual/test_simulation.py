@@ -47,6 +47,9 @@ class SimulatedSide:
         self.asked = 0
         """Writes that were sent, while down too."""
         self.refuse: int | None = None
+        self.poison: dict[str, int] = {}
+        """Order id → what each of its writes is answered."""
+        self.poisoned = 0
         self._chance = chance
         self._faults = faults
         self._keys: set[bytes] = set()
@@ -64,6 +67,9 @@ class SimulatedSide:
         self.asked += 1
         if self.refuse is not None:
             return _answer(self.refuse, {})
+        if order_id in self.poison:
+            self.poisoned += 1
+            return _answer(self.poison[order_id], {})
         draw = self._chance.random()
         if draw < self._faults / 3:
             return _answer(503, {})
@@ -274,6 +280,26 @@ def test_a_side_that_answers_503_is_asked_less_and_less_with_jitter() -> None:
         second = simulation.modern.asked - first
         assert second <= first
         assert first + second < 200
+        simulation.end()
+        await replaying
+
+    run_virtually(story())
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_write_at_which_the_side_fails_keeps_its_own_backoff(status: int) -> None:
+    async def story() -> None:
+        simulation = Simulation(5, faults=0.0)
+        simulation.prepare()
+        replaying = asyncio.create_task(simulation.replay())
+        simulation.modern.poison["m-1"] = status
+        await simulation.write(1, 0)
+        await be_slow(600)
+        # Ten doublings up to 30 s, then every 15 s in the mean.
+        assert 20 < simulation.modern.poisoned < 10 + 1.7 * 600 / 15
+        simulation.modern.poison.clear()
+        await simulation.drained(within_s=60)
+        simulation.check()
         simulation.end()
         await replaying
 
