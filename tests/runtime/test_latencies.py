@@ -170,9 +170,12 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path, text: str) -> None:
     assert not values(render_metrics(tmp_path).decode(), "legacy_bridge_request_seconds_count")
 
 
-def test_another_sides_times_are_found_by_its_name() -> None:
+def test_times_of_another_side_and_of_a_cohort_are_found_by_name() -> None:
     timings = Timings()
     times = timings.of("a.dual.legacy.in")
     assert times.on("legacy") is times
     assert times.on("modern") is timings.of("a.dual.modern.in")
+    cohort = timings.of("a.canary.legacy").within("in")
+    assert cohort is timings.of("a.canary.legacy.in")
+    assert RouteTimes("a.dual.legacy").within("in").label == "a.dual.legacy"
     assert RouteTimes("a.dual.legacy").on("modern").label == "a.dual.legacy"

@@ -156,12 +156,13 @@ class ReadSides:
             if state.unreplayed_to is there.authority or (belongs and state.in_flight is not None):
                 there = stays if belongs else decision.elsewhere()
                 reason = Reason.PINNED
-        return Chosen(there, reason, choice.share_percent, lane)
+        times = there.times.within("in" if belongs else "out")
+        return Chosen(there._replace(times=times), reason, choice.share_percent, lane)
 
     def _forced(self, decision: Decision, side: Side) -> Decision:
         there = decision if side is decision.authority else decision.elsewhere()
-        # A tester's reads prove nothing about the others': they are not compared.
-        return there._replace(choice=None, forced=True, tapped=False)
+        # A tester asked for this side: it is not compared, and nobody stands in for it.
+        return there._replace(choice=None, forced=True, tapped=False, way_back=None)
 
 
 def _request_of(head: RequestHead) -> HttpRequest:

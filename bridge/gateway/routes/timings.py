@@ -39,12 +39,13 @@ class RouteTimes:
     """
 
     __slots__ = (
-        "_all", "at_once", "at_once_s", "first", "first_s", "label", "phases", "told", "whole",
-        "whole_s",
+        "_all", "_cohorts", "at_once", "at_once_s", "first", "first_s", "label", "phases", "told",
+        "whole", "whole_s",
     )  # fmt: skip
 
     def __init__(self, label: str, among: "Timings | None" = None) -> None:
         self._all = among
+        self._cohorts: dict[str, RouteTimes] = {}
         self.label = label
         self.at_once = [0] * BUCKETS
         self.at_once_s = 0.0
@@ -84,6 +85,15 @@ class RouteTimes:
         if own == side or self._all is None:
             return self
         return self._all.of(".".join([route, stage, side, *more]))
+
+    def within(self, cohort: str) -> "RouteTimes":
+        """Return the same of `cohort` alone, for a request that was dealt by its key."""
+        found = self._cohorts.get(cohort)
+        if found is None:
+            if self._all is None:
+                return self
+            found = self._cohorts[cohort] = self._all.of(f"{self.label}.{cohort}")
+        return found
 
     def waited(self, phase: str, seconds: float) -> None:
         """Count the time of one of `PHASES`."""

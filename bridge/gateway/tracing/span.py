@@ -57,7 +57,16 @@ def method_name(method: bytes) -> str:
     return name if name in _METHODS else _OTHER
 
 
-def label_attributes(label: str) -> dict[str, str | int | bool]:
-    """Return what a decision's label says: route, stage, side, and the cohort if there is one."""
-    names = ("bridge.route", "bridge.stage", "bridge.side", "bridge.cohort")
-    return {name: word for name, word in zip(names, label.split("."), strict=False) if word != "-"}
+def label_attributes(label: str, times: str = "-") -> dict[str, str | int | bool]:
+    """Return what a decision's label says: route, stage and side.
+
+    `times` is the label of its times, which knows the cohort if its key was dealt.
+    """
+    names = ("bridge.route", "bridge.stage", "bridge.side")
+    said: dict[str, str | int | bool] = {
+        name: word for name, word in zip(names, label.split("."), strict=False) if word != "-"
+    }
+    cohort = times.split(".")[3:]
+    if cohort:
+        said["bridge.cohort"] = cohort[0]
+    return said

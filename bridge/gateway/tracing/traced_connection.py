@@ -133,8 +133,9 @@ class TracedConnection(ClientConnection):
         if decision is not None:
             name = f"{method} {decision.route.path}"
             attributes["http.route"] = decision.route.path
-            trace.label = decision.label
-        attributes |= label_attributes(trace.label)
+            attributes |= label_attributes(decision.label, decision.times.label)
+        else:
+            attributes |= label_attributes(trace.label)
         failed = bool(trace.failure) or status >= 500
         if status:
             attributes["http.response.status_code"] = status

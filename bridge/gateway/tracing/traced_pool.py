@@ -7,6 +7,7 @@ sees; the one of the client's request stands there until the call begins.
 import time
 
 from bridge.gateway.http.response_head import ResponseHead
+from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import Route
 from bridge.gateway.tracing.outgoing import Outgoing, purpose_of, sampled_head, with_parent
 from bridge.gateway.tracing.span import Span, SpanKind, label_attributes, method_name
@@ -39,9 +40,10 @@ class CallSpan:
         self.linked = False
         """Whether its parent belongs to another process, that has long been done with it."""
 
-    def calls(self, route: Route, label: str) -> None:
-        """Say whose call it is: route, stage, and the side that is asked."""
-        self.attributes |= label_attributes(label)
+    def calls(self, route: Route, decision: Decision | None) -> None:
+        """Say whose call it is: route, stage and cohort where they are known, and side."""
+        if decision is not None:
+            self.attributes |= label_attributes(decision.label, decision.times.label)
         self.attributes["http.route"] = route.path
         self.attributes["bridge.route"] = route.route_id
         upstream = self.attributes["bridge.upstream"]
@@ -160,7 +162,7 @@ class TracedExchange:
         if decision is None and request is not None:
             decision = request.decision
         if decision is not None:
-            span.calls(decision.route, decision.label)
+            span.calls(decision.route, decision)
         data = with_parent(data, at, span.span_id)
         self._link.start(self, method, data, complete=complete)
 

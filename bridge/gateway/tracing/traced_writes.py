@@ -176,7 +176,7 @@ class TracedCalls:
         own = self._tracer.find(where.parent_id)
         # Without the request in this process its span has ended long ago.
         span.linked = own is None
-        span.calls(route, "-" if own is None or own.decision is None else own.decision.label)
+        span.calls(route, None if own is None else own.decision)
         headers = with_fields(request.headers, span.span_id)
         request = dataclasses.replace(request, headers=headers)
         status, failure = 0, "cancelled"

@@ -11,6 +11,7 @@ from adapters.upstream.pool import PoolLimits
 from bridge.gateway.routes.timings import RouteTimes, Timings, read_times
 from bridge.model.latency import Histogram
 from bridge.model.stage import Side, Stage
+from tests.gateway.canary.rig import CanaryGateway, a_key
 from tests.gateway.dual.peer import Peer, Slow
 from tests.gateway.dual.rig import GROUP, Rig, a_request, value_of
 from tests.gateway.http.rig import Gateway, ports
@@ -109,6 +110,23 @@ def test_a_wait_for_a_connection_is_told_apart(upstream: Upstream) -> None:
         times = told(gateway)["only-get.legacy.legacy"]
     assert times["connection"].count == 1
     assert times["connection"].total_s >= 0.15
+
+
+def test_a_read_that_is_dealt_counts_under_its_cohort(upstream: Upstream) -> None:
+    other = Upstream()
+    with CanaryGateway(upstream, other) as gateway:
+        for inside in (True, True, False):
+            assert get(gateway, b"/orders/" + a_key(50, inside=inside).encode()).status == 200
+        found = told(gateway)
+    other.close()
+    counts = {label: times["whole"].count for label, times in found.items()}
+    dealt = {label: count for label, count in counts.items() if label.count(".") == 3}
+    assert len(dealt) == 2
+    for label, count in dealt.items():
+        _, stage, side, cohort = label.split(".")
+        assert (stage, side, cohort, count) in (
+            ("canary", "modern", "in", 2), ("canary", "legacy", "out", 1),
+        )  # fmt: skip
 
 
 @pytest.fixture
