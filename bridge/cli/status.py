@@ -65,6 +65,20 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
         ("sink", "next entry", "behind"),
         [(s["sink"], f"{s['next_index']:,}", f"{s['behind']:,}") for s in report["sinks"]],
     )
+    _groups(report)
+    _copies(report)
+    _latencies(report)
+    _lanes(report)
+    _certificates(report)
+    missing = [canary["category"] for canary in report["canaries"] if canary["missing"]]
+    if missing:
+        console.print(
+            f"[red]entries may be missing[/red]: no canary of {', '.join(missing)} for a day"
+        )
+    raise typer.Exit(code)
+
+
+def _groups(report: dict[str, Any]) -> None:
     print_rows(
         "Route groups",
         ("group", "stage", "epoch", "lanes", "forced until"),
@@ -79,16 +93,6 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
             for g in report["groups"]
         ],
     )
-    _copies(report)
-    _latencies(report)
-    _lanes(report)
-    _certificates(report)
-    missing = [canary["category"] for canary in report["canaries"] if canary["missing"]]
-    if missing:
-        console.print(
-            f"[red]entries may be missing[/red]: no canary of {', '.join(missing)} for a day"
-        )
-    raise typer.Exit(code)
 
 
 def _drills(report: dict[str, Any]) -> None:
