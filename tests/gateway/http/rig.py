@@ -11,6 +11,7 @@ from adapters.upstream.pool import Pool, PoolLimits
 from bridge.gateway.plane.entrance import Door
 from bridge.gateway.plane.listener import open_listener
 from bridge.gateway.plane.settings import PlaneSettings
+from bridge.gateway.plane.sides import NO_CHOICE, SideChooser
 from bridge.gateway.plane.tap import NO_TAP, Tap
 from bridge.gateway.plane.worker import serve
 from bridge.gateway.plane.write_path import WritePath
@@ -138,6 +139,7 @@ class Gateway:
         listener: socket.socket | None = None,
         guard: Callable[[Pool, RecordingObserver], NamedPool] | None = None,
         limiter: RateLimiter | None = None,
+        sides: SideChooser = NO_CHOICE,
     ) -> None:
         self.routes = tuple(routes)
         self.groups = tuple(groups)
@@ -149,6 +151,9 @@ class Gateway:
         self.write_path = write_path or RecordingWritePath()
         self._guard = guard or (lambda pool, observer: pool)
         self._limiter = limiter
+        self._sides = sides
+        self.forcible = False
+        """Whether tokens that force a side are looked for, from the next table on."""
         self.loop: asyncio.AbstractEventLoop
         self._upstreams = upstreams
         self._stop: asyncio.Event
@@ -162,7 +167,9 @@ class Gateway:
 
     def load(self, generation: int) -> RoutingTable:
         """Build the table of a generation."""
-        return RoutingTable.build(self.routes, self.groups, generation, self.timings)
+        return RoutingTable.build(
+            self.routes, self.groups, generation, self.timings, forcible=self.forcible
+        )
 
     def _run(self) -> None:
         try:
@@ -194,6 +201,7 @@ class Gateway:
             write_path=self.write_path,
             pools=guarded,
             limiter=self._limiter,
+            sides=self._sides,
             stop=self._stop,
             settings=self.settings,
             observer=self.observer,
@@ -232,7 +240,17 @@ class Gateway:
         """Return a client's connection."""
         return Wire(socket.create_connection(("127.0.0.1", self.port)))
 
-    def switch(self, stage: Stage, epoch: int, group: str = "orders") -> None:
+    def switch(
+        self, stage: Stage, epoch: int, group: str = "orders", share_percent: float = 0.0
+    ) -> None:
         """Put a group at a stage, under the next generation."""
-        self.groups = (GroupState(group=group, stage=stage, epoch=epoch, lanes_held=False),)
+        self.groups = (
+            GroupState(
+                group=group,
+                stage=stage,
+                epoch=epoch,
+                lanes_held=False,
+                share_percent=share_percent,
+            ),
+        )
         self.generation.value += 1
