@@ -15,11 +15,14 @@ from bridge.delivery.backoff import Backoff
 from bridge.delivery.ports import EventSink, Unsealer
 from bridge.delivery.replay.choice import Chooser, entity_of
 from bridge.delivery.replay.job import ENTITIES_MAX, ReplayJob
-from bridge.delivery.replay.pace import Pace
 from bridge.eventlog.ports import EventLogReader
+from bridge.model.bucket import Bucket
 from bridge.model.entry import StoredEntry
 from bridge.model.errors import BridgeError, LogCorrupt, Remedy, Unavailable
 from bridge.model.observer import Observer, SilentObserver
+
+# A tenth of a second's worth may leave at once: fewer and larger writes at the same rate.
+_BURST_S = 0.1
 
 # As the relay: half a window, so that one batch is read while another is confirmed.
 BATCH_MAX_DEFAULT = 500
@@ -68,7 +71,8 @@ class Replayer:
         self._backoff = Backoff() if backoff is None else backoff
         self._clock = clock
 
-        self._pace = Pace(job.rate, clock())
+        # The first event need not wait.
+        self._pace = Bucket(job.rate, full=job.rate * _BURST_S, level=1.0, now=clock())
         self._entities: set[str] = set()
         self._stored_at = 0.0
         self._begin()

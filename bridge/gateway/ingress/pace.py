@@ -1,4 +1,4 @@
-"""How fast the queued requests of one route are sent."""
+"""How fast the queued requests of one route are sent: evenly, without a burst after a pause."""
 
 import asyncio
 from types import TracebackType

@@ -2,6 +2,8 @@
 
 A fifth of the live calls, counted over all workers and the replayer of one machine (cf. Finagle's
 `RetryBudget`, and "Addressing Cascading Failures" in Site Reliability Engineering, 2016).
+`dual.retry_budget` is for replays to an upstream that declares no protection: one process alone,
+with a floor five times as high, by which what waits in the journal drains.
 """
 
 from typing import Final

@@ -12,7 +12,6 @@ from bridge.gateway.routes.route import KeyPlace, Route
 from bridge.gateway.routes.sections.comparison import ComparisonRules
 from bridge.gateway.routes.sections.comparison_rules import IdsRule
 from bridge.gateway.routes.sections.shadow import SAFE, ShadowRules
-from bridge.gateway.shadow.bucket import Bucket
 from bridge.gateway.shadow.copied_request import (
     Swaps,
     encoded_head,
@@ -26,6 +25,7 @@ from bridge.gateway.shadow.pace import Pace
 from bridge.gateway.translation.ids import readable, translate_request, translate_response
 from bridge.gateway.translation.rewriting import answer_from, request_for
 from bridge.gateway.upstream_ports import UpstreamPool
+from bridge.model.bucket import Bucket
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 from bridge.model.stage import Side, Stage
 
@@ -94,9 +94,9 @@ class ShadowedRoute:
         self.pace = copies.pace
         self.probes = probes
         self.counts = counts
-        self.bucket = Bucket(rules.copies_per_s, now)
-        self.probe_bucket = Bucket(rules.probes_per_s, now)
-        self.look_bucket = Bucket(rules.probes_per_s, now)
+        self.bucket = Bucket.of_a_second(rules.copies_per_s, now)
+        self.probe_bucket = Bucket.of_a_second(rules.probes_per_s, now)
+        self.look_bucket = Bucket.of_a_second(rules.probes_per_s, now)
         self._ids = ids
         self._key_name = _key_name(route) if rules.by_key else None
         # Headers and paths are declared of modern: legacy understands what its clients send.

@@ -1,10 +1,7 @@
 """Pace, bucket, budget and counts by themselves."""
 
-import random
-
 import pytest
 
-from bridge.gateway.shadow.bucket import Bucket
 from bridge.gateway.shadow.copied_request import is_marked
 from bridge.gateway.shadow.counts import RouteCounts
 from bridge.gateway.shadow.limits import Budget, BudgetCopy
@@ -46,16 +43,6 @@ def test_slow_is_relative_to_the_authority_and_not_only(
         pace.authority_took(authority_s)
     pace.answered(copy_s, 1.0, 1.0 + copy_s)
     assert pace.lowered is lowered
-
-
-def test_a_bucket_gives_its_rate_and_holds_one_second() -> None:
-    chance, now, taken = random.Random(1), 0.0, 0
-    bucket = Bucket(50, now)
-    while now < 100:
-        now += chance.random() * 0.01
-        taken += bucket.take(now)
-    assert 5_000 <= taken <= 5_051
-    assert sum(bucket.take(now + 3_600) for _ in range(1_000)) == 50
 
 
 def test_a_copy_over_a_bound_holds_nothing() -> None:

@@ -1,9 +1,11 @@
-"""The rate of a replay."""
+"""One bucket of tokens: the rate of replays, and of copies to a shadow."""
+
+import random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.delivery.replay.pace import Pace
+from bridge.model.bucket import Bucket
 
 
 @given(
@@ -12,7 +14,7 @@ from bridge.delivery.replay.pace import Pace
 )
 def test_no_more_leave_than_the_rate_allows(rate: int, steps: list[float]) -> None:
     now, left = 100.0, 0
-    pace = Pace(rate, now)
+    pace = Bucket(rate, full=rate * 0.1, level=1.0, now=now)
     for step in steps:
         now += step
         allowed = pace.allowed(now)
@@ -25,7 +27,7 @@ def test_no_more_leave_than_the_rate_allows(rate: int, steps: list[float]) -> No
 @given(st.integers(min_value=1, max_value=50_000))
 def test_who_waits_as_told_gets_the_rate(rate: int) -> None:
     now, left = 0.0, 0
-    pace = Pace(rate, now)
+    pace = Bucket(rate, full=rate * 0.1, level=1.0, now=now)
     while left < 200:
         now += pace.wait_s(now) + 1e-9
         allowed = pace.allowed(now)
@@ -36,8 +38,25 @@ def test_who_waits_as_told_gets_the_rate(rate: int) -> None:
 
 
 def test_a_clock_that_stands_or_goes_back_gives_nothing() -> None:
-    pace = Pace(10, 50.0)
+    pace = Bucket(10, full=1.0, level=1.0, now=50.0)
     pace.spend(pace.allowed(50.0))
     assert pace.allowed(50.0) == 0
     assert pace.allowed(40.0) == 0
     assert pace.allowed(50.11) == 1
+
+
+def test_it_gives_its_rate_and_holds_one_second() -> None:
+    chance, now, taken = random.Random(1), 0.0, 0
+    bucket = Bucket.of_a_second(50, now)
+    while now < 100:
+        now += chance.random() * 0.01
+        taken += bucket.take(now)
+    assert 5_000 <= taken <= 5_051
+    assert sum(bucket.take(now + 3_600) for _ in range(1_000)) == 50
+
+
+def test_less_than_one_a_second_is_one_now_and_then() -> None:
+    bucket = Bucket.of_a_second(0.5, 0.0)
+    assert [bucket.take(now) for now in (0.0, 1.0, 2.0, 3.0, 4.0, 100.0, 100.0)] == [
+        True, False, True, False, True, True, False,
+    ]  # fmt: skip
