@@ -103,10 +103,25 @@ def show(route: RouteId, config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = 
     )
     print_rows(
         "Latency",
-        ("side", "answers", "p50", "p90", "p99"),
+        ("side", "cohort", "answers", "p50", "p90", "p99"),
         [
-            (one.side.value, one.count, _ms(one.p50_ms), _ms(one.p90_ms), _ms(one.p99_ms))
+            (
+                one.side.value,
+                one.cohort,
+                one.count,
+                _ms(one.p50_ms),
+                _ms(one.p90_ms),
+                _ms(one.p99_ms),
+            )
             for one in verdict.latencies
+        ],
+    )
+    print_rows(
+        "Order of the calls",
+        ("copy begins", "same", "different", "skew p50", "skew p99"),
+        [
+            (one.order, one.same, one.different, _ms(one.skew_p50_ms), _ms(one.skew_p99_ms))
+            for one in verdict.orders
         ],
     )
     if standing.drift is not None:

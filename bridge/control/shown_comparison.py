@@ -37,7 +37,7 @@ def shown_standing(standing: RouteStanding) -> dict[str, Any]:
         "wrong_fields": list(verdict.wrong),
         "outcomes": dict(verdict.outcomes),
         "shed": dict(verdict.shed),
-        "first_called": dict(verdict.first_called),
+        "orders": [asdict(one) for one in verdict.orders],
         "fields": [shown_field(one) for one in verdict.fields],
         "rules_used": [asdict(one) for one in verdict.rules],
         "latency": [{**asdict(one), "side": one.side.value} for one in verdict.latencies],

@@ -2,10 +2,14 @@
 
 import itertools
 import socket
+import time
 from pathlib import Path
 
 import yaml
 
+from bridge.gateway.comparison.ports import RouteNews
+from bridge.gateway.comparison.samples import Sample
+from bridge.gateway.comparison.tally import Tally
 from bridge.runtime.wiring.shadowing import open_comparisons
 from tests.cli.deployment import Deployment
 from tests.gateway.http.upstream import Upstream
@@ -61,6 +65,14 @@ def test_reads_are_copied_compared_and_told(tmp_path: Path) -> None:
         tree = yaml.safe_load((routes / "orders.yaml").read_text())
         tree["routes"][-1]["comparison"] = {"openapi": "openapi/orders.yaml"}
         (routes / "orders.yaml").write_text(yaml.safe_dump(tree))
+        with deployment.stores() as stores:
+            old = Sample(
+                sample_id="old", route="order-read", difference="value /a", document=b"{}",
+                made_at=time.time() - 31 * 86_400,
+            )  # fmt: skip
+            store = stores.comparisons().store
+            store.add([RouteNews("order-read", "before", Tally(), (old,))])
+            assert store.sample("old") is not None
         with running(deployment, "run", "gateway") as gateway:
             gateway.await_roles("gateway:0")
             wait_until(lambda: answer_of(deployment.gateway_port), 30, "the gateway to listen")
@@ -91,10 +103,13 @@ def test_reads_are_copied_compared_and_told(tmp_path: Path) -> None:
     assert "drift from openapi/orders.yaml: modern" in drift.out
     assert "/total" in drift.out
     with deployment.stores() as stores:
+        api = stores.comparisons().route("order-read").api
+        documents = "" if api is None else api.digest
         store = open_comparisons(stores.settings)
-        series = next(one for one in store.series() if not one.rules.startswith("openapi-"))
+        series = next(one for one in store.series() if one.rules not in ("before", documents))
         counts = store.counts(series.route, series.rules)
-        samples = store.samples(route="order-read")
+        samples = store.samples(route="order-read", count_max=1_000)
+        assert store.sample("old") is None, "kept for thirty days"
         store.close()
     assert series.route == "order-read"
     assert counts["field.differs", "/total"] == counts["compared", ""] > 0

@@ -91,10 +91,25 @@ class SideLatency:
     """How long a side took."""
 
     side: Side
+    cohort: str
+    """`all`, or one of its parts at stage `canary`: `in` and `out`."""
     count: int
     p50_ms: float | None
     p90_ms: float | None
     p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderUse:
+    """Pairs whose calls were made in one order, which is drawn for each."""
+
+    order: str
+    """`together`, or `after` the authority's answer."""
+    same: int
+    different: int
+    skew_p50_ms: float | None
+    """From the authority's call to the copy's."""
+    skew_p99_ms: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +138,8 @@ class RouteVerdict:
     """Wrong ones first, then by how often they differ."""
     rules: tuple[RuleUse, ...]
     latencies: tuple[SideLatency, ...]
-    first_called: tuple[tuple[str, int], ...]
-    """Side → how often it was called first."""
+    orders: tuple[OrderUse, ...]
+    """What the order of the calls had to do with it."""
 
     @property
     def wrong(self) -> tuple[str, ...]:
@@ -159,7 +174,7 @@ def judge(counts: Tally, rules: ComparisonRules) -> RouteVerdict:
         fields=fields,
         rules=_rules(counts, compared),
         latencies=_latencies(counts),
-        first_called=_of(counts, names.ORDER),
+        orders=_orders(counts),
     )
 
 
@@ -276,13 +291,32 @@ def _latencies(counts: Tally) -> tuple[SideLatency, ...]:
         sides.setdefault(side, {})[int(bucket)] = count
     return tuple(
         SideLatency(
-            side=Side(side),
+            side=Side(side.partition("/")[0]),
+            cohort=side.partition("/")[2] or names.EVERYBODY,
             count=sum(buckets.values()),
             p50_ms=quantile_ms(buckets, _QUANTILES[0]),
             p90_ms=quantile_ms(buckets, _QUANTILES[1]),
             p99_ms=quantile_ms(buckets, _QUANTILES[2]),
         )
         for side, buckets in sorted(sides.items())
+    )
+
+
+def _orders(counts: Tally) -> tuple[OrderUse, ...]:
+    skews: dict[str, dict[int, int]] = {}
+    for text, count in _of(counts, names.SKEW):
+        order, _, bucket = text.partition(" ")
+        skews.setdefault(order, {})[int(bucket)] = count
+    known = {text.partition(" ")[0] for text, _ in _of(counts, names.ORDER)}
+    return tuple(
+        OrderUse(
+            order=order,
+            same=counts[names.ORDER, f"{order} same"],
+            different=counts[names.ORDER, f"{order} different"],
+            skew_p50_ms=quantile_ms(skews.get(order, {}), _QUANTILES[0]),
+            skew_p99_ms=quantile_ms(skews.get(order, {}), _QUANTILES[2]),
+        )
+        for order in sorted(known | skews.keys())
     )
 
 

@@ -38,8 +38,13 @@ RULE_DIFFERENCES: Final = "rule.differences"
 # The mirror.
 REQUESTS: Final = "requests"  # That could have been copied.
 SHED: Final = "shed"  # of: why a copy was not made or not compared.
-ORDER: Final = "order"  # of: the side that was called first.
-LATENCY: Final = "latency"  # of: SIDE BUCKET
+# Of: ORDER `same` or `different`, where ORDER is when the copy began: `together` with the
+# authority's call, or `after` its answer.
+ORDER: Final = "order"
+SKEW: Final = "skew"  # of: ORDER BUCKET; time from the authority's call to the copy's.
+LATENCY: Final = "latency"  # of: SIDE BUCKET, and SIDE/COHORT BUCKET.
+EVERYBODY: Final = "all"
+"""The cohort of everybody."""
 
 OTHER_FIELDS: Final = "(other fields)"
 """Fields beyond `FIELDS_COUNT_MAX`, together."""

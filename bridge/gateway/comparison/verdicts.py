@@ -96,13 +96,22 @@ class Verdicts:
             self.counts[names.NOISY, field] += 1
             self.counts[names.NOISE_ONLY, field] += 1
 
-    def add_latency(self, side: Side, took_ms: float, count: int = 1) -> None:
-        """Count how long a side took for its answers."""
-        self.counts[names.LATENCY, f"{side.value} {bucket_of(took_ms)}"] += count
+    def add_latency(
+        self, side: Side, took_ms: float, count: int = 1, *, cohort: str = names.EVERYBODY
+    ) -> None:
+        """Count how long a side took for its answers; those of a cohort are everybody's, too."""
+        bucket = bucket_of(took_ms)
+        self.counts[names.LATENCY, f"{side.value} {bucket}"] += count
+        if cohort != names.EVERYBODY:
+            self.counts[names.LATENCY, f"{side.value}/{cohort} {bucket}"] += count
 
-    def add_order(self, first: Side) -> None:
-        """Count which side was called first."""
-        self.counts[names.ORDER, first.value] += 1
+    def add_order(self, order: str, count: int = 1, *, same: bool) -> None:
+        """Count pairs by when the copy began, and whether the answers agreed."""
+        self.counts[names.ORDER, f"{order} {'same' if same else 'different'}"] += count
+
+    def add_skew(self, order: str, took_ms: float, count: int = 1) -> None:
+        """Count how long after the authority's call the copy's began."""
+        self.counts[names.SKEW, f"{order} {bucket_of(took_ms)}"] += count
 
     def add_requests(self, count: int = 1) -> None:
         """Count requests that could have been copied."""

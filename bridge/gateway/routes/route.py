@@ -135,6 +135,11 @@ class Route:
         """For how long modern is waited for before legacy is asked, in seconds."""
         return (self.protection.fallback_after_ms or self.timeouts.connect_ms or 1_000) / 1000
 
+    @property
+    def has_key_outside_bodies(self) -> bool:
+        """Whether its key is known before any body is."""
+        return self.key is not None and self.key.place not in (KeyPlace.JSON, KeyPlace.CREATED)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "limited", bool(self.protection.rate_limits))
         object.__setattr__(self, "phases", self.timeouts.phases(self.timeout_ms))

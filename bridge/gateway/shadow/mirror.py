@@ -116,7 +116,7 @@ class Mirror:
             shadowed = self._make(decision)
         counts = shadowed.counts
         counts.seen += 1
-        if shadowed.share < 1 and not self._is_chosen(shadowed, decision):
+        if shadowed.share < 1 and not self._is_chosen(shadowed, decision, head, block):
             return None
         pace = shadowed.pace
         if pace.in_flight >= pace.limit and head.method in SAFE:
@@ -206,9 +206,14 @@ class Mirror:
         verdicts.add_requests(counts.seen)
         for reason, count in (counts.shed + counts.uncompared).items():
             verdicts.add_shed(reason, count)
-        for (side, _), times in counts.latencies.items():
+        for (side, cohort), times in counts.latencies.items():
             for took_ms, count in times.each():
-                verdicts.add_latency(Side(side), took_ms, count)
+                verdicts.add_latency(Side(side), took_ms, count, cohort=cohort)
+        for (order, same), count in counts.orders.items():
+            verdicts.add_order(order, count, same=same)
+        for order, skew in counts.skew_ms.items():
+            for took_ms, count in skew.each():
+                verdicts.add_skew(order, took_ms, count)
 
     def _make(self, decision: Decision) -> ShadowedRoute:
         route, authority = decision.route, decision.authority
@@ -232,12 +237,18 @@ class Mirror:
             self.ways[upstream, copies] = found
         return found
 
-    def _is_chosen(self, shadowed: ShadowedRoute, decision: Decision) -> bool:
+    def _is_chosen(
+        self, shadowed: ShadowedRoute, decision: Decision, head: RequestHead, block: bytes
+    ) -> bool:
         share = shadowed.share
-        if shadowed.key_name is None:
+        if shadowed.key is None:
             return self._chance() < share
-        key = decision.params.get(shadowed.key_name, "")
-        return in_cohort(bucket_of(shadowed.route.group, key), share * 100)
+        try:
+            lane = shadowed.lane(decision, head, block)
+        except StorageUnavailable:
+            return False  # It is not known whose it is; the next ones are.
+        # As a ramp deals them: the keys copied at 20 % are those read on modern at 20 %.
+        return lane is not None and in_cohort(bucket_of(shadowed.salt, lane), share * 100)
 
     def _why_not(
         self, shadowed: ShadowedRoute, head: RequestHead, block: bytes, *, safe: bool

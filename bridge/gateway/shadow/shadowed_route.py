@@ -8,7 +8,8 @@ from bridge.gateway.comparison.comparing import Comparer
 from bridge.gateway.dual.ports import IdMap
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.routes.decision import Decision
-from bridge.gateway.routes.route import KeyPlace, Route
+from bridge.gateway.routes.path_template import parameters
+from bridge.gateway.routes.route import KeyPlace, KeyRule, Route
 from bridge.gateway.routes.sections.comparison import ComparisonRules
 from bridge.gateway.routes.sections.comparison_rules import IdsRule
 from bridge.gateway.routes.sections.shadow import SAFE, ShadowRules
@@ -22,7 +23,13 @@ from bridge.gateway.shadow.copied_request import (
 )
 from bridge.gateway.shadow.counts import RouteCounts
 from bridge.gateway.shadow.pace import Pace
-from bridge.gateway.translation.ids import readable, translate_request, translate_response
+from bridge.gateway.translation.ids import (
+    key_of,
+    lane_of,
+    readable,
+    translate_request,
+    translate_response,
+)
 from bridge.gateway.translation.rewriting import answer_from, request_for
 from bridge.gateway.upstream_ports import UpstreamPool
 from bridge.model.bucket import Bucket
@@ -33,6 +40,7 @@ HeadKey: TypeAlias = tuple[str, str]
 """Whose answers' heads: of a route, and of its client, its authority or its other side."""
 
 _UNCHANGED: Final = Swaps({}, {})
+_NO_REQUEST: Final = HttpRequest(method=b"GET", target=b"/", headers=(), body=b"")
 
 
 class Way(Protocol):
@@ -53,10 +61,10 @@ class ShadowedRoute:
     """See the module."""
 
     __slots__ = (
-        "_ids", "_key_name", "_swaps", "authority", "authority_key", "bucket", "client_key",
-        "cohort", "comparer", "copies", "copies_plainly", "counts", "look_bucket",
-        "noise_fraction", "pace", "probe_bucket", "probes", "rewrites", "route", "rules", "share",
-        "stage", "target", "target_key", "timeout_s", "translates",
+        "_ids", "_swaps", "authority", "authority_key", "bucket", "client_key",
+        "cohort", "comparer", "copies", "copies_plainly", "counts", "key", "look_bucket",
+        "noise_fraction", "pace", "probe_bucket", "probes", "rewrites", "route", "rules", "salt",
+        "share", "stage", "target", "target_key", "timeout_s", "translates",
     )  # fmt: skip
 
     def __init__(
@@ -98,7 +106,9 @@ class ShadowedRoute:
         self.probe_bucket = Bucket.of_a_second(rules.probes_per_s, now)
         self.look_bucket = Bucket.of_a_second(rules.probes_per_s, now)
         self._ids = ids
-        self._key_name = _key_name(route) if rules.by_key else None
+        self.key = _key(route) if rules.by_key else None
+        """Where the key stands that requests are chosen by; None to choose by chance."""
+        self.salt = route.cohort_salt or route.group
         # Headers and paths are declared of modern: legacy understands what its clients send.
         declared = rules if self.target is Side.MODERN else ShadowRules()
         self._swaps = swaps_of(declared, credentials)
@@ -108,10 +118,25 @@ class ShadowedRoute:
         self.comparer = Comparer(rules_with_ids(route)) if self.translates else None
         """Where the route's ids stand; None when its own rules say all there is."""
 
-    @property
-    def key_name(self) -> str | None:
-        """The path parameter to choose by; None to choose by chance."""
-        return self._key_name
+    def lane(self, decision: Decision, head: RequestHead, block: bytes) -> str | None:
+        """Return the lane of a request's key, by either side's id the same; None without one.
+
+        Raises:
+            StorageUnavailable: the id map cannot be read.
+        """
+        rule = self.key
+        assert rule is not None, "nothing is chosen by key"
+        request = _NO_REQUEST
+        if rule.place is not KeyPlace.PATH:
+            request = request_of(head.method, head.target, block, b"")
+        key = key_of(rule, decision, request)
+        if key is None:
+            return None
+        if rule.entity is not None and self._ids is not None:
+            pair = self._ids.pair(self.route.group, rule.entity, key)
+            if pair is not None:
+                return pair.lane
+        return lane_of(rule.entity, key)
 
     def takes(self, method: bytes) -> bool:
         """Whether a request of this method may be copied: unsafe ones only to a stand-in."""
@@ -195,11 +220,15 @@ def rules_with_ids(route: Route) -> ComparisonRules:
     return rules.model_copy(update={"rules": (*rules.rules, *added)})
 
 
-def _key_name(route: Route) -> str | None:
-    if route.key is not None and route.key.place is KeyPlace.PATH:
-        return route.key.name
-    start = route.path.find("{")
-    return None if start < 0 else route.path[start + 1 : route.path.index("}")].removesuffix("...")
+def _key(route: Route) -> KeyRule | None:
+    """Return where the key stands: where the route declares it, else its first id, else the first
+    parameter of its path. A body is not there yet when it is decided whether to copy."""
+    if route.has_key_outside_bodies:
+        return route.key
+    for name, entity in route.ids.path.items():
+        return KeyRule(place=KeyPlace.PATH, name=name, entity=entity)
+    names = parameters(route.path)
+    return KeyRule(place=KeyPlace.PATH, name=names[0]) if names else None
 
 
 def _cohort(decision: Decision) -> str:

@@ -246,6 +246,9 @@ class GatewaySettings(Section):
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
     plane: PlaneSection = PlaneSection()
     shadow: ShadowSection = ShadowSection()
+    samples_keep_days: int = Field(default=30, ge=1, le=3_653)
+    """After so many days samples of comparisons are forgotten, and the counts of routes that were
+    not compared since."""
     journal: str = "sqlite"
     """`sqlite` (a file in `data_dir`) or, for gateways on several machines, a `postgresql://` URI
     of a database that is ours."""

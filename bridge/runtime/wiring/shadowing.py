@@ -3,9 +3,11 @@
 import asyncio
 import random
 import secrets
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from adapters.upstream.pool import Pool, PoolLimits
@@ -30,6 +32,8 @@ COMPARISONS_FILE: Final = "comparisons.db"
 # Findings are told in batches: what is lost when a worker dies is seconds of counts.
 KEEP_EVERY_S: Final = 2.0
 _SAMPLE_KEY_BYTES: Final = 32
+# Days are what samples are kept for: looking once an hour is exact enough.
+PRUNE_EVERY_S: Final = 3_600.0
 # Copies do not queue: what finds no connection in this time is not worth one.
 _WAIT_MS: Final = 1_000
 
@@ -81,7 +85,8 @@ async def shadowing(
     with closing(open_comparisons(settings)) as store:
         book = comparison_book(settings, store)
         mirror = open_mirror(settings, gateway, book, journal, observer, traced)
-        keeping = asyncio.create_task(_keep_findings(book, store, observer, stop))
+        kept = timedelta(days=gateway.samples_keep_days)
+        keeping = asyncio.create_task(_keep_findings(book, store, observer, stop, kept))
         try:
             yield mirror
             await keeping
@@ -153,14 +158,32 @@ def shadow_headers(gateway: GatewaySettings) -> dict[str, Headers]:
 
 
 async def _keep_findings(
-    book: ComparisonBook, store: ComparisonStore, observer: Observer, stop: asyncio.Event
+    book: ComparisonBook,
+    store: ComparisonStore,
+    observer: Observer,
+    stop: asyncio.Event,
+    kept: timedelta,
 ) -> None:
-    """Tell the store what was found, every few seconds until `stop`."""
+    """Tell the store what was found, every few seconds until `stop`; forget what is too old."""
+    pruned_at = float("-inf")
     while not stop.is_set():
+        if time.monotonic() - pruned_at >= PRUNE_EVERY_S:
+            pruned_at = time.monotonic()
+            await _forget(store, observer, datetime.now(UTC) - kept)
         with suppress(TimeoutError):
             async with asyncio.timeout(KEEP_EVERY_S):
                 await stop.wait()
         await _tell_findings(book, store, observer)
+
+
+async def _forget(store: ComparisonStore, observer: Observer, before: datetime) -> None:
+    try:
+        count = await asyncio.to_thread(store.prune, before)
+    except StorageUnavailable as exc:
+        observer.note("comparisons_not_pruned", error=str(exc))
+        return
+    if count:
+        observer.note("comparisons_pruned", count=count)
 
 
 async def _tell_findings(book: ComparisonBook, store: ComparisonStore, observer: Observer) -> None:

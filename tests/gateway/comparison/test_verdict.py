@@ -170,13 +170,22 @@ def test_what_was_not_compared_and_which_rule_hid_how_much_is_shown() -> None:
     verdicts = Verdicts(rules())
     verdicts.add_requests(100)
     verdicts.add_shed("too many copies", 7)
-    verdicts.add_order(Side.LEGACY)
+    verdicts.add_order("after", 3, same=True)
+    verdicts.add_order("after", same=False)
+    verdicts.add_skew("after", 10.0, 4)
+    verdicts.add_latency(Side.MODERN, 5.0, 2)
+    verdicts.add_latency(Side.MODERN, 50.0, cohort="in")
     for number in range(10):
         hidden = (("clock", 2),) if number == 0 else ()
         verdicts.add(Comparison(Outcome.BY_RULES if hidden else Outcome.EQUAL, hidden=hidden))
     verdict = verdicts.verdict()
     assert (verdict.sampled, verdict.shed) == (0.1, (("too many copies", 7),))
-    assert verdict.first_called == (("legacy", 1),)
+    (order,) = verdict.orders
+    assert (order.order, order.same, order.different) == ("after", 3, 1)
+    assert order.skew_p50_ms == pytest.approx(10, rel=0.06)
+    everybody, cohort = verdict.latencies
+    assert (everybody.cohort, everybody.count, cohort.cohort, cohort.count) == ("all", 3, "in", 1)
+    assert cohort.p50_ms == pytest.approx(50, rel=0.06)
     (use,) = verdict.rules
     assert (use.name, use.answers, use.differences, use.warned) == ("clock", 1, 2, True)
     for _ in range(30):

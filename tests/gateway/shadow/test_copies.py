@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from bridge.gateway.dual.ports import IdPair
 from bridge.gateway.plane.settings import PlaneSettings
+from bridge.gateway.routes.cohort import bucket_of, in_cohort
+from bridge.gateway.routes.route import KeyPlace, KeyRule
 from bridge.gateway.routes.sections.shadow import PathSwap, ShadowRules
 from bridge.gateway.shadow.limits import ShadowLimits
-from bridge.model.stage import Stage
+from bridge.model.stage import Side, Stage
 from tests.gateway.http.rig import route
 from tests.gateway.http.upstream import Upstream, replies
 from tests.gateway.http.wire import GET, Message, Wire
@@ -246,6 +249,47 @@ def test_a_route_by_key_copies_all_of_a_key_or_nothing() -> None:
         keys = [message.target.split(b"/")[2] for message in modern.received]
     assert 5 < len(set(keys)) < 30
     assert all(keys.count(key) == 3 for key in keys)
+
+
+@pytest.mark.parametrize("place", [KeyPlace.HEADER, KeyPlace.COOKIE, KeyPlace.QUERY])
+def test_the_copied_keys_are_the_cohort_of_the_same_share(place: KeyPlace) -> None:
+    """Wherever the key stands, by either side's id, and dealt by the group's salt."""
+    rules = EVERYTHING.model_copy(update={"percent": 40, "by_key": True})
+    customers = all_of(
+        rules, key=KeyRule(place=place, name="customer", entity="customer"), cohort_salt="salt"
+    )
+    fields = {KeyPlace.HEADER: b"Customer: %d", KeyPlace.COOKIE: b"Cookie: a=b; customer=%d"}
+    with (
+        sides() as (legacy, modern),
+        ShadowGateway(ports_of(legacy, modern), routes=[customers], ids=Doubled()) as gateway,
+    ):
+        with gateway.connect() as client:
+            for number in range(60):
+                target = b"/a?customer=%d" % number if place is KeyPlace.QUERY else b"/a"
+                field = fields.get(place, b"X-Nothing: %d") % number
+                client.send(b"GET %b HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n" % (target, field))
+                client.message()
+            client.send(GET % b"/a")  # Without a key it is nobody's.
+            client.message()
+        wanted = {n for n in range(60) if in_cohort(bucket_of("salt", f"lane-{n // 2}"), 40)}
+        counts = gateway.await_count("all.copied", len(wanted))
+    assert counts["all.copied"] == len(wanted)
+    assert 10 < len(wanted) < 40
+    assert all(number ^ 1 in wanted for number in wanted), "both ids of a pair, or none"
+
+
+class Doubled:
+    """An id map in which 2n and 2n + 1 are one customer."""
+
+    def pair(self, group: str, entity: str, known_id: str) -> IdPair | None:
+        first = int(known_id) // 2 * 2
+        return IdPair(
+            entity=entity, legacy_id=str(first), modern_id=str(first + 1),
+            lane=f"lane-{first // 2}",
+        )  # fmt: skip
+
+    def pair_on(self, group: str, entity: str, side: Side, known_id: str) -> IdPair | None:
+        return self.pair(group, entity, known_id)
 
 
 def test_a_rate_holds_the_copies_down() -> None:

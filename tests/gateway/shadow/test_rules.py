@@ -54,7 +54,7 @@ def test_a_file_says_what_is_copied(tmp_path: Path) -> None:
         ("headers: {'X Y': a}", MODERN, "no name of a header field"),
         ("headers: {X-A: a, x-a: b}", MODERN, "says more than once"),
         ("side_effect_free: true", "", "a modern side that is not there"),
-        ("by_key: true", MODERN, "needs a '{name}' in the path"),
+        ("by_key: true", MODERN, "needs a '{name}' in the path, or a 'key'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

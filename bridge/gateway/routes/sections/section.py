@@ -27,6 +27,11 @@ class RouteShape(Protocol):
         ...
 
     @property
+    def has_key_outside_bodies(self) -> bool:
+        """Return whether its key is known before any body is."""
+        ...
+
+    @property
     def upstreams(self) -> Mapping[Side, str]:
         """Return the upstream of each side that the group has."""
         ...

@@ -63,7 +63,8 @@ class ShadowRules(Section):
     """At most so many copies a second and worker, because the other side may be smaller than
     production."""
     by_key: Flag = False
-    """Choose by the key in the path rather than by chance: all requests of a key, or none."""
+    """Choose by the key (of the path, a header, a cookie, the query or a claim) rather than by
+    chance: all requests of a key, or none. The keys are dealt as for a canary's cohort."""
     side_effect_free: Flag = False
     """Whether the modern side may get copies of writes: it is a stand-in whose data nobody needs,
     and which calls nobody. Only at stage `shadow`: later its writes come from the journal."""
@@ -98,8 +99,10 @@ class ShadowRules(Section):
         """Refuse what cannot be meant."""
         if self.side_effect_free and Side.MODERN not in route.upstreams:
             raise ValueError("'shadow.side_effect_free' speaks of a modern side that is not there")
-        if self.by_key and "{" not in route.path:
-            raise ValueError("'shadow.by_key' needs a '{name}' in the path to choose by")
+        if self.by_key and "{" not in route.path and not route.has_key_outside_bodies:
+            raise ValueError(
+                "'shadow.by_key' needs a '{name}' in the path, or a 'key' that is not in a body"
+            )
 
     def share(self, stage: Stage) -> float:
         """Return the share of requests, 0 to 1, that is copied at `stage`."""
