@@ -62,6 +62,7 @@ PURE = (
     "bridge/gateway/dual/entity_look.py",
     "bridge/gateway/dual/lane_ages.py",
     "bridge/gateway/dual/replay_verdict.py",
+    "bridge/gateway/dual/replay_places.py",
     "bridge/gateway/dual/retry_budget.py",
     "bridge/gateway/dual/route_risks*.py",
     "bridge/gateway/dual/templates.py",

@@ -12,30 +12,30 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from bridge.gateway.dual.compensation import Compensator, Undoing
 from bridge.gateway.dual.ports import IdTaken, ReplayQueue, WriteStateForbidden
 from bridge.gateway.dual.replay_attempt import Attempts, Ready
 from bridge.gateway.dual.replay_breaker import Breaker
+from bridge.gateway.dual.replay_places import LaneKey, Places
 from bridge.gateway.dual.replay_verdict import Ending, Verdict, age_s, state_after
 from bridge.gateway.dual.retry_budget import Budget, RetryBudget
 from bridge.gateway.routes.route import Route
 from bridge.gateway.routes.sections.dual import Conflict
 from bridge.model.errors import StorageUnavailable
 from bridge.model.observer import Observer, SilentObserver
-from bridge.model.stage import Side
 from bridge.model.write import JournalledWrite, WriteState
-
-LaneKey: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayLimits:
     """How much at once, how often, how long."""
 
-    concurrency_per_side: int = 16
-    """Requests in flight to one side; a weak legacy system must keep room for its own users."""
+    concurrency_per_upstream: int = 16
+    """Requests in flight to one; a weak legacy system must keep room for its own users."""
+    concurrency: int = 256
+    """In flight in all: a request and its answer are in memory. Sixteen upstreams at their most."""
     poll_ms: int = 5
     news_count_max: int = 1_000
     lanes_count_max: int = 100_000
@@ -54,6 +54,10 @@ class _Rest(NamedTuple):
     """A lane waits until its upstream answers again."""
 
     upstream: str
+
+
+class _Crowded(NamedTuple):
+    """A lane waits for a place at its upstream, and is ready by itself when there is one."""
 
 
 class Replayer:
@@ -91,11 +95,10 @@ class Replayer:
         self._breakers: dict[str, Breaker] = {}
         self._known: set[LaneKey] = set()
         """Lanes that are ready, being worked on, or waiting for their next attempt."""
-        self._resting: dict[str, deque[tuple[LaneKey, Side]]] = {}
+        self._resting: dict[str, deque[LaneKey]] = {}
         """Lanes by the upstream that must answer again first."""
         self._stopping = False
-        self._ready: dict[Side, deque[LaneKey]] = {side: deque() for side in Side}
-        self._free = dict.fromkeys(Side, self._limits.concurrency_per_side)
+        self._places = Places(self._limits.concurrency_per_upstream, self._limits.concurrency)
         self._failures: dict[LaneKey, int] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -120,8 +123,8 @@ class Replayer:
                 if len(self._known) < self._limits.lanes_count_max:
                     news = self._queue.news(through, self._limits.news_count_max)
                     found = len(news.lanes)
-                    for group, lane, side in news.lanes:
-                        self._wake((group, lane), side)
+                    for group, lane, _ in news.lanes:
+                        self._wake((group, lane))
                     through = news.through
                     again = _clock() - scanned_at > self._limits.rescan_s
                     if news.nudge != nudge or again:
@@ -136,48 +139,46 @@ class Replayer:
             else:
                 await asyncio.sleep(0)
 
-    def _wake(self, key: LaneKey, side: Side) -> None:
+    def _wake(self, key: LaneKey) -> None:
         if key not in self._known:
             self._known.add(key)
-            self._ready[side].append(key)
-            self._fill(side)
+            self._back(key)
 
-    def _fill(self, side: Side) -> None:
-        while not self._stopping and self._free[side] and self._ready[side]:
-            self._free[side] -= 1
+    def _back(self, key: LaneKey) -> None:
+        self._places.ready.append(key)
+        self._fill()
+
+    def _fill(self) -> None:
+        while not self._stopping and (key := self._places.begin()) is not None:
             assert self._tasks is not None, "lanes are woken only while running"
-            self._tasks.create_task(self._work(self._ready[side].popleft(), side))
+            self._tasks.create_task(self._work(key))
 
-    async def _work(self, key: LaneKey, side: Side) -> None:
+    async def _work(self, key: LaneKey) -> None:
         """Replay one lane as far as it goes, then leave the place to the next."""
-        rest: _Rest | float | None = None
+        rest: _Rest | _Crowded | float | None = None
         try:
             rest = await self._drain(key)
         except StorageUnavailable:
             rest = self._limits.backoff_ms_min / 1000
         finally:
-            self._free[side] += 1
+            self._places.end(key)
             if rest is None or self._stopping:
                 # Whatever comes after our last look at the lane is news, and wakes it again.
                 self._known.discard(key)
                 self._failures.pop(key, None)
             elif isinstance(rest, _Rest):
-                self._resting.setdefault(rest.upstream, deque()).append((key, side))
-            else:
-                asyncio.get_running_loop().call_later(rest, self._back, key, side)
-            self._fill(side)
-
-    def _back(self, key: LaneKey, side: Side) -> None:
-        self._ready[side].append(key)
-        self._fill(side)
+                self._resting.setdefault(rest.upstream, deque()).append(key)
+            elif not isinstance(rest, _Crowded):
+                asyncio.get_running_loop().call_later(rest, self._back, key)
+            self._fill()
 
     def _rouse(self, upstream: str, count_max: int) -> None:
         """Let lanes go on that rest because of their upstream."""
         resting = self._resting.get(upstream, deque())
         for _ in range(min(count_max, len(resting))):
-            self._back(*resting.popleft())
+            self._back(resting.popleft())
 
-    async def _drain(self, key: LaneKey) -> _Rest | float | None:
+    async def _drain(self, key: LaneKey) -> _Rest | _Crowded | float | None:
         """Replay the lane's writes in order; return what it waits for, None when it is empty."""
         while not self._stopping:
             write = self._queue.head(*key)
@@ -190,8 +191,12 @@ class Replayer:
                 await self._record(write, route, Verdict(Ending.PARK, missing))
                 continue
             if self._compensator.begun(write, route):
+                if not self._may_send(key, route.upstreams[side.other]):
+                    return _Crowded()
                 pause_s: _Rest | float | None = await self._undo(key, write, route, "")
             else:
+                if not self._may_send(key, route.upstreams[side]):
+                    return _Crowded()
                 ready = self._attempts.prepare(write, route, side)
                 if isinstance(ready, Verdict):
                     await self._record(write, route, ready)
@@ -200,6 +205,11 @@ class Replayer:
             if pause_s is not None:
                 return pause_s
         return None
+
+    def _may_send(self, key: LaneKey, upstream: str) -> bool:
+        may = self._places.take(key, upstream)
+        self._fill()  # With the place that the lane may have had at another upstream.
+        return may
 
     async def _attempt(self, key: LaneKey, ready: Ready) -> _Rest | float | None:
         """Send once and record; return what the lane then waits for, None when it goes on."""

@@ -2,14 +2,17 @@
 
 import asyncio
 import time
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from bridge.gateway.dual.replay_breaker import FAILURES_MAX, PROBE_PAUSE_S_MAX, Breaker
-from bridge.model.stage import Stage
+from bridge.model.stage import Side, Stage
 from bridge.model.write import JournalledWrite, WriteState
-from tests.gateway.dual.peer import ActThenAnswer, ActThenFail, Hold, Reject, Slow
-from tests.gateway.dual.rig import GROUP, Rig, Worker, value_of
+from tests.gateway.dual.peer import ActThenAnswer, ActThenFail, Hold, Peer, Reject, Slow
+from tests.gateway.dual.raw_upstream import RawUpstream
+from tests.gateway.dual.rig import GROUP, ROUTES, Rig, Worker, value_of
 from tests.waiting import wait_until_async
 from tests.warrants import by
 
@@ -185,13 +188,14 @@ def _waiting(rig: Rig) -> list[JournalledWrite]:
     return list(rig.desk.list_writes(state=WriteState.APPLIED, count_max=1000))
 
 
-def test_lanes_go_side_by_side_within_the_limit(rig: Rig) -> None:
+@pytest.mark.parametrize("limits", [{"concurrency_per_upstream": 2}, {"concurrency": 2}])
+def test_lanes_go_side_by_side_within_the_limit(rig: Rig, limits: dict[str, int]) -> None:
     async def check() -> None:
         rig.switch(Stage.DUAL)
         worker = rig.worker()
         holds = [Hold(), Hold()]
         rig.modern.faults.extend(holds)
-        async with rig.replaying(concurrency_per_side=2):
+        async with rig.replaying(**limits):
             for _ in range(3):
                 await _create(worker)
             for hold in holds:
@@ -202,6 +206,45 @@ def test_lanes_go_side_by_side_within_the_limit(rig: Rig) -> None:
             await rig.drained()
 
     asyncio.run(check())
+
+
+def test_a_slow_upstream_holds_up_no_lane_of_another(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        rig.desk.import_ids(GROUP, "order", [("1", "m-1"), ("2", "m-2"), ("3", "m-3")], by())
+        rig.switch(Stage.DUAL)
+        worker = rig.worker()
+        for number in (1, 2, 3):
+            rig.legacy.orders[f"{number}"], rig.modern.orders[f"m-{number}"] = ["new"], ["new"]
+        holds = [Hold(), Hold()]
+        rig.modern.faults.extend(holds)
+        rig.modern.orders["m-4"] = ["new"]
+        async with rig.replaying(concurrency_per_upstream=2):
+            for number in (1, 2, 3):
+                await _put(worker, f"{number}", "paid")
+            for hold in holds:
+                assert await asyncio.to_thread(hold.arrived.wait, 10)
+            rig.legacy.next_id = 4
+            await _create(worker)
+            await wait_until_async(lambda: other.orders, 5)
+            # Its lane waits at the other upstream for its turn.
+            await _put(worker, "4", "paid")
+            assert rig.modern.orders["m-3"] == ["new"]
+            for hold in holds:
+                hold.released.set()
+            await rig.drained()
+        assert rig.modern.orders == {f"m-{number}": ["new", "paid"] for number in (1, 2, 3, 4)}
+
+    with closing(Peer("other", "m-{}")) as other:
+        other.next_id = 4
+        rig.upstreams["other"] = RawUpstream(other.port)
+        moved = {Side.LEGACY: "legacy-app", Side.MODERN: "other"}
+        create = replace(ROUTES["order-create"], upstreams=moved)
+        monkeypatch.setattr(
+            rig, "route", lambda _, name: create if name == "order-create" else ROUTES[name]
+        )
+        asyncio.run(check())
 
 
 def test_held_lanes_wait_and_go_on_when_resumed(rig: Rig) -> None:
