@@ -1,5 +1,6 @@
 """The copy itself: every method, framing and size, with clients that stay and that leave."""
 
+import ipaddress
 import itertools
 import threading
 from collections.abc import Iterator
@@ -179,7 +180,11 @@ def test_a_copy_that_comes_to_a_gateway_is_not_copied_again() -> None:
     both = {"legacy": 0, "modern": 0}
     with sides() as (legacy, modern):
         # Of another name: a gateway of the same one would refuse the loop by Via.
-        settings = PlaneSettings(name="second", drain_ms=1_000, drain_idle_ms=0)
+        # It believes what the first one says of its requests.
+        trusted = (ipaddress.ip_network("127.0.0.0/8"),)
+        settings = PlaneSettings(
+            name="second", drain_ms=1_000, drain_idle_ms=0, trusted_hops=trusted
+        )
         ports = dict.fromkeys(both, modern.port)
         with ShadowGateway(ports, routes=[all_of()], settings=settings) as second:
             ports = {"legacy": legacy.port, "modern": second.port}
