@@ -62,9 +62,12 @@ def drills_of(gateway: GatewaySettings, ids: IdMap, process: str, observer: Obse
 
     def lane_of(decision: Decision, request: HttpRequest) -> str | None:
         rule = decision.route.key
-        if rule is None or rule.place is KeyPlace.CREATED:
-            return admission.lane_of_read(decision, request)
-        return admission.lane(decision, request)
+        try:
+            if rule is None or rule.place is KeyPlace.CREATED:
+                return admission.lane_of_read(decision, request)
+            return admission.lane(decision, request)
+        except StorageUnavailable:
+            return None  # Nobody's: the next look ends the drill.
 
     def cohort_breaker(upstream: str) -> Breaker | None:
         rules = gateway.upstreams[upstream].protection
