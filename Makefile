@@ -22,7 +22,7 @@ demo: servers  ## The whole story on private servers, ends with a table of what 
 	$(BIN)/legacy-bridge demo $(ARGS)
 
 test: test-servers  ## All tests but the soak, on real PostgreSQL, MariaDB and RabbitMQ (ARGS="-k word")
-	$(PYTEST) -n 2 -m "not soak" $(ARGS)
+	$(PYTEST) -n 2 --dist worksteal -m "not soak" $(ARGS)
 
 check: venv  ## Format, lint, types, who may import whom
 	$(BIN)/ruff format --check

@@ -78,6 +78,23 @@ def _any_version() -> list[ParameterSet]:
     ]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin each worker's share with some of the `long` tests: none is the last one of a run.
+
+    `--dist worksteal` gives each worker a consecutive share; the order is random otherwise.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = (item for item in items if not item.get_closest_marker("long"))
+    share = len(items) // workers
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        begin = long[worker::workers]
+        ordered += [*begin, *itertools.islice(others, max(share - len(begin), 0))]
+    items[:] = [*ordered, *others]
+
+
 def pytest_report_header() -> list[str]:
     """Say which servers the run is against."""
     found = [f"PostgreSQL {distribution_version() or 'is not installed'}"]

@@ -246,6 +246,7 @@ def test_a_cut_connection_loses_and_doubles_nothing(
     assert consumer.observer.notes("connection_lost")
 
 
+@pytest.mark.long
 def test_a_broker_that_falls_silent_is_left_and_found_again(
     broker_url: str, broker: Broker, wire: Callable[[str], Wire]
 ) -> None:

@@ -115,6 +115,7 @@ def test_a_consumer_killed_at_any_moment_applies_each_event_once_in_order(
         assert broker.depth("c.test.park") == 0, f"seed {seed}"
 
 
+@pytest.mark.long
 def test_a_broker_killed_half_way_costs_nothing(
     rabbitmq: Any, broker_url: str, tmp_path: Path
 ) -> None:

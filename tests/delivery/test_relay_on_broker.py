@@ -109,6 +109,7 @@ def test_without_disturbance_each_event_arrives_once(stand: Stand) -> None:
     ]
 
 
+@pytest.mark.long
 def test_broker_killed_midstream(stand: Stand, rabbitmq: PrivateRabbitMQ) -> None:
     with running(stand.relay()):
         append(stand.log, drafts(0, 1))

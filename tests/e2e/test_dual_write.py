@@ -129,6 +129,7 @@ def verify(house: DemoHouse, mirrored: tuple[float, float]) -> None:
     print(f"{report.acknowledged} acknowledged, {len(unknown)} unknown, {len(to_decide)} in doubt")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_stages_move_and_processes_die_under_traffic(house: DemoHouse) -> None:
     play(house, seed=20_261_121, kills=1, writes=20, rate=25)

@@ -62,6 +62,7 @@ def test_pgbench_is_rebuilt_from_events_alone(house: PgbenchHouse) -> None:
     run(house, scale=1, seconds=8, kills=0, seed=1)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(420)
 def test_pgbench_survives_kills(house: PgbenchHouse) -> None:
     run(house, scale=1, seconds=5, kills=6, seed=20_261_121, few=True)

@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from bridge.demo.places import data_root
 from bridge.model.entry import EntryKind
 from bridge.storage.event_log.sqlite import SqliteEventLog
@@ -48,6 +50,7 @@ def _deployment(maria: Legacy, broker_url: str, folder: Path) -> Deployment:
     )
 
 
+@pytest.mark.long
 def test_a_row_of_mariadb_reaches_a_consumer(
     maria: Legacy, broker_url: str, tmp_path: Path
 ) -> None:

@@ -120,6 +120,7 @@ def apply(deployment: Deployment) -> None:
     assert said.json()["workers"] == 2
 
 
+@pytest.mark.long
 def test_routes_are_applied_without_dropping_a_request(deployment: Deployment) -> None:
     with running(deployment, "up") as up:
         up.await_roles("gateway:0", "gateway:1", "replay", "control")

@@ -101,6 +101,7 @@ def deployment(
     return made
 
 
+@pytest.mark.long
 def test_nothing_that_belongs_to_others_is_told(
     deployment: Deployment, database: Database, peers: tuple[Peer, Peer]
 ) -> None:

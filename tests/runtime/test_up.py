@@ -21,6 +21,7 @@ def deployment(tmp_path: Path) -> Deployment:
     return Deployment(tmp_path)
 
 
+@pytest.mark.long
 def test_from_start_to_stop_and_again(deployment: Deployment) -> None:
     """One start of everything costs seconds, so much is looked at in each."""
     deployment.settings["gateway"]["workers"] = 2
@@ -79,6 +80,7 @@ def _every_line_is_json(log: str) -> None:
         assert {(role, "started"), (role, "stopped")} <= events
 
 
+@pytest.mark.long
 def test_a_killed_role_comes_back_and_none_outlives_the_supervisor(
     deployment: Deployment,
 ) -> None:

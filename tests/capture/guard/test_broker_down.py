@@ -54,6 +54,7 @@ def write_chunk(sql: psycopg.Connection, number: int) -> None:
             )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "chunks", [6, pytest.param(100, marks=pytest.mark.soak)], ids=["24MB", "400MB"]
 )

@@ -24,6 +24,7 @@ FORMS = ("streamed", "ordinary")
 TABLE = "public.t"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "count",
     [

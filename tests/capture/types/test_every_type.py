@@ -67,6 +67,7 @@ def rows_of(log: MemoryEventLog, kind: str) -> dict[tuple[str, int], tuple[str, 
     return found
 
 
+@pytest.mark.long
 def test_every_value_of_every_type_is_exact_and_read_as_it_is_streamed(
     any_database: Database, sql: psycopg.Connection, tmp_path: Path
 ) -> None:
