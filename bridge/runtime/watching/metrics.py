@@ -25,8 +25,11 @@ from bridge.runtime.watching.side_counts import CHOSEN, TOKENS, side_metrics
 
 # Facts whose sum means something; of the others only the latest does, or none.
 _ADDITIVE = frozenset(
-    {"entries", "events", "requests", "applied", "parked", "pending", "attempts", "took_ms"}
-)
+    {
+        "entries", "events", "requests", "applied", "parked", "pending", "attempts", "took_ms",
+        "spans",
+    }
+)  # fmt: skip
 _LATEST = frozenset(
     {
         "lag_entries", "next_index", "size", "level", "retained_bytes", "unconfirmed_bytes",
