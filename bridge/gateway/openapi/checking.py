@@ -18,12 +18,14 @@ from bridge.model.http import Headers
 
 # Of one message: what is found more often than this is one fault, told by its first places.
 FAULTS_COUNT_MAX: Final = 20
-# Explaining every fault of a large list takes milliseconds: of a larger body the first fault is
-# found, and those in the first items of each list.
-_WHOLE_BYTES_MAX: Final = 8 * 1024
+# A check is made in one go: 40 microseconds for a kilobyte where numbers have a `multipleOf`, ten
+# where they have none. Of each list in a larger body some items are looked at, evenly spaced.
+_WHOLE_BYTES_MAX: Final = 32 * 1024
 _ITEMS_LOOKED_AT: Final = 10
+# Explaining each of a thousand faults takes milliseconds.
+_EXPLAINED_BYTES_MAX: Final = 8 * 1024
 _DEPTH_MAX: Final = 64
-# Combinations, and what a list cut short breaks by itself.
+# What a list may break because it is not whole, and combinations that may hold such a list.
 _NOT_OF_PARTS: Final = frozenset(("anyOf", "contains", "minContains", "minItems", "not", "oneOf"))
 _FIELDS_COUNT_MAX: Final = 200
 _BODILESS: Final = frozenset((204, 205, 304))
@@ -191,17 +193,27 @@ def _check_content(
     except ValueError:
         faults.append(Fault("json", "/"))
         return
-    if validator.is_valid(value):
-        return
-    if len(body) <= _WHOLE_BYTES_MAX:
-        faults += _told(document, validator.iter_errors(value))
-        return
-    try:
-        validator.validate(value)
-    except jsonschema_rs.ValidationError as first:
-        faults += _told(document, (first,))
-    parts = _told(document, validator.iter_errors(_beginnings(value, 0)))
-    faults += [fault for fault in parts if fault.rule not in _NOT_OF_PARTS]
+    if len(body) > _WHOLE_BYTES_MAX:
+        faults += _faults_of_parts(document, validator, value)
+    elif not validator.is_valid(value):
+        if len(body) <= _EXPLAINED_BYTES_MAX:
+            faults += _told(document, validator.iter_errors(value))
+            return
+        try:
+            validator.validate(value)
+        except jsonschema_rs.ValidationError as first:
+            faults += _told(document, (first,))
+        faults += _faults_of_parts(document, validator, value)
+
+
+def _faults_of_parts(
+    document: ApiDocument, validator: jsonschema_rs.Draft202012Validator, value: Any
+) -> list[Fault]:
+    parts = _parts(value, 0)
+    if validator.is_valid(parts):
+        return []
+    found = _told(document, validator.iter_errors(parts))
+    return [fault for fault in found if fault.rule not in _NOT_OF_PARTS]
 
 
 def _told(document: ApiDocument, errors: Iterable[jsonschema_rs.ValidationError]) -> list[Fault]:
@@ -237,12 +249,13 @@ def _place(document: ApiDocument, path: Iterable[str | int]) -> str:
     return "/" + "/".join(tokens)
 
 
-def _beginnings(value: Any, depth: int) -> Any:
-    """Return `value` with the first items of each of its lists."""
+def _parts(value: Any, depth: int) -> Any:
+    """Return `value` with some items of each of its lists."""
     if depth > _DEPTH_MAX:
         return value
     if isinstance(value, dict):
-        return {name: _beginnings(member, depth + 1) for name, member in value.items()}
+        return {name: _parts(member, depth + 1) for name, member in value.items()}
     if isinstance(value, list):
-        return [_beginnings(item, depth + 1) for item in value[:_ITEMS_LOOKED_AT]]
+        step = max(1, len(value) // _ITEMS_LOOKED_AT)
+        return [_parts(item, depth + 1) for item in value[::step]]
     return value

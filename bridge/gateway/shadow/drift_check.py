@@ -1,7 +1,7 @@
 """Hold pairs to the documents that their route names, for a small part of the worker's time.
 
-A check is done in one go, in the worker's turn for comparisons: 15 microseconds for an answer of a
-kilobyte, a millisecond for one of 100 kB. What all checks take together is bounded; pairs that
+A check is done in one go, in the worker's turn for comparisons: some 40 microseconds for an answer
+of a kilobyte, about a millisecond at most. What all checks take together is bounded; pairs that
 come when the time is used up are counted and not looked at.
 """
 
@@ -20,11 +20,11 @@ from bridge.gateway.shadow.pair import Pair
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.observer import Observer
 
-# Of the worker's time: some three hundred checks of small answers in each second.
+# Of the worker's time: some two hundred pairs of small answers in each second.
 SHARE_MAX: Final = 0.02
 # What may be used up at once, after a quiet time.
 _BURST_S: Final = 0.02
-# A larger answer takes milliseconds in one go.
+# To read a larger answer takes milliseconds in one go.
 _BYTES_MAX: Final = 256 * 1024
 
 
