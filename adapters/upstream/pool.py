@@ -129,9 +129,12 @@ class Pool:
             user.failed(Failure(FailureKind.UNREACHABLE, f"upstream {self.name!r} is closed"))
 
     def release(self, connection: Connection) -> None:
-        """Take back a connection whose exchange has ended well."""
-        if self._closed:
-            connection.abort()
+        """Take back a connection whose exchange has ended well, or that is new.
+
+        Whoever waits for one may have a write to send: a used one is looked at as for `take`.
+        """
+        if self._closed or (self._waiting and connection.reused and _has_news(connection)):
+            connection.abort()  # The pool forgets it then, and connects anew for who waits.
         elif self._waiting:
             self._waiting.popleft()[0].connected(connection)
         else:

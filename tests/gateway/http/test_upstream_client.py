@@ -144,6 +144,29 @@ async def test_after_sending_the_outcome_is_unknown(
 
 
 @in_loop
+async def test_who_waits_for_a_connection_gets_none_that_is_closed(upstream: Upstream) -> None:
+    go, gone = threading.Event(), threading.Event()
+
+    def behave(wire: Wire, _: Message) -> None:
+        assert go.wait(DEADLINE_S)
+        wire.send(OK)
+        wire.close()
+        gone.set()
+        raise Ended
+
+    upstream.at[b"/last"] = behave
+    async with client_of(upstream.port, connections_max=1) as (exchange, _):
+        first = asyncio.ensure_future(exchange(at(upstream, b"/last")))
+        await wait_until_async(lambda: upstream.requests_to(b"/last"))
+        second = asyncio.ensure_future(exchange(at(upstream, b"/next")))
+        await asyncio.sleep(0)
+        go.set()
+        assert gone.wait(DEADLINE_S)  # Answer and end are both there before we read the first.
+        assert (await first).body == b"ok"
+        assert (await second).body == b"ok"
+
+
+@in_loop
 async def test_a_cancelled_exchange_closes_its_connection(upstream: Upstream) -> None:
     arrived, closed = threading.Event(), threading.Event()
 
