@@ -56,7 +56,11 @@ def test_an_outcome_alone_may_be_in_doubt_beside_others_and_holds_the_lane(books
         assert [write.intent.intent_id for write in journal.doubtful(10)] == [
             intent.intent_id for intent in lost
         ]
-        assert len(journal.doubtful(1)) == 1
+        (first,) = journal.doubtful(1)
+        (second,) = journal.doubtful(10, first.intent.intent_id)
+        assert second.intent.intent_id == lost[1].intent_id
+        assert not journal.doubtful(10, lost[1].intent_id)
+        assert len(journal.doubtful(10, "forgotten")) == 2
         await journal.settle(running.intent_id, WriteState.REJECTED)
         for intent in lost:
             with pytest.raises(LaneBusy):

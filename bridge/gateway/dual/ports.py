@@ -204,8 +204,12 @@ class ReplayQueue(Protocol):
             WriteStateForbidden: a person decided meanwhile.
         """
 
-    def doubtful(self, count_max: int) -> Sequence[JournalledWrite]:
-        """Return writes that are in doubt, oldest first."""
+    def doubtful(self, count_max: int, after: str | None = None) -> Sequence[JournalledWrite]:
+        """Return writes that are in doubt, oldest first.
+
+        `after` is the intent id of the last one that the caller has; from the oldest on, without it
+        or when the journal does not have it any more.
+        """
 
     def open_owners(self) -> Sequence[str]:
         """Return the owners that have an intent without an outcome."""

@@ -33,7 +33,8 @@ class ResolverLimits:
     look_ms: int = 100
     """Between two looks at what is in doubt; a key is held meanwhile."""
     doubtful_count_max: int = 1_000
-    """Looked at in one round; the oldest first."""
+    """Read at once, whole; the next look goes on behind them, so that writes which wait for a
+    person hide none."""
     concurrency: int = 8
     """Questions at once; a side that has just lost answers is not to be stormed."""
     backoff_ms_min: int = 100
@@ -68,6 +69,10 @@ class Resolver:
         """Intent id → looks so far, and the loop's time of the next one."""
         self._said: dict[str, str] = {}
         """Intent id → the reason that the journal has from us."""
+        self._after: str | None = None
+        """The write behind which the next look goes on; None to begin with the oldest."""
+        self._unseen: set[str] = set()
+        """Writes that we know something of and have not met since the oldest."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look until `stop` is set."""
@@ -83,12 +88,19 @@ class Resolver:
                 continue
 
     async def look_once(self) -> None:
-        """Take each write in doubt whose time has come one look further."""
-        found = self._queue.doubtful(self._limits.doubtful_count_max)
-        known = {write.intent.intent_id for write in found}
-        for book in (self._tries, self._said):
-            for intent_id in [key for key in book if key not in known]:
-                del book[intent_id]
+        """Take the next writes in doubt one look further, each whose time has come."""
+        if self._after is None:
+            self._unseen = self._tries.keys() | self._said.keys()
+        count_max = self._limits.doubtful_count_max
+        found = self._queue.doubtful(count_max, self._after)
+        self._unseen.difference_update(write.intent.intent_id for write in found)
+        if len(found) == count_max:
+            self._after = found[-1].intent.intent_id
+        else:
+            self._after = None
+            for intent_id in self._unseen:
+                self._tries.pop(intent_id, None)
+                self._said.pop(intent_id, None)
         now = asyncio.get_running_loop().time()
         due = [
             write for write in found if self._tries.get(write.intent.intent_id, (0, 0.0))[1] <= now

@@ -5,6 +5,7 @@ For tests and rehearsals: nothing survives the process.
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import islice
 
 from bridge.gateway.dual.ports import (
     Behind,
@@ -172,10 +173,13 @@ class MemoryJournal:
         """See `ReplayQueue.finish`."""
         self.state.move(intent_id, state, ids, reason, None, attempted=True)
 
-    def doubtful(self, count_max: int) -> Sequence[JournalledWrite]:
+    def doubtful(self, count_max: int, after: str | None = None) -> Sequence[JournalledWrite]:
         """See `ReplayQueue.doubtful`."""
-        found = [write for write in self.state.writes.values() if write.state is _S.IN_DOUBT]
-        return found[:count_max]
+        writes = iter(self.state.writes.values())
+        if after in self.state.writes:
+            next(write for write in writes if write.intent.intent_id == after)
+        found = (write for write in writes if write.state is _S.IN_DOUBT)
+        return list(islice(found, count_max))
 
     def open_owners(self) -> Sequence[str]:
         """See `ReplayQueue.open_owners`."""

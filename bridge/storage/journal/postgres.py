@@ -218,9 +218,9 @@ class PostgresJournal:
         rows = self._read(sql.HEAD, (group, lane))
         return write_of(rows[0]) if rows else None
 
-    def doubtful(self, count_max: int) -> Sequence[JournalledWrite]:
-        """Return writes that are in doubt, oldest first."""
-        return [write_of(row) for row in self._read(sql.DOUBTFUL, (count_max,))]
+    def doubtful(self, count_max: int, after: str | None = None) -> Sequence[JournalledWrite]:
+        """Return writes that are in doubt, oldest first; see `ReplayQueue.doubtful`."""
+        return [write_of(row) for row in self._read(sql.WRITE + sql.DOUBTFUL, (after, count_max))]
 
     def open_owners(self) -> Sequence[str]:
         """Return the owners that have an intent without an outcome."""

@@ -201,12 +201,12 @@ KEYED: LiteralString = WRITE + "WHERE w.group_name = %s AND w.route = %s AND w.c
 
 SHOW: LiteralString = WRITE + "WHERE w.intent_id = %s"
 
-DOUBTFUL: LiteralString = (
-    WRITE
-    + """
-WHERE w.state IN ('in_doubt', 'parked') AND w.state = 'in_doubt' ORDER BY w.number LIMIT %s
+# Of `WRITE`.
+DOUBTFUL: LiteralString = """
+WHERE w.state IN ('in_doubt', 'parked') AND w.state = 'in_doubt'
+AND w.number > COALESCE((SELECT number FROM bridge_journal.writes WHERE intent_id = %s), 0)
+ORDER BY w.number LIMIT %s
 """
-)
 
 PRUNE: LiteralString = """
 WITH old AS (

@@ -252,7 +252,9 @@ FROM writes w JOIN requests r USING (number) LEFT JOIN answers a USING (number)
 
 # Of `WRITE`. Both conditions: the first one is that of the index.
 DOUBTFUL: Final = """
-WHERE w.state IN ('in_doubt', 'parked') AND w.state = 'in_doubt' ORDER BY w.number LIMIT ?
+WHERE w.state IN ('in_doubt', 'parked') AND w.state = 'in_doubt'
+AND w.number > COALESCE((SELECT number FROM writes WHERE intent_id = ?), 0)
+ORDER BY w.number LIMIT ?
 """
 
 INSERT_ID: Final = """

@@ -207,10 +207,10 @@ class SqliteJournal:
                 return None
         return self._write("WHERE w.number = ?", row[0])
 
-    def doubtful(self, count_max: int) -> Sequence[JournalledWrite]:
-        """Return writes that are in doubt, oldest first."""
+    def doubtful(self, count_max: int, after: str | None = None) -> Sequence[JournalledWrite]:
+        """Return writes that are in doubt, oldest first; see `ReplayQueue.doubtful`."""
         with storage_errors("read writes in doubt of the journal"):
-            rows = self._reading.execute(sql.WRITE + sql.DOUBTFUL, (count_max,)).fetchall()
+            rows = self._reading.execute(sql.WRITE + sql.DOUBTFUL, (after, count_max)).fetchall()
         return [write_of(row) for row in rows]
 
     def open_owners(self) -> Sequence[str]:

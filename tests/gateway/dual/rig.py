@@ -179,6 +179,7 @@ class Rig:
         """Dual rules of single routes, in place of none."""
         self.credentials: dict[str, Headers] = {}
         self.changes: SeenChanges | None = None
+        self.doubtful_count_max = 1_000
 
     def rule(self, route_id: str, **rules: Any) -> None:
         """Give a route dual rules, for workers and replayers that are made afterwards."""
@@ -227,7 +228,12 @@ class Rig:
             credentials=self.credentials,
             changes=self.changes,
             limits=ReplayLimits(**limits),
-            resolver_limits=ResolverLimits(look_ms=5, backoff_ms_min=5, backoff_ms_max=20),
+            resolver_limits=ResolverLimits(
+                look_ms=5,
+                doubtful_count_max=self.doubtful_count_max,
+                backoff_ms_min=5,
+                backoff_ms_max=20,
+            ),
             observer=self.observer,
         )
         stop = asyncio.Event()

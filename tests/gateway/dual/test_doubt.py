@@ -278,6 +278,40 @@ def test_without_a_declared_way_a_write_is_left_to_a_person(rig: Rig) -> None:
     asyncio.run(check())
 
 
+def test_writes_that_wait_for_a_person_hide_no_later_ones(rig: Rig) -> None:
+    async def check() -> None:
+        rig.rule("order-delete", in_doubt=["replay"], quiet_ms=0)
+        rig.doubtful_count_max = 2
+        numbers = [str(number) for number in range(1, 7)]
+        rig.desk.import_ids(GROUP, "order", [(number, f"m-{number}") for number in numbers], by())
+        rig.legacy.orders.update({number: ["new"] for number in numbers})
+        rig.modern.orders.update({f"m-{number}": ["new"] for number in numbers})
+        rig.switch(Stage.DUAL)
+        worker = rig.worker()
+        for number in numbers[:4]:
+            rig.legacy.faults.append(ActThenFail())
+            await worker.send("PUT", f"/orders/{number}/status", {"status": "paid"})
+        for number in numbers[4:]:
+            rig.legacy.faults.append(Reject(504))
+            await worker.send("DELETE", f"/orders/{number}")
+        assert len(rig.desk.list_writes(state=WriteState.IN_DOUBT)) == 6
+        async with rig.replaying():
+            await wait_until_async(lambda: len(rig.legacy.orders) == 4, 5)
+            await rig.drained()
+            # A later one is found although the look had come to the end before.
+            rig.legacy.faults.append(Reject(504))
+            rig.desk.resolve(
+                rig.desk.list_writes(state=WriteState.IN_DOUBT)[-1].intent.intent_id,
+                WriteState.FAILED,
+                warrant=by("ana", "looked"),
+            )
+            await worker.send("DELETE", "/orders/1")
+            await wait_until_async(lambda: "1" not in rig.legacy.orders, 5)
+        assert len(rig.desk.list_writes(state=WriteState.IN_DOUBT)) == 3
+
+    asyncio.run(check())
+
+
 def _found(way: Way, answer: Answer, **more: Any) -> Finding:
     return Finding(way, answer, "evidence", **more)
 
