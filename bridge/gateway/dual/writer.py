@@ -234,13 +234,16 @@ class DualWriter:
         Raises `StorageUnavailable` only before any side was called.
         """
         began = time.monotonic()
-        decisions = 1
+        decisions, refused = 1, False
         state = self._first_look(write)
         while not write.abandoned:
             waited_ms = (time.monotonic() - began) * 1000
             if _goes_plain(write, state):
                 return await self._forward(write.decision, write.request, write.decision.authority)
             side = self._writable_side(write, state, waited_ms)
+            if (side is None or refused) and waited_ms > self._limits.lane_wait_ms:
+                return _busy_answer(state)
+            refused = False
             if side is not None:
                 try:
                     if level_of(write) is _L1:
@@ -251,11 +254,10 @@ class DualWriter:
                     if decisions > self._limits.decisions_count_max or not self._anew(write):
                         return answers.switching()
                 except LaneBusy:
-                    pass  # What holds the lane says what to do about it.
-            elif waited_ms > self._limits.lane_wait_ms:
-                return _busy_answer(state)
+                    refused = True  # What holds the lane says what to do about it, if it is seen.
             state = self._journal.lane_state(write.decision.route.group, write.lane)
-            if state.in_flight is not None or state.unreplayed_to is write.decision.authority:
+            held = state.in_flight is not None or state.unreplayed_to is write.decision.authority
+            if held or refused:
                 await asyncio.sleep(self._limits.look_again_ms / 1000)
         return answers.lane_busy("the client is gone")
 
