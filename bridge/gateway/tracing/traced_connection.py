@@ -133,7 +133,9 @@ class TracedConnection(ClientConnection):
         if decision is not None:
             name = f"{method} {decision.route.path}"
             attributes["http.route"] = decision.route.path
-            attributes |= label_attributes(decision.label, decision.times.label)
+            # A whole answer says itself whose it is: legacy may have stood in for modern.
+            label = decision.label if trace.label == "-" else trace.label
+            attributes |= label_attributes(label, decision.times.label)
         else:
             attributes |= label_attributes(trace.label)
         failed = bool(trace.failure) or status >= 500

@@ -141,7 +141,7 @@ else:
 def test_nothing_of_it_is_imported_without_an_endpoint() -> None:
     code = """
 import sys
-import bridge.runtime.roles.gateway
+import bridge.runtime.roles.gateway, bridge.runtime.roles.replay
 found = [name for name in sys.modules if name.startswith("opentelemetry")]
 assert not found, found
 """
