@@ -248,8 +248,7 @@ class ClientConnection(ClientTransport):
             return
         if decision.choice is not None:
             decision, head = plane.sides.choose(decision, head)
-        special = decision.journalled or decision.has_ids
-        handles = handler(plane, decision, head) if special else Forward
+        handles = handler(plane, decision, head) if decision.special else Forward
         handling: Handling = handles(self, head, decision)
         self._handling = handling
         if not head.length:

@@ -23,7 +23,7 @@ _READING = frozenset((b"GET", b"HEAD"))
 
 def handler(plane: Plane, decision: Decision, head: RequestHead) -> type[Buffered] | type[Forward]:
     """Return what handles a request that is no plain forward."""
-    if decision.journalled or is_whole(plane, decision, head):
+    if decision.journalled or (decision.has_ids and is_whole(plane, decision, head)):
         return Buffered
     reads = head.method in _READING and not head.length and head.upgrade is None
     return ReadWithWayBack if reads and decision.way_back is not None else Forward

@@ -37,8 +37,7 @@ class Decision(NamedTuple):
     upstream: str = ""
     """The authority's upstream, for a request that is forwarded as it comes."""
     has_ids: bool = False
-    """Whether it is no plain forward: the write path may have to be asked for ids to translate, or
-    for bodies to change, or there is a way back."""
+    """Whether the write path has to be asked for ids to translate, or for bodies to change."""
     tapped: bool = False
     """Whether the worker's tap is asked to follow this request (see `plane.tap`)."""
     edits: SideRewriting | None = None
@@ -55,6 +54,8 @@ class Decision(NamedTuple):
     """Whether a tester's token says who answers, whatever is on its way."""
     way_back: "Decision | None" = None
     """How legacy answers this read when modern cannot; None, nearly always, where it may not."""
+    special: bool = False
+    """Whether it is more than a plain forward: journalled, with ids, or with a way back."""
 
     def elsewhere(self) -> "Decision":
         """Return the decision for this very request by the other side, which there must be."""

@@ -211,6 +211,12 @@ def _matters(leaf: Leaf, other: Leaf, path: bytes) -> bool:
     return other.plain.upstream != leaf.plain.upstream and (b"//" in path or b";" in path)
 
 
+def _in_place(decision: Decision, timings: Timings) -> Decision:
+    """Return how the other side answers in place of the one that is asked: counted by itself."""
+    label = f"{decision.route.route_id}.{decision.stage.value}.fallback"
+    return decision._replace(label=label, times=timings.of(label))
+
+
 def _decision(
     route: Route,
     state: GroupState | None,
@@ -255,10 +261,10 @@ def _decision(
             edits = alike.setdefault(repr(edits), edits)
         changes = edits is not None and edits.needs_bodies
         label = f"{route.route_id}.{stage.value}.{side.value}"
+        has_ids = bool(route.ids) or looked_up or queues or changes or in_body
         back = None
         if side is Side.MODERN and stage in _BOTH_ANSWER and route.protection.falls_back:
-            instead = f"{route.route_id}.{stage.value}.fallback"
-            back = by(Side.LEGACY)._replace(label=instead, times=timings.of(instead))
+            back = _in_place(by(Side.LEGACY), timings)
         return Decision(
             route=route,
             stage=stage,
@@ -267,16 +273,16 @@ def _decision(
             params={},
             journalled=journalled,
             upstream=route.upstreams[side],
-            has_ids=bool(route.ids or looked_up or queues or changes or in_body or back),
+            has_ids=has_ids,
             tapped=tapped,
             edits=edits,
             label=label,
             times=timings.of(label),
             way_back=back,
+            special=journalled or has_ids or back is not None,
         )
 
-    answers = by(authority)
-    two_sided = authority.other in route.upstreams and stage in _BOTH_ANSWER
-    if route.writes or not two_sided:
-        return answers._replace(choice=choice)
-    return answers._replace(choice=choice, other=by(authority.other))
+    answers = by(authority)._replace(choice=choice)
+    if not route.writes and authority.other in route.upstreams and stage in _BOTH_ANSWER:
+        answers = answers._replace(other=by(authority.other))
+    return answers

@@ -176,7 +176,7 @@ def test_no_way_back_is_built_where_there_is_none(stage: Stage) -> None:
     decision = RoutingTable.build([read], [state], 1).decide(b"GET", None, b"/a")
     assert isinstance(decision, Decision)
     assert decision.way_back is None
-    assert not decision.has_ids  # It is forwarded as any other.
+    assert not decision.special  # It is forwarded as any other.
 
 
 @pytest.mark.parametrize(
