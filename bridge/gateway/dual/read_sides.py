@@ -151,9 +151,11 @@ class ReadSides:
         reason = Reason.IN_COHORT if belongs else Reason.OUTSIDE
         if pinned:
             state = self._journal.lane_state(route.group, lane)
-            # What legacy may show already must not be unseen again before it has been replayed, so
-            # a write that is running or in doubt pins its key as well.
-            if state.unreplayed_to is there.authority or (belongs and state.in_flight is not None):
+            lacking = state.unreplayed_to
+            if lacking is None and state.in_flight is not None:
+                # What legacy may show already must not be unseen again before it is replayed.
+                lacking = Side.MODERN
+            if lacking is there.authority:
                 there = stays if belongs else decision.elsewhere()
                 reason = Reason.PINNED
         times = there.times.within("in" if belongs else "out")

@@ -98,6 +98,7 @@ def test_an_entity_is_in_one_cohort_by_either_sides_id() -> None:
         (LaneState(in_flight="w", in_doubt=True), Side.LEGACY, Side.LEGACY),
         # After a roll back from modern: what was written there is there alone.
         (LaneState(unreplayed_to=Side.LEGACY), Side.MODERN, Side.MODERN),
+        (LaneState(unreplayed_to=Side.LEGACY, in_flight="w"), Side.MODERN, Side.MODERN),
     ],
 )
 def test_a_key_with_writes_on_their_way_is_read_where_they_are(
