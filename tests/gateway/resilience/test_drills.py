@@ -187,6 +187,13 @@ def test_the_api_begins_reports_and_stops(gateway: House) -> None:
         connection.request("GET", f"/api/drills/{drill}")
         told = json.loads(connection.getresponse().read())
         assert (told["on"], told["header"], "yes" in json.dumps(told)) == (True, "X-Drill", False)
+
+        def scraped() -> bool:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+            return 'legacy_bridge_drill_level{role="gateway:0"} 1.0' in text
+
+        wait_until(scraped, 10, "the metric")
         post(f"/api/drills/{drill}/stop")
         wait_until(lambda: gateway.get("/orders/1", X_Drill="yes").status == 200, 2, "its end")
     finally:

@@ -102,7 +102,9 @@ def test_it_has_a_label_of_its_own(gateway: House) -> None:
     assert counted("fell_back.requests") >= 1
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGKILL, marks=pytest.mark.soak), signal.SIGSTOP]
+)
 def test_no_read_fails_under_load(gateway: House, how: signal.Signals) -> None:
     gateway.broken = True
     stop = threading.Event()
