@@ -18,7 +18,7 @@ def noted(run_dir: Path, worker: str) -> None:
     counts.uncompared["copy_timeout"] = 2
     counts.compared.update({"identical": 5, "mismatch": 2, "flapping": 1})
     counts.orders["together", True] = 5
-    counts.contract.update({"checked.modern": 9, "drift.modern.content-type": 3, "skipped.time": 1})
+    counts.document.update({"checked.modern": 9, "drift.modern.content-type": 3, "skipped.time": 1})
     counts.skewed("after", 7.0)
     for milliseconds in (1.5, 1.5, 700.0, 99_999.0):
         counts.took("legacy", "all", milliseconds)
@@ -56,9 +56,9 @@ def test_metrics_tell_reason_side_and_cohort(tmp_path: Path) -> None:
         'legacy_bridge_shadow_shed_total{reason="rate",' + labels + "} 30.0",
         'legacy_bridge_shadow_uncompared_total{reason="copy_timeout",' + labels + "} 2.0",
         'legacy_bridge_shadow_compared_total{outcome="mismatch",' + labels + "} 2.0",
-        f'legacy_bridge_contract_checked_total{{who="modern",{labels}}} 9.0',
-        f'legacy_bridge_contract_drift_total{{rule="content-type",who="modern",{labels}}} 3.0',
-        f'legacy_bridge_contract_skipped_total{{reason="time",{labels}}} 1.0',
+        f'legacy_bridge_document_checked_total{{who="modern",{labels}}} 9.0',
+        f'legacy_bridge_document_drift_total{{rule="content-type",who="modern",{labels}}} 3.0',
+        f'legacy_bridge_document_skipped_total{{reason="time",{labels}}} 1.0',
         f'legacy_bridge_shadow_orders_total{{order="together",outcome="same",{labels}}} 5.0',
         f'legacy_bridge_shadow_skew_milliseconds_total{{order="after",{labels}}} 7.0',
         f"legacy_bridge_shadow_answer_seconds_count{{{answers}}} 4.0",

@@ -193,7 +193,7 @@ class Comparer:
     def _statuses_differ(self, walk: Walk, authority: int, other: int) -> bool:
         """Take down what differing statuses mean; return whether the bodies are compared."""
         for rule in self._statuses:
-            if authority in rule.equal and other in rule.equal:
+            if rule.covers(authority) and rule.covers(other):
                 walk.hide(rule)
                 return rule.bodies
         walk.differ_at("status", DifferenceKind.STATUS, authority, other)

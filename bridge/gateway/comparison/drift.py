@@ -23,9 +23,9 @@ LEGACY: Final = Side.LEGACY.value
 MODERN: Final = Side.MODERN.value
 
 # Names of counts, in a series of their own.
-CHECKED: Final = "contract.checked"  # of: who.
-DRIFTED: Final = "contract.drifted"  # of: who; messages with at least one fault.
-FAULT: Final = "contract.fault"  # of: WHO RULE PLACE
+CHECKED: Final = "document.checked"  # of: who.
+DRIFTED: Final = "document.drifted"  # of: who; messages with at least one fault.
+FAULT: Final = "document.fault"  # of: WHO RULE PLACE
 
 # A document that fits at all is broken in some dozen places.
 FAULTS_COUNT_MAX: Final = 256

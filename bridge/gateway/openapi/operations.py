@@ -77,7 +77,7 @@ class OperationReader:
     def operations(self) -> Iterator[Operation]:
         """Yield each operation."""
         tree = self._tree
-        for path, given, start in tree.members(tree.root.get("paths"), "/paths"):
+        for path, given, start in tree.fixed(tree.root.get("paths"), "/paths"):
             if not path.startswith("/"):
                 raise DocumentFaultError(start, "does not begin with '/'")
             item, at = tree.resolved(given, start)
@@ -106,7 +106,7 @@ class OperationReader:
             body = self._contents(self.requests, found, where)
         responses = {
             status: self._answer(answer, where)
-            for status, answer, where in tree.members(operation.get("responses"), f"{at}/responses")
+            for status, answer, where in tree.fixed(operation.get("responses"), f"{at}/responses")
         }
         if not responses:
             raise DocumentFaultError(f"{at}/responses", "declares no answer")

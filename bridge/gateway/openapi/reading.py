@@ -94,10 +94,15 @@ class Tree:
         return found, reference[1:]
 
     def members(self, value: object, pointer: str) -> Iterator[tuple[str, Any, str]]:
-        """Yield name, value and place of each member that is no extension."""
+        """Yield name, value and place of each member of a map, where `x-` begins any name."""
         for name, member in self.object_at(value, pointer).items():
+            yield name, member, below(pointer, name)
+
+    def fixed(self, value: object, pointer: str) -> Iterator[tuple[str, Any, str]]:
+        """Yield the same of an object where names with `x-` are extensions, which mean nothing."""
+        for name, member, at in self.members(value, pointer):
             if not name.startswith("x-"):
-                yield name, member, below(pointer, name)
+                yield name, member, at
 
 
 def below(pointer: str, name: str | int) -> str:

@@ -50,7 +50,7 @@ class RouteCounts:
     """Counts of one route since the last time they were told."""
 
     __slots__ = (
-        "busy", "compared", "contract", "copied", "first", "latencies", "orders", "probed", "seen",
+        "busy", "compared", "copied", "document", "first", "latencies", "orders", "probed", "seen",
         "shed", "skew_ms", "slow", "uncompared",
     )  # fmt: skip
 
@@ -69,7 +69,7 @@ class RouteCounts:
         self.compared: Counter[str] = Counter()
         """Compared, by outcome: `identical` `equal` `by-rules` `flapping` `mismatch`, and
         `unconfirmed` for mismatches without a second look."""
-        self.contract: Counter[str] = Counter()
+        self.document: Counter[str] = Counter()
         """Held to the route's documents: `checked.SIDE`, `drift.SIDE.RULE`, `skipped.REASON`."""
         self.probed: Counter[str] = Counter()
         """Legacy against itself: `same`, `different`, and why there was no answer."""
@@ -105,7 +105,7 @@ class RouteCounts:
         """Return every count under a flat name, `shed.busy`, for one note."""
         self.settle()
         found: dict[str, float] = {"seen": self.seen, "copied": self.copied}
-        for name in ("shed", "uncompared", "compared", "contract", "probed", "first"):
+        for name in ("shed", "uncompared", "compared", "document", "probed", "first"):
             counter: Counter[str] = getattr(self, name)
             found |= {f"{name}.{word}": count for word, count in counter.items()}
         for (order, agreed), count in self.orders.items():

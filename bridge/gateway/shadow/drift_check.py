@@ -48,7 +48,7 @@ class DriftCheck:
         self._filled_at = now
         if self._left_s > 0:
             return True
-        pair.shadowed.counts.contract["skipped.time"] += 1
+        pair.shadowed.counts.document["skipped.time"] += 1
         return False
 
     def look(self, pair: Pair, first: HttpResponse, other: HttpResponse) -> None:
@@ -59,7 +59,7 @@ class DriftCheck:
             self._look(pair, first, other)
         except Exception as exc:
             # A bug of ours must not cost the comparison.
-            pair.shadowed.counts.contract["skipped.failed"] += 1
+            pair.shadowed.counts.document["skipped.failed"] += 1
             note_stumble(self._observer, exc)
         self._left_s -= time.thread_time() - began
 
@@ -83,15 +83,15 @@ class DriftCheck:
                 continue  # The request is undeclared, and so is whatever answers it.
             faults = _faults(document, operation, method, answer)
             if faults is None:
-                counts.contract["skipped.size"] += 1
+                counts.document["skipped.size"] += 1
             else:
                 found[side.value] = faults
         book = self._book.drift_of(route.route_id, route.comparison, documents.digest)
         for who, given in found.items():
             book.add(who, given)
-            counts.contract[f"checked.{who}"] += 1
+            counts.document[f"checked.{who}"] += 1
             for rule in {fault.rule for fault in given}:
-                counts.contract[f"drift.{who}.{rule}"] += 1
+                counts.document[f"drift.{who}.{rule}"] += 1
         book.keep(found, first, other, time.time(), request)
 
 

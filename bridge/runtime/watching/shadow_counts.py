@@ -26,7 +26,7 @@ _PLAIN: Final = {
     "copied": "Copies sent to the other side.",
 }
 
-_CONTRACT: Final = {
+_DOCUMENT: Final = {
     "checked": (("who",), "Requests and answers held to the route's OpenAPI document."),
     "drift": (("who", "rule"), "Of these, those that break a rule of the document."),
     "skipped": (("reason",), "Pairs that were not held to it: time, size, failed."),
@@ -84,11 +84,11 @@ def shadow_metrics(roles: Iterable[RoleStatus]) -> Iterator[Metric]:
         "Pairs compared, by order of the calls and whether they agreed.",
         labels=["role", "route", "order", "outcome"],
     )
-    contract = {
+    document = {
         name: CounterMetricFamily(
-            f"legacy_bridge_contract_{name}", text, labels=["role", "route", *labels]
+            f"legacy_bridge_document_{name}", text, labels=["role", "route", *labels]
         )
-        for name, (labels, text) in _CONTRACT.items()
+        for name, (labels, text) in _DOCUMENT.items()
     }
     times: defaultdict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
     for role, route, what, value in _counts(roles):
@@ -97,8 +97,8 @@ def shadow_metrics(roles: Iterable[RoleStatus]) -> Iterator[Metric]:
             plain[name].add_metric([role, route], value)
         elif name in families:
             families[name].add_metric([role, route, ".".join(rest)], value)
-        elif name == "contract":
-            contract[rest[0]].add_metric([role, route, *rest[1:]], value)
+        elif name == "document":
+            document[rest[0]].add_metric([role, route, *rest[1:]], value)
         elif name == "order":
             orders.add_metric([role, route, *rest], value)
         elif name == "took":
@@ -107,7 +107,7 @@ def shadow_metrics(roles: Iterable[RoleStatus]) -> Iterator[Metric]:
         elif name == "skew":
             order, fact = rest
             times[role, route, "skew", order][fact] = value
-    yield from (*plain.values(), *families.values(), *contract.values(), orders)
+    yield from (*plain.values(), *families.values(), *document.values(), orders)
     yield from _histograms(times)
 
 

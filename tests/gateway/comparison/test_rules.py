@@ -156,6 +156,18 @@ def test_error_against_success_is_a_mismatch_unless_declared() -> None:
     assert not compare(mine, answer({"e": "gone"}), rules(rule("statuses", equal=[404, 410]))).equal
 
 
+def test_classes_of_statuses_are_equal_where_that_is_declared() -> None:
+    failures = rules(rule("statuses", equal=["5XX"]))
+    assert compare(answer({}, status=500), answer({}, status=503), failures).equal
+    assert not compare(answer({}, status=500), answer({}, status=404), failures).equal
+    assert not compare(answer({}, status=200), answer({}, status=500), failures).equal
+    mixed = rules(rule("statuses", equal=["4XX", 500]))
+    assert compare(answer({}, status=500), answer({}, status=404), mixed).equal
+    for wrong in ([404], ["1XX"], []):
+        with pytest.raises(ValidationError):
+            rules(rule("statuses", equal=wrong))
+
+
 def test_header_rules() -> None:
     mine = answer({}, headers=((b"Location", b"/o/7"), (b"Date", b"x"), (b"vary", b"a, B")))
     theirs = answer({}, headers=((b"LOCATION", b"/o/8"), (b"Date", b"y"), (b"Vary", b"b,a")))

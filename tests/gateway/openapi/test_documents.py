@@ -8,6 +8,7 @@ import orjson
 import pytest
 import yaml
 
+from bridge.gateway.openapi.checking import answer_faults
 from bridge.gateway.openapi.document import ApiDocument
 from bridge.gateway.openapi.reading import BYTES_MAX, DocumentFaultError
 from bridge.gateway.routes.differences import changes
@@ -109,6 +110,23 @@ def test_what_is_no_document_at_all() -> None:
     circle["paths"]["/a/{id}"]["get"]["responses"]["200"] = {"$ref": "#/components/responses/R"}
     with pytest.raises(DocumentFaultError, match="in circles"):
         parse(circle)
+
+
+def test_x_begins_extensions_and_names_of_fields() -> None:
+    tree = copy.deepcopy(BASE)
+    tree["x-team"] = tree["paths"]["x-note"] = "orders"
+    get = tree["paths"]["/a/{id}"]["get"]
+    get["responses"]["x-note"] = 1
+    get["responses"]["200"]["headers"] = {"x-rate": {"required": True, "x-note": 1}}
+    tree["components"]["schemas"]["A"] |= {"x-note": 1, "properties": {"x-b": {"type": "integer"}}}
+    document = parse(tree)
+    found = document.find("GET", "/a/1")
+    assert not isinstance(found, str)
+    json = (b"Content-Type", b"application/json")
+    assert set(answer_faults(document, found, "GET", 200, (json,), b'{"x-b": ""}')) == {
+        ("required", "header:x-rate"),
+        ("type", "/x-b"),
+    }
 
 
 def test_a_deep_schema_is_refused_and_not_a_crash() -> None:

@@ -232,6 +232,8 @@ def test_a_bug_of_the_tap_does_not_reach_the_exchange(monkeypatch: pytest.Monkey
         monkeypatch.undo()
         monkeypatch.setattr("bridge.gateway.shadow.pair.Pair.on_answer", bug)
         assert get(gateway).status == 200
+        # The client has its answer before the tap hears of it.
+        wait_until(lambda: len(gateway.observer.notes("tap_failed")) == 2)
         monkeypatch.undo()
         monkeypatch.setattr("bridge.gateway.shadow.judge._why_not", bug)
         assert get(gateway).status == 200

@@ -7,9 +7,9 @@ body (`/items/*/price`: `*` is any member or item, `**` any number of them), or 
 
 import re
 from datetime import date
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from bridge.gateway.routes.sections.section import Flag, Name, Section
 
@@ -152,16 +152,30 @@ class EmptyRule(Rule):
     at: Places
 
 
+StatusClass: TypeAlias = Literal["2XX", "3XX", "4XX", "5XX"]
+
+
 class StatusRule(Rule):
     """Statuses that mean the same."""
 
     kind: Literal["statuses"]
     equal: Annotated[
-        tuple[Annotated[int, Field(strict=True, ge=200, le=599)], ...], Field(min_length=2)
+        tuple[Annotated[int, Field(strict=True, ge=200, le=599)] | StatusClass, ...],
+        Field(min_length=1),
     ]
-    """The statuses."""
+    """The statuses, or whole classes of them: `[404, 410]`, `[5XX]`."""
     bodies: Flag = False
     """Whether the bodies are compared when the statuses differ."""
+
+    @model_validator(mode="after")
+    def _of_two(self) -> Self:
+        if len(self.equal) == 1 and isinstance(self.equal[0], int):
+            raise ValueError("names one status, which is equal to itself")
+        return self
+
+    def covers(self, status: int) -> bool:
+        """Whether it is about `status`."""
+        return status in self.equal or f"{status // 100}XX" in self.equal
 
 
 AnyRule: TypeAlias = Annotated[

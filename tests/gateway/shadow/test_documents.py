@@ -69,12 +69,12 @@ def shadowed(
 
 
 def send(gateway: ShadowGateway, count: int = 5, target: bytes = TARGET) -> None:
-    before = sum(n for name, n in gateway.counts().items() if ".contract.checked.request" in name)
+    before = sum(n for name, n in gateway.counts().items() if ".document.checked.request" in name)
     with gateway.connect() as client:
         for _ in range(count):
             client.send(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % target)
             client.message()
-    gateway.await_count("all.contract.checked.request", round(before) + count)
+    gateway.await_count("all.document.checked.request", round(before) + count)
 
 
 def found(gateway: ShadowGateway, digest: str | None = None) -> tuple[RouteDrift, list[Sample]]:
@@ -164,7 +164,7 @@ def test_equal_answers_that_are_undeclared_are_drift_too() -> None:
         counts = gateway.counts()
     assert told(drift) == {("both", "enum", "/status")}
     assert counts["all.compared.identical"] == 8
-    assert counts["all.contract.drift.modern.enum"] == 8
+    assert counts["all.document.drift.modern.enum"] == 8
 
 
 def test_status_header_and_request_are_looked_at() -> None:
@@ -235,8 +235,8 @@ def test_checks_are_held_to_their_part_of_the_time(monkeypatch: pytest.MonkeyPat
                 client.message()
         gateway.await_count("all.compared.identical", 10)
         counts = gateway.counts()
-    assert counts["all.contract.skipped.time"] >= 9
-    assert counts["all.contract.checked.legacy"] <= 1
+    assert counts["all.document.skipped.time"] >= 9
+    assert counts["all.document.checked.legacy"] <= 1
 
 
 def test_large_answers_are_compared_and_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,8 +244,8 @@ def test_large_answers_are_compared_and_not_checked(monkeypatch: pytest.MonkeyPa
     with shadowed(order(), order()) as gateway:
         send(gateway)
         counts = gateway.counts()
-    assert counts["all.contract.skipped.size"] == 10
-    assert counts["all.contract.checked.modern"] == 0
+    assert counts["all.document.skipped.size"] == 10
+    assert counts["all.document.checked.modern"] == 0
 
 
 def test_a_bug_in_a_check_costs_no_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +258,7 @@ def test_a_bug_in_a_check_costs_no_comparison(monkeypatch: pytest.MonkeyPatch) -
             client.send(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % TARGET)
             client.message()
         counts = gateway.await_count("all.compared.identical")
-    assert counts["all.contract.skipped.failed"] == 1
+    assert counts["all.document.skipped.failed"] == 1
 
 
 def test_kinds_of_drift_are_bounded() -> None:
