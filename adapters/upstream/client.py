@@ -5,11 +5,12 @@ import time
 
 from bridge.gateway.http.deadline import NAME as DEADLINE
 from bridge.gateway.http.response_head import ResponseHead
-from bridge.gateway.upstream_ports import Failure, NamedPool, UpstreamConnection
+from bridge.gateway.upstream_ports import AnswerTooLarge, Failure, NamedPool, UpstreamConnection
 from bridge.model.errors import OutcomeUnknown, UpstreamUnavailable
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 
-# A journalled answer is held in memory and stored; larger ones belong to streamed routes.
+# An answer that is journalled or translated is held in memory, and the former is stored; larger
+# ones belong to routes that stream.
 ANSWER_BYTES_MAX_DEFAULT = 16 * 1024 * 1024
 
 _SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
@@ -37,6 +38,7 @@ class UpstreamClient:
         Raises:
             UpstreamUnavailable: provably no byte of the request was sent.
             OutcomeUnknown: bytes were sent and no whole answer came.
+            AnswerTooLarge: so it is, but the answer's head came.
         """
         deadline = time.monotonic() + timeout_ms / 1000
         if request.method in _SAFE:
@@ -138,9 +140,11 @@ class _Exchange:
             self._body.append(data)
         elif not self.answer.done():
             self._body.clear()
+            assert self._head is not None, "a body before its head"
             self.answer.set_exception(
-                OutcomeUnknown(
-                    f"answer of upstream {self._upstream!r} is larger than {self._bytes_max} bytes"
+                AnswerTooLarge(
+                    f"answer of upstream {self._upstream!r} is larger than {self._bytes_max} bytes",
+                    _response(self._head, b"", bodiless=False),
                 )
             )
 

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from bridge.gateway.http.response_head import ResponseHead
+from bridge.model.errors import OutcomeUnknown
 from bridge.model.http import HttpRequest, HttpResponse
 
 
@@ -131,6 +132,15 @@ class NamedPool(UpstreamPool, Protocol):
     name: str
 
 
+class AnswerTooLarge(OutcomeUnknown):
+    """An answer began, and its body is more than may be held in memory: its status is known."""
+
+    def __init__(self, message: str, head: HttpResponse) -> None:
+        super().__init__(message)
+        self.head = head
+        """The answer without its body."""
+
+
 class Upstream(Protocol):
     """One side's HTTP application, behind a bounded pool of connections."""
 
@@ -140,4 +150,5 @@ class Upstream(Protocol):
         Raises:
             UpstreamUnavailable: provably no byte of the request was sent.
             OutcomeUnknown: bytes were sent and no whole answer came.
+            AnswerTooLarge: so it is, but the answer's head came.
         """

@@ -7,6 +7,9 @@ from bridge.model.write import JournalledWrite, WriteState
 INTENT_FIELD = b"legacy-bridge-intent"
 """Header that names the write in the journal, for the client's support call."""
 
+STATUS_FIELD = b"legacy-bridge-upstream-status"
+"""Header that tells the status of an answer that could not be handed on."""
+
 _SOON: Headers = ((b"Retry-After", b"1"),)
 
 
@@ -125,6 +128,19 @@ def outcome_unknown(intent_id: str, why: str) -> HttpResponse:
         f"the outcome of write {intent_id} is unknown: {why}; it is held until it is resolved",
         _named(intent_id),
     )
+
+
+def answer_too_large(side: str, status: int, intent_id: str | None = None) -> HttpResponse:
+    """A side answered with a body that cannot be held: its status tells what it did.
+
+    This is also what a repeat with the same `Idempotency-Key` gets: the body is nowhere.
+    """
+    said = f"{side} answered {status} with a body that is larger than the gateway may hold"
+    fields: Headers = ((STATUS_FIELD, b"%d" % status),)
+    if intent_id is not None:
+        outcome = "applied" if status < 400 else "refused"
+        said, fields = f"{said}; write {intent_id} was {outcome}", _named(intent_id) + fields
+    return problem(502, "answer-too-large", said, fields)
 
 
 def plain_outcome_unknown(side: str) -> HttpResponse:

@@ -22,6 +22,7 @@ from bridge.gateway.translation.ids import (
     lane_of,
     translate_response,
 )
+from bridge.gateway.upstream_ports import AnswerTooLarge
 from bridge.model.errors import OutcomeUnknown, StorageUnavailable, UpstreamUnavailable
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.observer import Observer
@@ -125,8 +126,11 @@ class AuthorityCall:
             # Our own key goes with the first call too: should its answer be lost, the side can tell
             # the second from another write.
             sent = sent._replace(request=with_key(intent, sent.request))
+        whole = True
         try:
             response = await self._exchange(write, sent.request, side)
+        except AnswerTooLarge as exc:
+            response, whole = exc.head, False  # What it did stands in its status.
         except UpstreamUnavailable:
             await self._settle(
                 write, intent, WriteState.FAILED, None, "no byte was sent", release_key=True
@@ -141,11 +145,17 @@ class AuthorityCall:
         state, release_key = outcome_of(
             response.status, server_error_in_doubt=route.server_error_in_doubt
         )
+        creates = route.key is not None and route.key.place is KeyPlace.CREATED
+        if not whole and creates and state is WriteState.APPLIED:
+            why = f"{side.value} answered {response.status} and the id that it made was cut off"
+            return await self._in_doubt(write, intent, response, why)
         if state is WriteState.IN_DOUBT:
             why = f"{side.value} answered {response.status}"
             return await self._in_doubt(write, intent, response, why)
         reason = None if state is WriteState.APPLIED else f"{side.value} answered {response.status}"
         ids = ids_made(route.ids, response, sent.used) if state is WriteState.APPLIED else ()
+        if not whole:
+            response = answers.answer_too_large(side.value, response.status, write.intent_id)
         await self._settle(write, intent, state, response, reason, ids=ids, release_key=release_key)
         return translate_response(route.ids, response, sent.used)
 

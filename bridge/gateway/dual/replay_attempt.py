@@ -11,6 +11,7 @@ from bridge.gateway.dual.replay_verdict import Ending, Verdict, judge, judge_loo
 from bridge.gateway.dual.templates import Facts
 from bridge.gateway.routes.route import KeyPlace, Route
 from bridge.gateway.translation.ids import Translated, json_id
+from bridge.gateway.upstream_ports import AnswerTooLarge
 from bridge.model.errors import OutcomeUnknown, UpstreamUnavailable
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 from bridge.model.stage import Side
@@ -117,14 +118,26 @@ class Attempts:
         headers = ((b"Accept", b"application/json"), *kept)
         request = HttpRequest(method=b"GET", target=target, headers=headers)
         try:
-            return await self.exchange(route, request, side)
+            return await self._exchange(route, request, side)
         except (UpstreamUnavailable, OutcomeUnknown):
             return None
 
     async def exchange(
         self, route: Route, request: HttpRequest, side: Side, lane: str | None = None
     ) -> HttpResponse:
-        """Send `request` with the credentials of replays; raises as `Upstream.exchange` does."""
+        """Send a write with the credentials of replays; raises as `Upstream.exchange` does.
+
+        An answer that is too large comes without its body: its status says what was done, and it
+        would be as large the next time.
+        """
+        try:
+            return await self._exchange(route, request, side, lane)
+        except AnswerTooLarge as exc:
+            return exc.head
+
+    async def _exchange(
+        self, route: Route, request: HttpRequest, side: Side, lane: str | None = None
+    ) -> HttpResponse:
         own = self._credentials.get(route.upstreams[side], ())
         if own:
             replaced = CREDENTIALS | {name.lower() for name, _ in own}

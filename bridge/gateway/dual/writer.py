@@ -29,7 +29,7 @@ from bridge.gateway.dual.way_back import Asking, WayBack
 from bridge.gateway.dual.write_tokens import WriteTokens, Written
 from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
 from bridge.gateway.routes.timings import AUTHORITY, OWN
-from bridge.gateway.upstream_ports import Upstream
+from bridge.gateway.upstream_ports import AnswerTooLarge, Upstream
 from bridge.model.errors import (
     LaneBusy,
     OutcomeUnknown,
@@ -313,6 +313,8 @@ class DualWriter:
             return await self._forwarder.forward(decision, request, side, timeout_ms)
         except UpstreamUnavailable:
             return answers.unreachable(side.value)
+        except AnswerTooLarge as exc:
+            return answers.answer_too_large(side.value, exc.head.status)
         except OutcomeUnknown:
             return answers.plain_outcome_unknown(side.value)
         finally:

@@ -159,6 +159,9 @@ class UpstreamSettings(Section):
     idle_ms: Millis = 1_500
     """How long an idle connection is kept: below the upstream's own limit, so that it never closes
     one under a request."""
+    answer_bytes_max: int = Field(default=16 * 1024 * 1024, ge=1_024, le=1 << 30)
+    """Largest body of an answer that is journalled or translated: it is held in memory, and each
+    write may hold one. What is streamed knows no limit."""
     protection: UpstreamProtectionSettings | None = None
     """What it is spared: see docs/protection.md."""
     tls: UpstreamTlsSettings | None = None

@@ -5,7 +5,6 @@ import os
 import secrets
 from contextlib import ExitStack, closing
 
-from adapters.upstream.client import UpstreamClient
 from bridge.gateway.drill.faulty_calls import FaultyCalls
 from bridge.gateway.dual.admission import WriteLimits
 from bridge.gateway.dual.read_sides import ReadSides
@@ -21,6 +20,7 @@ from bridge.runtime.roles.canaries import write_dualwrite_canaries
 from bridge.runtime.watching.telemetry import RunFileObserver
 from bridge.runtime.wiring.drilling import DrillWatch, drill_files, drills_of, following_drills
 from bridge.runtime.wiring.gateway_edge import (
+    clients,
     follow_files,
     note_listening,
     open_doors,
@@ -70,7 +70,7 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         writer = DualWriter(
             journal=tracing.journal(journal),
             ids=journal,
-            upstreams={name: UpstreamClient(pool) for name, pool in own_pools.items()},
+            upstreams=clients(own_pools, gateway),
             owner=owner,
             redecide=tables.redecide,
             limits=_write_limits(gateway),
@@ -144,7 +144,7 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         watch = DrillWatch(drill_files(stores), journal, drills, stores.routes, {}, observer)
         service = ReplayService(
             journal=journal,
-            upstreams={name: UpstreamClient(pool) for name, pool in pools.items()},
+            upstreams=clients(pools, gateway),
             faults=tracing.calls(FaultyCalls(drills)),
             route=book.route,
             alive=owners.alive,
@@ -156,7 +156,7 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         )
         canaries = asyncio.create_task(write_dualwrite_canaries(journal, observer, stop))
         stack.callback(canaries.cancel)
-        upstreams = {name: UpstreamClient(pool) for name, pool in pools.items()}
+        upstreams = clients(pools, gateway)
         patrol = reconciliation(stores, stores.findings(), upstreams, observer, owner).patrol
         patrolling = asyncio.create_task(patrol.run(stop))
         stack.callback(patrolling.cancel)
@@ -165,7 +165,7 @@ async def run_replay(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
         observer.note("replayer_started")
         async with following_drills(watch), asyncio.TaskGroup() as tasks:
             tasks.create_task(service.run(stop))
-            upstreams = {name: UpstreamClient(pool) for name, pool in pools.items()}
+            upstreams = clients(pools, gateway)
             tasks.create_task(
                 drain_queues(
                     stores,

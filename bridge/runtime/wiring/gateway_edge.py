@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
+from adapters.upstream.client import UpstreamClient
 from adapters.upstream.pool import Pool, PoolLimits
 from bridge.gateway.http.edge import Network
 from bridge.gateway.plane.entrance import Door
@@ -14,6 +15,7 @@ from bridge.gateway.plane.listener import open_listener
 from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.tls.certificate_names import normal_name
 from bridge.gateway.tls.contexts import Reloading, ServerContexts
+from bridge.gateway.upstream_ports import NamedPool, Upstream
 from bridge.model.http import Headers
 from bridge.model.observer import Observer
 from bridge.runtime.configuration.gateway_settings import (
@@ -116,6 +118,14 @@ def open_pools(gateway: GatewaySettings, observer: Observer, stack: ExitStack) -
         stack.callback(pool.close)
         pools[name] = pool
     return pools
+
+
+def clients(pools: Mapping[str, NamedPool], gateway: GatewaySettings) -> dict[str, Upstream]:
+    """Return what makes whole exchanges, by upstream, over these pools."""
+    return {
+        name: UpstreamClient(pool, answer_bytes_max=gateway.upstreams[name].answer_bytes_max)
+        for name, pool in pools.items()
+    }
 
 
 def note_listening(gateway: GatewaySettings, observer: Observer) -> None:

@@ -8,7 +8,6 @@ from typing import Final
 
 import orjson
 
-from adapters.upstream.client import UpstreamClient
 from bridge.eventlog.history.desk import SearchDesk
 from bridge.eventlog.history.entity_state import Status
 from bridge.gateway.dual.forwarder import Forwarder
@@ -26,7 +25,7 @@ from bridge.gateway.upstream_ports import Upstream
 from bridge.model.errors import StorageUnavailable
 from bridge.model.observer import Observer
 from bridge.model.stage import Stage
-from bridge.runtime.wiring.gateway_edge import open_pools, replay_headers
+from bridge.runtime.wiring.gateway_edge import clients, open_pools, replay_headers
 from bridge.runtime.wiring.search import search_desk
 from bridge.runtime.wiring.stores import Stores
 from bridge.storage.reconciliation.sqlite import SqliteFindingStore
@@ -73,8 +72,8 @@ def known_entities(stores: Stores) -> list[EntityRule]:
 
 def open_upstreams(stores: Stores, observer: Observer, stack: ExitStack) -> dict[str, Upstream]:
     """Return every upstream of the settings, closed with `stack`; from a running event loop."""
-    pools = open_pools(stores.gateway_settings(), observer, stack)
-    return {name: UpstreamClient(pool) for name, pool in pools.items()}
+    gateway = stores.gateway_settings()
+    return clients(open_pools(gateway, observer, stack), gateway)
 
 
 def reconciliation(
