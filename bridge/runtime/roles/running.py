@@ -79,10 +79,14 @@ def _role(settings: Settings, role: str) -> tuple[str, RoleRun]:
         return f"capture:{source}", _capture(source)
     if role == "delivery":
         return role, _delivery
-    if (kind == "gateway" and part.isdigit()) or role == "replay":
-        from bridge.runtime.roles.gateway import run_replay, run_worker
+    if kind == "gateway" and part.isdigit():
+        from bridge.runtime.roles.gateway import run_worker
 
-        return role, _async(run_replay if role == "replay" else run_worker)
+        return role, _async(run_worker)
+    if role == "replay":
+        from bridge.runtime.roles.replay import run_replay
+
+        return role, _async(run_replay)
     if role == "log":
         from bridge.runtime.roles.log import run_log
 

@@ -17,7 +17,6 @@ from bridge.model.observer import Observer
 from bridge.runtime.configuration.settings import Settings
 from bridge.runtime.wiring.log_opening import made
 from bridge.runtime.wiring.stores import Stores
-from bridge.storage.log_index.postgres import PostgresLogIndex
 from bridge.storage.log_index.sqlite import SqliteLogIndex
 
 INDEX_FILE = "index.db"
@@ -31,6 +30,9 @@ def open_log_index(settings: Settings) -> LogIndexWriter:
     url = settings.event_log.url
     if url == "sqlite":
         return SqliteLogIndex(made(settings.data_dir) / INDEX_FILE)
+    # Imported where it is needed: most indexes are a file.
+    from bridge.storage.log_index.postgres import PostgresLogIndex
+
     return PostgresLogIndex(url)
 
 

@@ -10,7 +10,8 @@ import signal
 import sys
 import traceback
 
-import bridge.runtime.roles.gateway  # noqa: F401  # imported here so that no fork has to
+import bridge.runtime.roles.gateway
+import bridge.runtime.roles.replay  # noqa: F401  # imported here so that no fork has to
 from tests.gateway.dual.killing.points import run_gateway_role
 from tests.gateway.dual.killing.side import serve
 
