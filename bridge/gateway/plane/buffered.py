@@ -17,6 +17,7 @@ from bridge.gateway.plane.tap import Followed, follow
 from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
 from bridge.gateway.routes.sections.ingress import IngressMode
 from bridge.model.http import Headers, HttpRequest, HttpResponse
+from bridge.model.write import WriteLevel
 
 
 def is_whole(plane: Plane, decision: Decision, head: RequestHead) -> bool:
@@ -78,11 +79,17 @@ class Buffered:
             self._decision = conn.plane.sides.choose_whole(self._decision, request)
         if self._decision.journalled or (route.writes and len(route.upstreams) > 1):
             self._decide_again()
-        # The write path bounds itself: the wait for the lane, and the route's timeout for the call.
-        conn.deadline = float("inf")
+        # The write path bounds itself; this is for the day on which it does not.
+        conn.deadline = last_moment(conn.plane, self._decision)
         if self._decision.tapped:
             self._follow(request)
-        self._task = conn.plane.spawn(self._run(request))
+        self._task = conn.plane.spawn(self._run(request), self._broke)
+
+    def _broke(self) -> None:
+        """End what nobody will answer any more."""
+        self._conn.cut()
+        if self._conn.step is Step.GONE:
+            self._conn.finished(close=True)
 
     def _deadline(self) -> Headers:
         """Mark a request whose upstream is to be told how long it is waited for.
@@ -153,7 +160,7 @@ class Buffered:
 
     def client_gone(self, *, body_complete: bool) -> bool:
         """A write goes on without its client, a read does not."""
-        if self._task is None:
+        if self._task is None or self._task.done():
             return False
         if not self._decision.journalled and self._head.method in SAFE:
             self._task.cancel()
@@ -170,7 +177,10 @@ class Buffered:
         self._body.clear()
 
     def expired(self) -> None:
-        """Only a client that does not take its answer is waited for here."""
+        """The client does not take its answer, or there is none: neither is waited for longer."""
+        if self._task is not None and not self._task.done():
+            route_id = self._decision.route.route_id
+            self._conn.plane.observer.note("write_path_late", route=route_id)
         if self._conn.step is not Step.GONE:
             self._conn.transport.abort()
 
@@ -179,6 +189,17 @@ class Buffered:
 
     def resume_reading(self) -> None:
         """So there is nothing to resume."""
+
+
+def last_moment(plane: Plane, decision: Decision) -> float:
+    """Return when a request that is taken whole is given up at last (monotonic seconds).
+
+    Two calls, because legacy may be asked after modern; every other wait stands in the settings.
+    """
+    rules, settings = decision.route.dual, plane.settings
+    both_ms = rules.both_wait_ms if rules.level is WriteLevel.BOTH else 0
+    waits_ms = 2 * decision.route.phases.whole_ms + both_ms + settings.write_wait_ms
+    return plane.now + (waits_ms + settings.write_margin_ms) / 1000
 
 
 def measured(decision: Decision, method: bytes, response: HttpResponse) -> HttpResponse:

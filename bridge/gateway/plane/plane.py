@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from email.utils import formatdate
 from random import getrandbits
 from typing import Any, Protocol
@@ -153,11 +153,21 @@ class Plane:
         if told:
             self.observer.note("latency", **told)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Run work that no client's disconnect may end."""
+    def spawn(
+        self, work: Coroutine[Any, Any, None], broke: Callable[[], None]
+    ) -> "asyncio.Task[None]":
+        """Run work that no client's disconnect may end; `broke` is called if it raises."""
+
+        def ended(task: "asyncio.Task[None]") -> None:
+            self._tasks.discard(task)
+            exc = None if task.cancelled() else task.exception()
+            if exc is not None:
+                self.observer.note("task_failed", error=type(exc).__name__)
+                broke()
+
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(ended)
         return task
 
     async def finish_tasks(self, within_s: float) -> int:

@@ -31,6 +31,12 @@ class PlaneSettings:
     """Bytes per second that a request body must average once `body_idle_ms` have passed."""
     relay_idle_ms: int = 60_000
     """Between two reads of an answer, or of a client that does not take it."""
+    write_wait_ms: int = 10_250
+    """What a request that is taken whole may wait for beside its upstream: twice for its lane (its
+    turn in this process, then who holds it elsewhere), and for replays."""
+    write_margin_ms: int = 60_000
+    """Beyond every wait that has a limit of its own, before such a request is given up: for commits
+    of a journal in trouble. Who meets it has met a fault of ours."""
     tunnel_idle_ms: int = 600_000
     """Without a byte in either direction of a WebSocket."""
     drain_idle_ms: int = 1_000

@@ -9,7 +9,7 @@ from time import monotonic
 
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.response_head import ResponseHead
-from bridge.gateway.plane.buffered import Buffered, is_whole, measured
+from bridge.gateway.plane.buffered import Buffered, is_whole, last_moment, measured
 from bridge.gateway.plane.forward import Forward
 from bridge.gateway.plane.handling import ClientSide, Step
 from bridge.gateway.plane.own_answers import internal_answer, lost_answer
@@ -117,9 +117,9 @@ class ReadWithWayBack(Forward):
 
     def _begin(self, asking: Asking, own: HttpResponse) -> None:
         conn = self._conn
-        # The write path bounds itself by the route's times.
-        conn.deadline = float("inf")
-        self._asking = conn.plane.spawn(self._ask(asking, own))
+        # The write path bounds itself by the route's times; this is for when it does not.
+        conn.deadline = last_moment(conn.plane, self._decision)
+        self._asking = conn.plane.spawn(self._ask(asking, own), conn.cut)
 
     async def _ask(self, asking: Asking, own: HttpResponse) -> None:
         conn, back = self._conn, self._decision.way_back

@@ -203,6 +203,7 @@ class PlaneSection(Section):
     body_idle_ms: Millis = 30_000
     body_rate_min: int = Field(default=64, ge=0, le=1_000_000)
     relay_idle_ms: Millis = 60_000
+    write_margin_ms: Millis = 60_000
     tunnel_idle_ms: Millis = 600_000
     drain_idle_ms: int = Field(default=1_000, ge=0, le=60_000)
     handover_ms: int = Field(default=200, ge=0, le=10_000)

@@ -91,7 +91,7 @@ async def run_worker(stores: Stores, observer: RunFileObserver, stop: asyncio.Ev
                 write_path=tracing.write_path(queueing(stores, writer, journal, observer)),
                 pools=pools,
                 stop=stop,
-                settings=plane_settings(gateway.plane),
+                settings=plane_settings(gateway),
                 observer=observer,
                 ready=lambda: note_listening(gateway, observer),
                 tap=mirror,

@@ -21,7 +21,6 @@ from bridge.model.observer import Observer
 from bridge.runtime.configuration.gateway_settings import (
     GatewaySettings,
     ListenerSettings,
-    PlaneSection,
 )
 from bridge.runtime.wiring.gateway_tls import address, secure_dialling, server_tls
 
@@ -29,13 +28,14 @@ from bridge.runtime.wiring.gateway_tls import address, secure_dialling, server_t
 LOOK_FOR_FILES_S = 1.0
 
 
-def plane_settings(section: PlaneSection) -> PlaneSettings:
+def plane_settings(gateway: GatewaySettings) -> PlaneSettings:
     """Return a worker's names and limits."""
-    given: dict[str, Any] = section.model_dump()
+    given: dict[str, Any] = gateway.plane.model_dump()
     hosts = (normal_name(host) for host in given.pop("hosts"))
     return PlaneSettings(
         hosts=frozenset(host.encode("ascii") for host in hosts if host is not None),
         trusted_hops=tuple(given.pop("trusted_hops")),
+        write_wait_ms=2 * gateway.lane_wait_ms + gateway.drain_wait_ms,
         **given,
     )
 

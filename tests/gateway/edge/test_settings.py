@@ -163,10 +163,11 @@ def test_every_limit_of_a_worker_can_be_set(deployment: Deployment) -> None:
     deployment.write()
     gateway = load_settings(deployment.config, {}).gateway
     assert gateway is not None
-    plane = plane_settings(gateway.plane)
+    plane = plane_settings(gateway)
     assert plane.hosts == {b"shop.example", b"xn--bcher-kva.example"}
     assert plane.head_ms == 5_000
     assert plane.drain_idle_ms == 0
     assert str(plane.trusted_hops[0]) == "10.0.0.0/8"
-    names = set(type(plane).__dataclass_fields__)
+    assert plane.write_wait_ms == 2 * gateway.lane_wait_ms + gateway.drain_wait_ms
+    names = set(type(plane).__dataclass_fields__) - {"write_wait_ms"}
     assert names == set(type(gateway.plane).model_fields)

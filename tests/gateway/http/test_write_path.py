@@ -1,16 +1,18 @@
 """Journalled writes reach the write path whole, and survive their client."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from bridge.gateway.http.problems import problem
+from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.routes.decision import Decision
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage
-from tests.gateway.http.rig import Gateway, RecordingWritePath, ports
+from tests.gateway.http.rig import ROUTES, Gateway, RecordingWritePath, ports
 from tests.gateway.http.upstream import Upstream
-from tests.gateway.http.wire import DEADLINE_S, Wire
+from tests.gateway.http.wire import DEADLINE_S, Ended, Wire
 from tests.waiting import wait_until
 
 PUT = b"PUT /orders/7 HTTP/1.1\r\nHost: a\r\n"
@@ -19,10 +21,14 @@ PUT = b"PUT /orders/7 HTTP/1.1\r\nHost: a\r\n"
 class Journalling(Gateway):
     """Group `orders` at `dual`, with a write path that remembers."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(
+        self, upstream: Upstream, settings: PlaneSettings | None = None, **changes: object
+    ) -> None:
         self.path = RecordingWritePath()
         super().__init__(
             ports(upstream),
+            routes=[replace(found, **changes) for found in ROUTES],  # type: ignore[arg-type]  # Any.
+            settings=settings,
             groups=[GroupState(group="orders", stage=Stage.DUAL, epoch=1, lanes_held=False)],
             write_path=self.path,
         )
@@ -165,6 +171,38 @@ def test_a_bug_in_the_write_path_is_500_not_a_hanging_client(upstream: Upstream)
         assert answer.status == 500
         assert b"canary" not in answer.body
         assert gateway.observer.notes("write_path_failed")[0].facts["error"] == "KeyError"
+
+
+def test_a_bug_behind_the_write_path_ends_the_connection_and_is_told(upstream: Upstream) -> None:
+    with Journalling(upstream) as gateway:
+        gateway.path.answer = None  # type: ignore[assignment]  # The bug.
+        with gateway.connect() as client:
+            client.send(PUT + b"Content-Length: 2\r\n\r\n{}")
+            with pytest.raises((Ended, OSError)):
+                client.message()
+        gate = gateway.path.gate = asyncio.Event()
+        with gateway.connect() as client:
+            client.send(PUT + b"Content-Length: 2\r\n\r\n{}")
+            wait_until(lambda: len(gateway.path.writes) == 2, DEADLINE_S)
+            client.reset()
+        gateway.open_gate(gate)
+        wait_until(lambda: len(gateway.observer.notes("task_failed")) == 2, DEADLINE_S)
+        assert gateway.observer.notes("task_failed")[0].facts == {"error": "AttributeError"}
+        gateway.stop()
+        # No connection is waited for whose answer cannot come any more.
+        assert gateway.observer.notes("drained")[0].facts["connections_left"] == 0
+
+
+def test_a_write_path_that_never_answers_is_given_up_at_last(upstream: Upstream) -> None:
+    settings = PlaneSettings(drain_ms=100, write_wait_ms=50, write_margin_ms=50)
+    with Journalling(upstream, settings, timeout_ms=50) as gateway:
+        gateway.path.gate = asyncio.Event()
+        with gateway.connect() as client:
+            client.send(PUT + b"Content-Length: 2\r\n\r\n{}")
+            with pytest.raises((Ended, OSError)):
+                client.message()
+        (late,) = gateway.observer.notes("write_path_late")
+        assert late.facts == {"route": gateway.path.writes[0][0].route.route_id}
 
 
 def test_answers_without_a_body_have_none(client: Wire, upstream: Upstream) -> None:
