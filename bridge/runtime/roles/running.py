@@ -147,6 +147,8 @@ def _async(
     import asyncio
 
     def run_in_loop(stores: Stores, observer: RunFileObserver, stop: threading.Event) -> None:
+        from bridge.gateway.wires.turns import TurnLoop
+
         async def main() -> None:
             asked = asyncio.Event()
             watcher = asyncio.create_task(_mirror(stop, asked))
@@ -155,7 +157,8 @@ def _async(
             finally:
                 watcher.cancel()
 
-        asyncio.run(main())
+        with asyncio.Runner(loop_factory=TurnLoop) as runner:
+            runner.run(main())
 
     return run_in_loop
 
