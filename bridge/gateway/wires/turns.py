@@ -16,15 +16,22 @@ import asyncio
 import math
 import select
 import selectors
-from collections.abc import Mapping
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 _READ: Final = select.EPOLLIN
 
 # Reads of one turn before the writes leave: at 20 us each an answer waits for 1.3 ms at most.
 _EVENTS_MAX: Final = 64
 
-_File: TypeAlias = "int | selectors._HasFileno"
+
+class _HasDescriptor(Protocol):
+    def fileno(self) -> int: ...
+
+
+_File: TypeAlias = int | _HasDescriptor
 
 
 class Watched(Protocol):
@@ -65,9 +72,7 @@ class Turns(selectors.BaseSelector):
         else:
             self._epoll.modify(fd, now)
 
-    def select(
-        self, timeout: float | None = None
-    ) -> "list[tuple[selectors.SelectorKey, selectors._EventMask]]":
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait, serve what is watched, and return the events of all others."""
         if self.unsent and self._flush():
             timeout = 0  # Whoever was told may have given the loop something to do.
@@ -137,3 +142,9 @@ class TurnLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.turns = Turns()
         super().__init__(self.turns)
+
+
+def run_in_turns(main: Coroutine[Any, Any, T]) -> T:
+    """Run like `asyncio.run`, in turns."""
+    with asyncio.Runner(loop_factory=TurnLoop) as runner:
+        return runner.run(main)

@@ -147,7 +147,7 @@ def _async(
     import asyncio
 
     def run_in_loop(stores: Stores, observer: RunFileObserver, stop: threading.Event) -> None:
-        from bridge.gateway.wires.turns import TurnLoop
+        from bridge.gateway.wires.turns import run_in_turns
 
         async def main() -> None:
             asked = asyncio.Event()
@@ -157,8 +157,7 @@ def _async(
             finally:
                 watcher.cancel()
 
-        with asyncio.Runner(loop_factory=TurnLoop) as runner:
-            runner.run(main())
+        run_in_turns(main())
 
     return run_in_loop
 
