@@ -29,7 +29,9 @@ class EditedBlock:
         if edits is not self._edits or block is not self._block:
             self._edits, self._block = edits, block
             self._edited = edits.request.block(block)
-        return edits.request.start(start), self._edited
+        if edits.request.paths:
+            start = edits.request.start(start)
+        return start, self._edited
 
 
 class _Edited(NamedTuple):

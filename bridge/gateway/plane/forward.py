@@ -11,7 +11,7 @@ from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.response_head import ResponseHead
 from bridge.gateway.http.trailers import carried, last_chunk
 from bridge.gateway.plane.edited_heads import edited_answer
-from bridge.gateway.plane.handling import IDEMPOTENT, SAFE, ClientSide, Step
+from bridge.gateway.plane.handling import ANSWER, BODY, GONE, IDEMPOTENT, SAFE, ClientSide
 from bridge.gateway.plane.keeper import Flight
 from bridge.gateway.plane.own_answers import failed_answer, late_answer, unasked_switch
 from bridge.gateway.plane.special_requests import Deadline, added, announcing, has_key
@@ -152,7 +152,7 @@ class Forward:
         if waiting:
             late = conn.plane.now >= self.until
             self._own(late_answer(self._decision, sent=sent, whole=late, method=self._head.method))
-        elif conn.step is Step.GONE:
+        elif conn.step is GONE:
             conn.finished(close=True)
         else:
             conn.cut()
@@ -197,9 +197,9 @@ class Forward:
         client = conn.client
         if head.trailer and self._head.takes_trailers:
             head, self._trailers_in = announcing(head)
-        if conn.step is Step.BODY:
+        if conn.step is BODY:
             # An early answer: the rest of the body is not wanted, and its end cannot be found.
-            conn.step = Step.ANSWER
+            conn.step = ANSWER
             client = conn.client = client._replace(keep_alive=False)
         data, self._chunk_out, self._close = relayed_head(
             head, client, plane.via_line, plane.date_line
@@ -244,7 +244,7 @@ class Forward:
     def switched(self, head: ResponseHead) -> None:
         """Become a tunnel, if that is what this client asked for."""
         conn = self._conn
-        if self._head.upgrade is None or conn.step is Step.GONE:
+        if self._head.upgrade is None or conn.step is GONE:
             self.dropped()
             self._own(unasked_switch(self._decision.upstream))
             return
@@ -266,7 +266,7 @@ class Forward:
             self._landed()
             if self._followed is not None:
                 self._followed.failed("authority_cut")
-            if conn.step is Step.GONE:
+            if conn.step is GONE:
                 conn.finished(close=True)
             else:
                 conn.cut()
@@ -290,7 +290,7 @@ class Forward:
         """It has caught up: the client's time begins again."""
         conn = self._conn
         conn.resume_receiving()
-        if conn.step is Step.BODY:
+        if conn.step is BODY:
             plane = conn.plane
             conn.deadline = min(plane.now + plane.settings.body_idle_ms / 1000, self.until)
 
