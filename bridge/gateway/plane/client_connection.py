@@ -15,6 +15,7 @@ from bridge.gateway.http.target import ASTERISK
 from bridge.gateway.plane.client_transport import ClientTransport
 from bridge.gateway.plane.forward import Forward
 from bridge.gateway.plane.handling import ANSWER, BODY, GONE, HEAD, LINGER, SAFE, TUNNEL, Handling
+from bridge.gateway.plane.last_decision import LastDecision
 from bridge.gateway.plane.lenient_heads import may_become_lenient, read_leniently
 from bridge.gateway.plane.own_answers import refused_answer
 from bridge.gateway.plane.plane import Plane
@@ -31,8 +32,8 @@ class ClientConnection(ClientTransport):
     """See the module."""
 
     __slots__ = (
-        "_ahead", "_body", "_forgiven", "_handling", "_head_began", "_heads", "_hosts", "_origin",
-        "_pumping", "_scanned", "client", "edge",
+        "_ahead", "_body", "_decided", "_forgiven", "_handling", "_head_began", "_heads", "_hosts",
+        "_origin", "_pumping", "_scanned", "client", "edge",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, origin: Origin | None = None) -> None:
@@ -48,6 +49,7 @@ class ClientConnection(ClientTransport):
         self._head_began = False
         self._forgiven = False
         self._heads = HeadReader()
+        self._decided = LastDecision()
         self._pumping = False
         self._scanned = 0
 
@@ -219,22 +221,21 @@ class ClientConnection(ClientTransport):
         if (head.method, head.minor, keep_alive) != client:
             self.client = Client(head.method, head.minor, keep_alive)
         self.step = BODY if head.length else ANSWER
-        host = head.authority.name if head.authority else None
         hosts = self._hosts
-        if hosts is not None and host not in hosts:
+        if hosts is not None and (head.authority.name if head.authority else None) not in hosts:
             self.refuse(421, "host-unknown", "that host is not served over this connection")
         elif head.plain:
-            self._route(head, host)
+            self._route(head)
         elif head.via and is_loop(head.via, plane.name):
             self.refuse(508, "loop", "the request has passed this gateway before")
         elif head.target == ASTERISK or head.max_forwards == 0:
             self.answer(HttpResponse(status=204, reason=b"No Content", headers=()))
         else:
-            self._route(head, host)
+            self._route(head)
 
-    def _route(self, head: RequestHead, host: bytes | None) -> None:
+    def _route(self, head: RequestHead) -> None:
         plane = self.plane
-        decision = plane.keeper.latest().decide(head.method, host, head.target, head.lines)
+        decision = self._decided.of(plane.keeper.latest(), head)
         if isinstance(decision, Refusal):
             self.answer(refused_answer(decision))
             return
