@@ -221,21 +221,22 @@ class ClientConnection(ClientTransport):
         if (head.method, head.minor, keep_alive) != client:
             self.client = Client(head.method, head.minor, keep_alive)
         self.step = BODY if head.length else ANSWER
+        host = head.authority.name if head.authority else None
         hosts = self._hosts
-        if hosts is not None and (head.authority.name if head.authority else None) not in hosts:
+        if hosts is not None and host not in hosts:
             self.refuse(421, "host-unknown", "that host is not served over this connection")
         elif head.plain:
-            self._route(head)
+            self._route(head, host)
         elif head.via and is_loop(head.via, plane.name):
             self.refuse(508, "loop", "the request has passed this gateway before")
         elif head.target == ASTERISK or head.max_forwards == 0:
             self.answer(HttpResponse(status=204, reason=b"No Content", headers=()))
         else:
-            self._route(head)
+            self._route(head, host)
 
-    def _route(self, head: RequestHead) -> None:
+    def _route(self, head: RequestHead, host: bytes | None) -> None:
         plane = self.plane
-        decision = self._decided.of(plane.keeper.latest(), head)
+        decision = self._decided.of(plane.keeper.latest(), head, host)
         if isinstance(decision, Refusal):
             self.answer(refused_answer(decision))
             return

@@ -18,10 +18,9 @@ class LastDecision:
         self._table: RoutingTable | None = None
         self._decision: Decision | Refusal
 
-    def of(self, table: RoutingTable, head: RequestHead) -> Decision | Refusal:
-        """Return what `table` decides."""
+    def of(self, table: RoutingTable, head: RequestHead, host: bytes | None) -> Decision | Refusal:
+        """Return what `table` decides; `host` is the name in the head's authority."""
         if head is not self._head or table is not self._table:
-            host = head.authority.name if head.authority else None
             self._decision = table.decide(head.method, host, head.target, head.lines)
             self._head, self._table = head, table
         return self._decision
