@@ -162,9 +162,8 @@ class ClientConnection(ClientTransport):
             return
         self._pumping = True
         try:
-            while self.step is HEAD and self._ahead and not self._choked:
-                if not self._take_head():
-                    break
+            while self.step is HEAD and self._ahead and not self._choked and self._take_head():
+                pass
         finally:
             self._pumping = False
 
@@ -216,9 +215,8 @@ class ClientConnection(ClientTransport):
 
     def _begin(self, head: RequestHead) -> None:
         plane = self.plane
-        client = self.client
         keep_alive = head.keep_alive and not plane.draining
-        if (head.method, head.minor, keep_alive) != client:
+        if (head.method, head.minor, keep_alive) != self.client:
             self.client = Client(head.method, head.minor, keep_alive)
         self.step = BODY if head.length else ANSWER
         host = head.authority.name if head.authority else None
