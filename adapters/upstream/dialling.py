@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from bridge.gateway.tls.contexts import ClientTls, Reloading
 from bridge.gateway.tls.transport import TlsTransport
+from bridge.gateway.wires.opening import connect
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
@@ -27,11 +28,10 @@ async def dial(make: Callable[[], P], host: str, port: int, secure: SecureDialli
     Raises:
         OSError: there is no connection, or over TLS none that is verified.
     """
-    loop = asyncio.get_running_loop()
     if secure is None:
-        _, protocol = await loop.create_connection(make, host, port)
+        _, protocol = await connect(make, host, port)
         return protocol
-    opened: asyncio.Future[P] = loop.create_future()
+    opened: asyncio.Future[P] = asyncio.get_running_loop().create_future()
 
     def open_app(_: TlsTransport) -> asyncio.Protocol:
         made = make()
@@ -43,7 +43,7 @@ async def dial(make: Callable[[], P], host: str, port: int, secure: SecureDialli
         if not opened.done():
             opened.set_exception(why)
 
-    wire, _ = await loop.create_connection(
+    wire, _ = await connect(
         lambda: TlsTransport(
             secure.contexts.current,
             open_app=open_app,

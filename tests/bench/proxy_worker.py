@@ -17,6 +17,7 @@ from bridge.gateway.routes.route import IdRules, Route
 from bridge.gateway.routes.sections.rewriting import AnswerRewriting, RequestRewriting
 from bridge.gateway.routes.sections.timeouts import Timeouts
 from bridge.gateway.routes.table import RoutingTable
+from bridge.gateway.wires.turns import run_in_turns
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.observer import SilentObserver
 from bridge.model.stage import Side
@@ -123,4 +124,4 @@ async def main(port: int, upstream_port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    run_in_turns(main(int(sys.argv[1]), int(sys.argv[2])))

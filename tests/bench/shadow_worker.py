@@ -18,6 +18,7 @@ from bridge.gateway.routes.sections.shadow import ShadowRules
 from bridge.gateway.routes.table import RoutingTable
 from bridge.gateway.shadow.limits import ShadowLimits
 from bridge.gateway.shadow.mirror import Mirror
+from bridge.gateway.wires.turns import run_in_turns
 from bridge.model.stage import GroupState, Side, Stage
 from tests.bench.proxy_worker import Fixed, NoWrites, routes
 
@@ -89,4 +90,4 @@ async def main(port: int, upstream_port: int, shadow_port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*map(int, sys.argv[1:4])))
+    run_in_turns(main(*map(int, sys.argv[1:4])))

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, TypeAlias
 from bridge.gateway.http.deadline import NAME as DEADLINE
 from bridge.gateway.http.deadline import parse_deadline_ms
 from bridge.gateway.http.request_head import RequestHead, end_to_end
-from bridge.gateway.http.trace_context import Bits, traced
+from bridge.gateway.http.trace_context import Bits, is_untraced, new_trace, traced
 from bridge.model.http import Headers
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -152,16 +152,22 @@ class Edge:
 class TracingEdge(Edge):
     """Also passes a trace context on."""
 
-    __slots__ = ("_bits",)
+    __slots__ = ("_bits", "_untraced")
 
     def __init__(
         self, origin: Origin, trusted: tuple[Network, ...], name: bytes, bits: Bits
     ) -> None:
         super().__init__(origin, trusted, name)
         self._bits = bits
+        self._untraced: bytes | None = None
+        """The last block, by which no trace comes in."""
 
     def stamped(self, block: bytes) -> bytes:
         """Return a block with a trace context of its own, every time."""
+        if block is self._untraced:
+            return block + new_trace(self._bits)
+        if is_untraced(block):
+            self._untraced = block
         return traced(block, self._bits)
 
     def fields(self, head: RequestHead) -> Headers:

@@ -49,16 +49,20 @@ class HeadReader:
 
     Clients repeat themselves: when a block of fields holds nothing that means anything to a proxy
     but Host, Content-Length and `Connection: keep-alive`, the next block is only compared with it,
-    and what differs is looked at. Only the last block is kept, and only as long as its connection,
-    so that nobody's credentials outlive it.
+    and what differs is looked at. A head that is the last one once more is that one, the very same
+    object. Only the last block is kept, and only as long as its connection, so that nobody's
+    credentials outlive it.
     """
 
     __slots__ = (
-        "_authority", "_block", "_connection_at", "_host_at", "_length", "_length_at", "_lines",
-        "_rest",
+        "_authority", "_block", "_connection_at", "_head", "_host_at", "_known", "_length",
+        "_length_at", "_lines", "_rest",
     )  # fmt: skip
 
     def __init__(self) -> None:
+        self._head: bytes | None = None
+        """The last head of this kind, and what it says."""
+        self._known: RequestHead
         self._block = b""
         self._lines: list[bytes] = []
         """Of the last block, all of them."""
@@ -73,6 +77,8 @@ class HeadReader:
         Raises:
             MessageRefused: it breaks a rule; the connection cannot be used any further.
         """
+        if head == self._head:
+            return self._known
         line, _, block = head.partition(b"\r\n")
         method, target, minor = parse_request_line(line)
         if minor != 1 or target[:1] != b"/" or method in REFUSED_METHODS:
@@ -88,7 +94,9 @@ class HeadReader:
                 del lines[0]
             self._keep(block, lines)
         # A `RequestHead` by hand: its own constructor takes a twentieth of a whole request.
-        return _new_tuple(RequestHead, (line, method, target, 1, *self._rest))
+        self._known = _new_tuple(RequestHead, (line, method, target, 1, *self._rest))
+        self._head = head if self._block else None
+        return self._known
 
     def _keep(self, block: bytes, lines: list[bytes]) -> None:
         self._lines = lines

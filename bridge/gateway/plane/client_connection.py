@@ -14,7 +14,8 @@ from bridge.gateway.http.request_line import refuse_partial
 from bridge.gateway.http.target import ASTERISK
 from bridge.gateway.plane.client_transport import ClientTransport
 from bridge.gateway.plane.forward import Forward
-from bridge.gateway.plane.handling import SAFE, Handling, Step
+from bridge.gateway.plane.handling import ANSWER, BODY, GONE, HEAD, LINGER, SAFE, TUNNEL, Handling
+from bridge.gateway.plane.last_decision import LastDecision
 from bridge.gateway.plane.lenient_heads import may_become_lenient, read_leniently
 from bridge.gateway.plane.own_answers import refused_answer
 from bridge.gateway.plane.plane import Plane
@@ -31,8 +32,8 @@ class ClientConnection(ClientTransport):
     """See the module."""
 
     __slots__ = (
-        "_ahead", "_body", "_forgiven", "_handling", "_head_began", "_heads", "_hosts", "_origin",
-        "_pumping", "_scanned", "client", "edge",
+        "_ahead", "_body", "_decided", "_forgiven", "_handling", "_head_began", "_heads", "_hosts",
+        "_origin", "_pumping", "_scanned", "client", "edge",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, origin: Origin | None = None) -> None:
@@ -48,6 +49,7 @@ class ClientConnection(ClientTransport):
         self._head_began = False
         self._forgiven = False
         self._heads = HeadReader()
+        self._decided = LastDecision()
         self._pumping = False
         self._scanned = 0
 
@@ -70,19 +72,19 @@ class ClientConnection(ClientTransport):
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
         step = self.step
-        if step is Step.HEAD:
+        if step is HEAD:
             self._ahead = self._ahead + data if self._ahead else data
             self._pump()
-        elif step is Step.BODY:
+        elif step is BODY:
             self._more_body(data)
-        elif step is Step.ANSWER:
+        elif step is ANSWER:
             self._ahead += data
             if len(self._ahead) > _AHEAD_BYTES_MAX:
                 self.pause_receiving()
-        elif step is Step.TUNNEL:
+        elif step is TUNNEL:
             assert self._handling is not None
             self._handling.body(data, complete=False)
-        elif step is Step.LINGER:
+        elif step is LINGER:
             self.throw_away(data)
 
     def eof_received(self) -> bool:
@@ -91,10 +93,10 @@ class ClientConnection(ClientTransport):
         Almost always the client has closed: a safe request is cancelled. A write goes on, and its
         answer is sent in case the client has only ended its own direction.
         """
-        if self.step is Step.TUNNEL and self._handling is not None:
+        if self.step is TUNNEL and self._handling is not None:
             self._handling.client_ended()
             return True
-        if self.step is Step.ANSWER and self.client.method not in SAFE:
+        if self.step is ANSWER and self.client.method not in SAFE:
             self._ahead = b""
             self.client = self.client._replace(keep_alive=False)
             return True
@@ -102,8 +104,8 @@ class ClientConnection(ClientTransport):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
-        handling, complete = self._handling, self.step is not Step.BODY
-        self.step = Step.GONE
+        handling, complete = self._handling, self.step is not BODY
+        self.step = GONE
         if handling is None or not handling.client_gone(body_complete=complete):
             self._handling = None
             self.plane.connections.discard(self)
@@ -126,13 +128,13 @@ class ClientConnection(ClientTransport):
 
     def expired(self) -> None:
         """The deadline has passed; called by the worker's tick."""
-        if self.step is Step.BODY and not self._paused:
+        if self.step is BODY and not self._paused:
             self.refuse(408, "body-timeout", "the request's body came too slowly")
         elif self._handling is not None:
             self._handling.expired()
-        elif self.step is Step.HEAD and self._head_began:
+        elif self.step is HEAD and self._head_began:
             self.refuse(408, "head-timeout", "the request's head came too slowly")
-        elif self.step is Step.HEAD and not self.transport.get_write_buffer_size():
+        elif self.step is HEAD and not self.transport.get_write_buffer_size():
             self.transport.close()  # Idle.
         else:
             # Refused and still sending, or not taking its answer.
@@ -143,7 +145,7 @@ class ClientConnection(ClientTransport):
 
         Closing an idle connection at once would cut a request that is already on its way to us.
         """
-        if self.step is Step.HEAD and not self._head_began:
+        if self.step is HEAD and not self._head_began:
             idle_s = self.plane.settings.drain_idle_ms / 1000
             if idle_s:
                 self.deadline = min(self.deadline, self.plane.now + idle_s)
@@ -160,9 +162,8 @@ class ClientConnection(ClientTransport):
             return
         self._pumping = True
         try:
-            while self.step is Step.HEAD and self._ahead and not self._choked:
-                if not self._take_head():
-                    break
+            while self.step is HEAD and self._ahead and not self._choked and self._take_head():
+                pass
         finally:
             self._pumping = False
 
@@ -214,11 +215,10 @@ class ClientConnection(ClientTransport):
 
     def _begin(self, head: RequestHead) -> None:
         plane = self.plane
-        client = self.client
         keep_alive = head.keep_alive and not plane.draining
-        if (head.method, head.minor, keep_alive) != client:
+        if (head.method, head.minor, keep_alive) != self.client:
             self.client = Client(head.method, head.minor, keep_alive)
-        self.step = Step.BODY if head.length else Step.ANSWER
+        self.step = BODY if head.length else ANSWER
         host = head.authority.name if head.authority else None
         hosts = self._hosts
         if hosts is not None and host not in hosts:
@@ -234,7 +234,7 @@ class ClientConnection(ClientTransport):
 
     def _route(self, head: RequestHead, host: bytes | None) -> None:
         plane = self.plane
-        decision = plane.keeper.latest().decide(head.method, host, head.target, head.lines)
+        decision = self._decided.of(plane.keeper.latest(), head, host)
         if isinstance(decision, Refusal):
             self.answer(refused_answer(decision))
             return
@@ -259,7 +259,7 @@ class ClientConnection(ClientTransport):
         ahead, self._ahead = self._ahead, b""
         data = self._fed(ahead)
         if data is not None:
-            handling.start(data, complete=self.step is Step.ANSWER)
+            handling.start(data, complete=self.step is ANSWER)
 
     def _more_body(self, data: bytes) -> None:
         handling, body, plane = self._handling, self._body, self.plane
@@ -289,13 +289,13 @@ class ClientConnection(ClientTransport):
                 handling.trailed(body.trailers)
             self._ahead = body.rest
             self._body = None
-            self.step = Step.ANSWER
+            self.step = ANSWER
         return decoded
 
     def begin_tunnel(self, tunnel: Handling) -> None:
         """Hand `tunnel` all bytes from now on, beginning with those already read."""
         self._handling = tunnel
-        self.step = Step.TUNNEL
+        self.step = TUNNEL
         ahead, self._ahead = self._ahead, b""
         self.resume_receiving()
         if ahead:
@@ -305,8 +305,8 @@ class ClientConnection(ClientTransport):
 
     def answer(self, response: HttpResponse, *, label: str = "-", upstream: str = "") -> None:
         """Send a whole answer; `upstream` is empty for the gateway's own."""
-        if self.step is not Step.GONE:
-            close = self.step is not Step.ANSWER or not self.client.keep_alive
+        if self.step is not GONE:
+            close = self.step is not ANSWER or not self.client.keep_alive
             via = self.plane.via_line if upstream else None
             date = self.plane.date_line
             self.transport.write(whole_answer(response, self.client, via, date, close=close))
@@ -320,7 +320,7 @@ class ClientConnection(ClientTransport):
         handling, self._handling = self._handling, None
         if handling is not None:
             handling.dropped()
-        if self.step is Step.HEAD:
+        if self.step is HEAD:
             self.client = _NOBODY
         self.client = self.client._replace(keep_alive=False)
         self.answer(problem(status, code, detail, headers))
@@ -332,13 +332,13 @@ class ClientConnection(ClientTransport):
         """The answer is sent: take the next request, or end."""
         self._handling = None
         self._body = None
-        if self.step is Step.GONE:
+        if self.step is GONE:
             self.plane.connections.discard(self)
         elif close:
             self._ahead = b""
             self.linger()
         else:
-            self.step = Step.HEAD
+            self.step = HEAD
             plane = self.plane
             self.deadline = plane.now + plane.keep_alive_s
             if self._paused:

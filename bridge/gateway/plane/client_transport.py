@@ -6,7 +6,7 @@ import struct
 from typing import Final, cast
 
 from bridge.gateway.plane.edited_heads import EditedBlock
-from bridge.gateway.plane.handling import Step
+from bridge.gateway.plane.handling import ANSWER, BODY, GONE, HEAD, LINGER, TUNNEL
 from bridge.gateway.plane.plane import Plane
 from bridge.gateway.transports import half_close, read_in_pieces
 
@@ -15,7 +15,7 @@ _SEND_BUFFER_BYTES_MAX: Final = 262_144
 # A refused client may still be sending; closing at once would reset the answer away under it.
 _LINGER_S: Final = 2.0
 _LINGER_BYTES_MAX: Final = 1 << 20
-_UNDER_WAY: Final = frozenset((Step.BODY, Step.ANSWER, Step.TUNNEL))
+_UNDER_WAY: Final = frozenset((BODY, ANSWER, TUNNEL))
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
@@ -30,7 +30,7 @@ class ClientTransport(asyncio.Protocol):
         self.plane = plane
         self.transport: asyncio.Transport
         self.edited = EditedBlock()
-        self.step = Step.HEAD
+        self.step = HEAD
         self.deadline = plane.now + plane.settings.head_ms / 1000
         self._paused = False
         self._choked = False
@@ -44,12 +44,12 @@ class ClientTransport(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send to the client, if it is still there."""
-        if self.step is not Step.GONE:
+        if self.step is not GONE:
             self.transport.write(data)
 
     def pause_receiving(self) -> None:
         """Read no more from the client for a while."""
-        if not self._paused and self.step is not Step.GONE:
+        if not self._paused and self.step is not GONE:
             self._paused = True
             self.transport.pause_reading()
 
@@ -57,13 +57,13 @@ class ClientTransport(asyncio.Protocol):
         """Read again, unless the client itself must catch up first."""
         if self._paused and not self._choked:
             self._paused = False
-            if self.step is not Step.GONE and not self.transport.is_closing():
+            if self.step is not GONE and not self.transport.is_closing():
                 self.transport.resume_reading()
 
     def cut(self) -> None:
         """End with a reset: an HTTP/1.0 body ends with its connection, so an ordinary end would
         make half an answer look whole."""
-        if self.step is not Step.GONE:
+        if self.step is not GONE:
             sock = self.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             self.transport.abort()
@@ -77,7 +77,7 @@ class ClientTransport(asyncio.Protocol):
 
     def linger(self) -> None:
         """End, but throw away for a while what a refused client may still be sending."""
-        self.step = Step.LINGER
+        self.step = LINGER
         self._to_throw = _LINGER_BYTES_MAX
         self.deadline = self.plane.now + _LINGER_S
         if not self.transport.is_closing():
@@ -88,7 +88,7 @@ class ClientTransport(asyncio.Protocol):
     @property
     def is_done(self) -> bool:
         """Whether everything was sent and only the client's own end is waited for."""
-        return self.step is Step.LINGER and self.transport.get_write_buffer_size() == 0
+        return self.step is LINGER and self.transport.get_write_buffer_size() == 0
 
     def throw_away(self, data: bytes) -> None:
         """Read what a refused client still sends, up to a bound."""

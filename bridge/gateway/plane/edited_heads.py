@@ -6,6 +6,7 @@ of them is kept beside what it was made of, for as long as that is kept itself: 
 
 from typing import Final, NamedTuple
 
+from bridge.gateway.http.relay import Client, Relayed, relayed_head
 from bridge.gateway.http.response_head import ResponseHead
 from bridge.gateway.routes.block_edit import SideRewriting
 
@@ -29,12 +30,34 @@ class EditedBlock:
         if edits is not self._edits or block is not self._block:
             self._edits, self._block = edits, block
             self._edited = edits.request.block(block)
-        return edits.request.start(start), self._edited
+        if edits.request.paths:
+            start = edits.request.start(start)
+        return start, self._edited
 
 
 class _Edited(NamedTuple):
     edits: SideRewriting
     head: ResponseHead
+
+
+class _Relayed(NamedTuple):
+    edits: SideRewriting
+    date_line: bytes
+    relayed: Relayed
+
+
+def relayed_answer(
+    head: ResponseHead, edits: SideRewriting | None, client: Client, via: bytes, date_line: bytes
+) -> Relayed:
+    """Return an answer's head as the rules and its client have it."""
+    if edits is None:
+        return relayed_head(head, client, via, date_line)
+    known = head.relayed.get(client)
+    if type(known) is _Relayed and known.edits is edits and known.date_line is date_line:
+        return known.relayed
+    relayed = relayed_head(edited_answer(edits, head), client, via, date_line)
+    head.relayed[client] = _Relayed(edits, date_line, relayed)
+    return relayed
 
 
 def edited_answer(edits: SideRewriting, head: ResponseHead) -> ResponseHead:

@@ -6,12 +6,12 @@ from typing import Final
 
 from bridge.gateway.http.chunked import LAST_CHUNK, encode_chunk
 from bridge.gateway.http.framing import CHUNKED
-from bridge.gateway.http.relay import interim_head, relayed_head, switched_head
+from bridge.gateway.http.relay import interim_head, switched_head
 from bridge.gateway.http.request_head import RequestHead
 from bridge.gateway.http.response_head import ResponseHead
 from bridge.gateway.http.trailers import carried, last_chunk
-from bridge.gateway.plane.edited_heads import edited_answer
-from bridge.gateway.plane.handling import IDEMPOTENT, SAFE, ClientSide, Step
+from bridge.gateway.plane.edited_heads import edited_answer, relayed_answer
+from bridge.gateway.plane.handling import ANSWER, BODY, GONE, IDEMPOTENT, SAFE, ClientSide
 from bridge.gateway.plane.keeper import Flight
 from bridge.gateway.plane.own_answers import failed_answer, late_answer, unasked_switch
 from bridge.gateway.plane.special_requests import Deadline, added, announcing, has_key
@@ -71,14 +71,14 @@ class Forward:
         if edits is not None:
             start, block = conn.edited.head(edits, start, base)
         own = self._added() if self._phases.total_s is not None or not head.plain else b""
-        block = edge.stamped(block) + own
+        block = edge.stamped(block)
         if self._decision.tapped and head.upgrade is None:
             plane, plain_block = conn.plane, edge.stamped(base) + own
             self._followed = follow(plane.tap, plane.observer, self._decision, head, plain_block)
         plain = body
         if head.length:
             body = self._encoded(body, complete)
-        data = b"%b\r\n%b\r\n%b" % (start, block, body)
+        data = b"".join((start, b"\r\n", block, own, b"\r\n", body))
         self._complete = complete
         route = self._decision.route
         if method in IDEMPOTENT or (route.accepts.idempotency_key and has_key(head)):
@@ -152,7 +152,7 @@ class Forward:
         if waiting:
             late = conn.plane.now >= self.until
             self._own(late_answer(self._decision, sent=sent, whole=late, method=self._head.method))
-        elif conn.step is Step.GONE:
+        elif conn.step is GONE:
             conn.finished(close=True)
         else:
             conn.cut()
@@ -190,19 +190,19 @@ class Forward:
         """Relay the final answer's head, and what came with it."""
         conn, decision = self._conn, self._decision
         plane = conn.plane
-        if decision.edits is not None:
-            head = edited_answer(decision.edits, head)
         self._answered, self._replay = True, None
         plane.answers[decision.label, decision.upstream, head.status // 100] += 1
-        client = conn.client
+        client, edits = conn.client, decision.edits
+        if edits is not None and (self._followed is not None or head.trailer):
+            head, edits = edited_answer(edits, head), None
         if head.trailer and self._head.takes_trailers:
             head, self._trailers_in = announcing(head)
-        if conn.step is Step.BODY:
+        if conn.step is BODY:
             # An early answer: the rest of the body is not wanted, and its end cannot be found.
-            conn.step = Step.ANSWER
+            conn.step = ANSWER
             client = conn.client = client._replace(keep_alive=False)
-        data, self._chunk_out, self._close = relayed_head(
-            head, client, plane.via_line, plane.date_line
+        data, self._chunk_out, self._close = relayed_answer(
+            head, edits, client, plane.via_line, plane.date_line
         )
         if body:
             data += encode_chunk(body) if self._chunk_out else body
@@ -244,7 +244,7 @@ class Forward:
     def switched(self, head: ResponseHead) -> None:
         """Become a tunnel, if that is what this client asked for."""
         conn = self._conn
-        if self._head.upgrade is None or conn.step is Step.GONE:
+        if self._head.upgrade is None or conn.step is GONE:
             self.dropped()
             self._own(unasked_switch(self._decision.upstream))
             return
@@ -266,7 +266,7 @@ class Forward:
             self._landed()
             if self._followed is not None:
                 self._followed.failed("authority_cut")
-            if conn.step is Step.GONE:
+            if conn.step is GONE:
                 conn.finished(close=True)
             else:
                 conn.cut()
@@ -290,7 +290,7 @@ class Forward:
         """It has caught up: the client's time begins again."""
         conn = self._conn
         conn.resume_receiving()
-        if conn.step is Step.BODY:
+        if conn.step is BODY:
             plane = conn.plane
             conn.deadline = min(plane.now + plane.settings.body_idle_ms / 1000, self.until)
 
@@ -345,6 +345,6 @@ class Forward:
     def _own(self, answer: HttpResponse) -> None:
         """Answer in the upstream's place."""
         self._landed()
-        if self._conn.step is not Step.GONE:
+        if self._conn.step is not GONE:
             self._decision.times.ended(monotonic() - self._began)
         self._conn.answer(answer, label=self._decision.label)

@@ -19,6 +19,7 @@ from bridge.gateway.plane.write_path import WritePath
 from bridge.gateway.protection.rate_limiter import RateLimiter
 from bridge.gateway.routes.table import RoutingTable
 from bridge.gateway.upstream_ports import UpstreamPool
+from bridge.gateway.wires.opening import listen
 from bridge.model.observer import Observer, SilentObserver
 
 # An idle worker looks at the generation this often: a switch is seen within 10 ms (0.2 % CPU).
@@ -76,8 +77,7 @@ async def serve(
     doors: list[tuple[socket.socket, Door]]
     doors = [(listener, Door())] if isinstance(listener, socket.socket) else [*listener]
     servers = [
-        await loop.create_server(functools.partial(door.connection, plane), sock=sock)
-        for sock, door in doors
+        await listen(functools.partial(door.connection, plane), sock) for sock, door in doors
     ]
     try:
         if ready is not None:

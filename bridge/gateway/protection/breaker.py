@@ -24,7 +24,7 @@ class Breaker:
 
     __slots__ = (
         "_count_min", "_first_rest_s", "_rest_s", "_share", "_slices", "_window_s", "epoch",
-        "open_until", "state",
+        "open_until", "state", "well",
     )  # fmt: skip
 
     def __init__(self, *, share: float, count_min: int, window_s: float, rest_s: float) -> None:
@@ -37,6 +37,9 @@ class Breaker:
         """Begin, exchanges, failures."""
         self.open_until = 0.0
         self.state = BreakerState.CLOSED
+        self.well = 0
+        """Exchanges of this epoch that went well since the last look: while closed, whoever sees
+        them adds them up here, and tells `ended` or `look` before long."""
         self.epoch = 0
         """Grows with each change: what was sent under an older one tells nothing of this state."""
 
@@ -58,6 +61,8 @@ class Breaker:
         """Note how an exchange of `epoch` ended; return whether the state has changed."""
         if epoch != self.epoch:
             return False
+        if self.well:
+            self.look(now)
         if self.state is BreakerState.PROBING:
             if failed:
                 self._rest_s = min(self._rest_s * _OPEN_GROWTH, OPEN_S_MAX)
@@ -67,14 +72,11 @@ class Breaker:
                 self._rest_s = self._first_rest_s
             return True
         slices = self._slices
-        if not slices or now - slices[-1][0] >= self._window_s / _SLICES:
-            slices.append([now, 0, 0])
-            while now - slices[0][0] > self._window_s:
-                slices.popleft()
-        slices[-1][1] += 1
+        latest = self._slice(now)
+        latest[1] += 1
         if not failed:
             return False
-        slices[-1][2] += 1
+        latest[2] += 1
         count = sum(each[1] for each in slices)
         failures = sum(each[2] for each in slices)
         if count < self._count_min or failures < self._share * count:
@@ -82,9 +84,24 @@ class Breaker:
         self._open(now)
         return True
 
+    def look(self, now: float) -> None:
+        """Take in those that went `well`."""
+        if self.well:
+            self._slice(now)[1] += self.well
+            self.well = 0
+
+    def _slice(self, now: float) -> list[float]:
+        slices = self._slices
+        if not slices or now - slices[-1][0] >= self._window_s / _SLICES:
+            slices.append([now, 0, 0])
+            while now - slices[0][0] > self._window_s:
+                slices.popleft()
+        return slices[-1]
+
     def _change(self, state: BreakerState) -> None:
         self.state = state
         self.epoch += 1
+        self.well = 0
 
     def _open(self, now: float) -> None:
         self._change(BreakerState.OPEN)

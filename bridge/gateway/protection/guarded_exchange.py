@@ -9,6 +9,9 @@ from bridge.gateway.upstream_ports import Failure, UpstreamConnection, UpstreamU
 class Watcher(Protocol):
     """The pool, as its exchanges know it."""
 
+    timed: bool
+    """Whether it wants to know how long exchanges take."""
+
     def clock(self) -> float:
         """Return monotonic seconds."""
 
@@ -58,7 +61,8 @@ class GuardedExchange:
         """Send."""
         assert self._link is not None, "started before it was connected"
         self._user = user
-        self._began = self._watcher.clock()
+        if self._watcher.timed:
+            self._began = self._watcher.clock()
         self._link.start(self, method, data, complete=complete)
 
     def send(self, data: bytes) -> None:
@@ -70,7 +74,8 @@ class GuardedExchange:
         """Say that the request is complete."""
         if self._link is not None:
             # From here on the upstream has everything that it needs for its answer.
-            self._began = self._watcher.clock()
+            if self._watcher.timed:
+                self._began = self._watcher.clock()
             self._link.finish()
 
     def hand_over(self, user: UpstreamUser) -> None:
@@ -169,8 +174,9 @@ class GuardedExchange:
         user = self._user
         assert user is not None, "answered without a user"
         self._answered = True
-        took_s = self._watcher.clock() - self._began
-        self._watcher.answered(self._epoch, user, head, took_s)
+        watcher = self._watcher
+        took_s = watcher.clock() - self._began if watcher.timed else 0.0
+        watcher.answered(self._epoch, user, head, took_s)
         return user
 
     def _end(self) -> None:

@@ -30,6 +30,8 @@ from bridge.model.observer import Observer
 
 # Answers of a server, or of a proxy before it, that has no room or is not there.
 _FAILED_STATUSES: Final = frozenset((502, 503, 504))
+# Naming a member of an enum takes a call of Python code each time (3.11).
+_CLOSED: Final = BreakerState.CLOSED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,7 @@ class GuardedPool:
         self.shed = 0
         """Requests that were refused because there was no room, since the last report."""
         self.clock = clock
+        self.timed = guards.limit is not None
         self._pool = pool
         self._guards = guards
         self._observer = observer
@@ -89,16 +92,17 @@ class GuardedPool:
     def take(self, *, checked: bool) -> UpstreamConnection | None:
         """Return an idle connection, if there is room and nobody waits for it."""
         guards = self._guards
-        if guards.bucket is not None or not self._has_room() or len(self._line):
+        breaker = guards.breaker
+        if guards.bucket is not None or self._line.count or (self.timed and not self._has_room()):
             return None
-        if guards.breaker is not None and guards.breaker.state is not BreakerState.CLOSED:
+        if breaker is not None and breaker.state is not _CLOSED:
             return None
         link = self._pool.take(checked=checked)
         if link is None:
             return None
         guards.retries.earn()
         self.in_flight += 1
-        return GuardedExchange(self, self._epoch, link)
+        return GuardedExchange(self, 0 if breaker is None else breaker.epoch, link)
 
     def order(self, user: UpstreamUser) -> None:
         """Call `user.connected` or `user.failed` once, perhaps before returning."""
@@ -144,6 +148,8 @@ class GuardedPool:
     def tick(self, now: float) -> None:
         """Fail those who have waited too long; report what was shed."""
         self._pool.tick(now)
+        if self._guards.breaker is not None:
+            self._guards.breaker.look(now)
         for user in self._line.late(now):
             wait_ms = self._guards.queue_wait_s * 1000
             self._refuse(user, f"had no room within {wait_ms:.0f} ms")
@@ -167,6 +173,13 @@ class GuardedPool:
     def answered(self, epoch: int, user: UpstreamUser, head: ResponseHead, took_s: float) -> None:
         """An exchange has the head of its answer."""
         failed = head.status in _FAILED_STATUSES
+        breaker = self._guards.breaker
+        if not (failed or self.timed):
+            if breaker is None:
+                return
+            if breaker.state is _CLOSED and epoch == breaker.epoch:
+                breaker.well += 1
+                return
         if not failed and self._guards.limit is not None:
             route = route_of(user)
             kind = "" if route is None else route.route_id
@@ -191,7 +204,7 @@ class GuardedPool:
     def freed(self) -> None:
         """There is room for one more."""
         self.in_flight -= 1
-        if self._letting_in:
+        if not self._line.count or self._letting_in:
             return
         self._letting_in = True
         try:

@@ -21,24 +21,24 @@ class WaitingLine(Generic[T]):
     """At most `count_max` wait, all priorities together."""
 
     def __init__(self, count_max: int) -> None:
+        self.count = 0
         self._max = count_max
         self._lines: dict[Priority, deque[Place[T]]] = {each: deque() for each in _ORDER}
-        self._count = 0
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
 
     def join(self, who: T, priority: Priority, until: float) -> T | None:
         """Let `who` wait; return who is shed for it: itself, or the last of a lower priority."""
         shed = None
-        if self._count >= self._max:
+        if self.count >= self._max:
             lower = [each for each in reversed(_ORDER) if self._lines[each]]
             if not lower or _ORDER.index(lower[0]) <= _ORDER.index(priority):
                 return who
             shed = self._lines[lower[0]].pop().who
-            self._count -= 1
+            self.count -= 1
         self._lines[priority].append(Place(who, until))
-        self._count += 1
+        self.count += 1
         return shed
 
     def next(self) -> T | None:
@@ -46,7 +46,7 @@ class WaitingLine(Generic[T]):
         for priority in _ORDER:
             line = self._lines[priority]
             if line:
-                self._count -= 1
+                self.count -= 1
                 return line.popleft().who
         return None
 
@@ -56,7 +56,7 @@ class WaitingLine(Generic[T]):
             for place in line:
                 if place.who is who:
                     line.remove(place)
-                    self._count -= 1
+                    self.count -= 1
                     return True
         return False
 
@@ -66,5 +66,5 @@ class WaitingLine(Generic[T]):
         for line in self._lines.values():
             while line and line[0].until <= now:
                 found.append(line.popleft().who)
-                self._count -= 1
+                self.count -= 1
         return found

@@ -147,6 +147,8 @@ def _async(
     import asyncio
 
     def run_in_loop(stores: Stores, observer: RunFileObserver, stop: threading.Event) -> None:
+        from bridge.gateway.wires.turns import run_in_turns
+
         async def main() -> None:
             asked = asyncio.Event()
             watcher = asyncio.create_task(_mirror(stop, asked))
@@ -155,7 +157,7 @@ def _async(
             finally:
                 watcher.cancel()
 
-        asyncio.run(main())
+        run_in_turns(main())
 
     return run_in_loop
 

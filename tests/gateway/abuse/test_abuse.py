@@ -1,11 +1,11 @@
 """Every case of abuse against our gateway, judged as every other proxy is in `http_abuse`."""
 
-import asyncio
 import re
 from collections import Counter
 
 import pytest
 
+from bridge.gateway.wires.turns import run_in_turns
 from tests.gateway.abuse.case import Seen
 from tests.gateway.abuse.cases import CASES, CATEGORIES
 from tests.gateway.abuse.judge import wrongs
@@ -25,7 +25,7 @@ def test_at_least_200_cases_with_ids_and_sections() -> None:
 
 @pytest.mark.parametrize("pieces", [False, True], ids=["whole", "in-pieces"])
 def test_ours_has_nothing_wrong(pieces: bool) -> None:
-    seen = asyncio.run(_play(pieces=pieces))
+    seen = run_in_turns(_play(pieces=pieces))
     wrong = [f"{case.id}: {why}" for case in CASES if (why := wrongs(case, seen[case.id]))]
     assert wrong == []
 

@@ -5,13 +5,13 @@ whole request that reaches the upstream is one that the oracle reads in the clie
 order; every whole answer that reaches the client is one that the oracle reads in the upstream's.
 """
 
-import asyncio
 import re
 from dataclasses import replace
 from random import Random
 
 import pytest
 
+from bridge.gateway.wires.turns import run_in_turns
 from tests.gateway.abuse.case import OK, Act, Case, Ended, Seen
 from tests.gateway.abuse.cases import CASES
 from tests.gateway.abuse.cases.build import GET
@@ -58,7 +58,7 @@ def _check_answers(seed: int, count: int) -> None:
     sources = [case for case in CASES if case.sends == (GET + b"\r\n",) and _said(case)]
     bases = [rng.choice(sources) for _ in range(count)]
     cases = [_mutated_answer(case, rng, number) for number, case in enumerate(bases)]
-    seen = asyncio.run(_play(cases))
+    seen = run_in_turns(_play(cases))
     wrong = [
         f"{case.id} {_said(case)!r}: {why}"
         for case in cases
@@ -107,7 +107,7 @@ def _check(seed: int, count: int) -> None:
     good = [case for case in sources if isinstance(case.allow[0], Passed)]
     bases = [rng.choice(good if rng.random() < 0.7 else sources) for _ in range(count)]
     cases = [_mutated(case, rng, number) for number, case in enumerate(bases)]
-    seen = asyncio.run(_play(cases))
+    seen = run_in_turns(_play(cases))
     wrong = [
         f"{case.id} {_sent(case)!r}: {why}" for case in cases if (why := _why(case, seen[case.id]))
     ]

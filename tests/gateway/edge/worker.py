@@ -11,6 +11,7 @@ from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.plane.worker import serve
 from bridge.gateway.routes.table import RoutingTable
 from bridge.gateway.tls.certificate_files import CertificateFiles
+from bridge.gateway.wires.turns import run_in_turns
 from tests.gateway.edge.rig import simple_door
 from tests.gateway.http.rig import Counter, RecordingWritePath, route
 from tests.waiting import RecordingObserver
@@ -41,7 +42,7 @@ async def main(port: int, upstream_port: int, files: CertificateFiles | None) ->
 
 if __name__ == "__main__":
     given = [Path(name) for name in sys.argv[3:]]
-    asyncio.run(
+    run_in_turns(
         main(
             int(sys.argv[1]),
             int(sys.argv[2]),

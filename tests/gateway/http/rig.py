@@ -21,6 +21,7 @@ from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule, Route
 from bridge.gateway.routes.table import RoutingTable
 from bridge.gateway.routes.timings import Timings
 from bridge.gateway.upstream_ports import NamedPool
+from bridge.gateway.wires.turns import run_in_turns
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage
 from tests.gateway.http.upstream import Upstream
@@ -173,7 +174,7 @@ class Gateway:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._serve())
+            run_in_turns(self._serve())
         except BaseException as exc:
             self._failed = exc
         self._ready.set()

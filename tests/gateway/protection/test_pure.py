@@ -151,6 +151,24 @@ def test_a_breaker_opens_at_its_share_and_not_before_its_count() -> None:
     assert not found.ended(12.5, found.epoch, failed=True)  # The others are out of the window.
 
 
+def test_a_breaker_takes_in_what_was_added_up_as_well() -> None:
+    found = breaker()
+    found.well += 6  # As many as that went well since it was looked at.
+    for _ in range(5):
+        assert not found.ended(1.0, found.epoch, failed=True)
+    assert found.ended(1.0, found.epoch, failed=True)  # 6 of 12.
+    found = breaker()
+    found.well += 6
+    found.look(1.0)
+    assert found.well == 0
+    for _ in range(3):
+        assert not found.ended(12.0, found.epoch, failed=True)
+    assert found.ended(12.0, found.epoch, failed=True)  # They are out of the window.
+    found.well += 6
+    assert found.let_through(17.0)
+    assert found.well == 0, "what was sent before the rest tells nothing of now"
+
+
 def test_a_breaker_lets_one_probe_through() -> None:
     found = opened()
     assert not found.let_through(5.9)

@@ -5,10 +5,9 @@ connection ends; any case and order of fields; any target; interim answers, HEAD
 HTTP/1.0. What is compared is the bytes of every head, body and trailer section.
 """
 
-import asyncio
-
 import pytest
 
+from bridge.gateway.wires.turns import run_in_turns
 from tests.gateway.abuse.ours import ours
 from tests.gateway.roundtrip.traffic import Traffic
 
@@ -29,7 +28,7 @@ def test_nothing_is_changed_in_100_000_messages(seed: int) -> None:
 
 def _check(seed: int, count: int) -> None:
     traffic = Traffic(seed)
-    asyncio.run(_run(traffic, count))
+    run_in_turns(_run(traffic, count))
     assert traffic.wrongs == []
     assert traffic.judged == count
 
