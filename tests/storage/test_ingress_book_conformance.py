@@ -99,6 +99,24 @@ def test_what_waits_is_listed_in_order_and_counted(books: Books) -> None:
     asyncio.run(check())
 
 
+def test_a_lane_is_unfinished_until_its_last_request_has_ended(books: Books) -> None:
+    async def check() -> None:
+        book = books.journal.ingress()
+        first, second = a_queued(lane="order:x"), a_queued(lane="order:x", route="another")
+        for each in (first, second):
+            await book.accept(each)
+        assert book.is_unfinished("orders", "order:x")
+        assert not book.is_unfinished("orders", "order:y")
+        assert not book.is_unfinished("stock", "order:x")
+        assert await book.cancel(first.request_id, a_draft("f"))
+        await book.begin(second.request_id, guarded=False, epoch=0)
+        assert book.is_unfinished("orders", "order:x")
+        await book.end(second.request_id, QueueState.IN_DOUBT, None, a_draft("s"))
+        assert not book.is_unfinished("orders", "order:x")
+
+    asyncio.run(check())
+
+
 def test_only_one_that_waits_is_cancelled(books: Books) -> None:
     async def check() -> None:
         book = books.journal.ingress()

@@ -116,5 +116,8 @@ class IngressBook(Protocol):
     def unfinished(self, count_max: int) -> Sequence[Kept]:
         """Return what waits or was begun, oldest first."""
 
+    def is_unfinished(self, group: str, lane: str) -> bool:
+        """Whether anything of a lane waits or was begun, of whatever route of the group."""
+
     def backlog(self, group: str, route: str) -> Backlog:
         """Return how much of a route waits or runs."""

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bridge.gateway.dual import answers
-from bridge.gateway.dual.admission import Admission, fingerprint_of, scope_of
+from bridge.gateway.dual.admission import Admission, WriteLimits, fingerprint_of, scope_of
 from bridge.gateway.dual.ports import IdMap, WriteJournal
 from bridge.gateway.http.preference import prefers_async, without_preference
 from bridge.gateway.ingress.entries import ended_entry
+from bridge.gateway.ingress.line import LaneWait
 from bridge.gateway.ingress.ports import Backlog, IngressBook, Kept, QueuedRequest, QueueState
 from bridge.gateway.ingress.status import (
     RESULT_ROUTE,
@@ -59,6 +60,7 @@ class AsyncIngress:
         journal: WriteJournal,
         ids: IdMap,
         prefix: str,
+        limits: WriteLimits | None = None,
         observer: Observer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -68,6 +70,7 @@ class AsyncIngress:
         self._journal = journal
         self._admission = Admission(ids)
         self._prefix = prefix
+        self._line = LaneWait(book, limits or WriteLimits())
         self._observer = observer or SilentObserver()
         self._clock = clock
         self._backlogs: dict[tuple[str, str], tuple[float, Backlog]] = {}
@@ -84,7 +87,8 @@ class AsyncIngress:
         """Take a write, or pass it on."""
         if _takes(decision, request):
             return await self._accept(decision, request)
-        return await self._inner.write(decision, request)
+        busy = await self._behind(decision, request) if decision.behind_queue else None
+        return busy or await self._inner.write(decision, request)
 
     async def read(self, decision: Decision, request: HttpRequest) -> HttpResponse:
         """Serve a status, take a request that is not journalled, or pass it on."""
@@ -92,7 +96,26 @@ class AsyncIngress:
             return await self._status(decision, request)
         if _takes(decision, request):
             return await self._accept(decision, request)
-        return await self._inner.read(decision, request)
+        busy = await self._behind(decision, request) if decision.behind_queue else None
+        return busy or await self._inner.read(decision, request)
+
+    async def _behind(self, decision: Decision, request: HttpRequest) -> HttpResponse | None:
+        """Wait for what is queued of a write's key; return the answer when it takes too long."""
+        route = decision.route
+        if route.key is not None and route.key.place is KeyPlace.CREATED:
+            return None  # Nobody can have queued a write of what does not exist yet.
+        try:
+            lane = self._admission.lane(decision, request)
+            # Without its key the request is not ours to judge: it is refused where that matters.
+            if lane is None or await self._line.passes(route.group, lane):
+                return None
+        except StorageUnavailable:
+            return answers.journal_unavailable()
+        self._observer.note("queue_overtaking", route=route.route_id)
+        return answers.lane_busy(
+            "earlier writes of this key are queued; ask with 'Prefer: respond-async' where the"
+            " operation takes it, and this one is taken in order"
+        )
 
     async def _accept(self, decision: Decision, request: HttpRequest) -> HttpResponse:
         try:

@@ -22,6 +22,8 @@ from bridge.model.write import WriteLevel
 
 def is_whole(plane: Plane, decision: Decision, head: RequestHead) -> bool:
     """Whether a request that is not journalled has to be had whole all the same."""
+    if decision.behind_queue:
+        return True  # It may have to wait, and its key may stand in its body.
     if decision.choice is not None:
         return True  # Who answers it stands in its body.
     if decision.edits is not None and decision.edits.needs_bodies and head.upgrade is None:

@@ -56,6 +56,9 @@ class Decision(NamedTuple):
     """How legacy answers this read when modern cannot; None, nearly always, where it may not."""
     special: bool = False
     """Whether it is more than a plain forward: journalled, with ids, or with a way back."""
+    behind_queue: bool = False
+    """A write of a group that queues some: it waits for those of its key, see `docs/asynchronous`.
+    """
 
     def elsewhere(self) -> "Decision":
         """Return the decision for this very request by the other side, which there must be."""

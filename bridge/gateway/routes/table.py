@@ -102,6 +102,7 @@ class RoutingTable:
         leniences: frozenset[str] = frozenset()
         timings = Timings() if timings is None else timings
         alike: dict[str, SideRewriting] = {}
+        queueing = {route.group for route in routes if route.writes and _queues(route)}
         for route in routes:
             leniences |= route.lenience.names
             if route.host is None:
@@ -115,6 +116,7 @@ class RoutingTable:
                 alike,
                 key=key_of_reads(route, kinds[route.group]),
                 forcible=forcible,
+                behind_queue=route.writes and route.group in queueing,
             )
             insert(root, route, Leaf(route, parameters(route.path), plain))
         return cls(hosts, any_host, generation, leniences, timings)
@@ -211,6 +213,10 @@ def _matters(leaf: Leaf, other: Leaf, path: bytes) -> bool:
     return other.plain.upstream != leaf.plain.upstream and (b"//" in path or b";" in path)
 
 
+def _queues(route: Route) -> bool:
+    return route.ingress.mode is not IngressMode.OFF
+
+
 def _in_place(decision: Decision, timings: Timings) -> Decision:
     """Return how the other side answers in place of the one that is asked: counted by itself."""
     label = f"{decision.route.route_id}.{decision.stage.value}.fallback"
@@ -225,6 +231,7 @@ def _decision(
     *,
     key: KeyRule | None,
     forcible: bool,
+    behind_queue: bool,
 ) -> Decision:
     stage = state.stage if state else Stage.LEGACY
     epoch = state.epoch if state else 0
@@ -246,7 +253,6 @@ def _decision(
     tapped = len(route.upstreams) > 1 and route.shadow.copies(stage, writes=route.writes)
     # A key that stands outside of the path is looked up by the write path, for reads that ask.
     looked_up = bool(route.dual.read_your_writes) and epoch > 0
-    queues = route.ingress.mode is not IngressMode.OFF
     share_percent = state.share_percent if state and stage is Stage.CANARY else 0.0
     choice = None
     if forcible or (share_percent and not route.writes and (key or share_percent >= 100)):
@@ -261,7 +267,9 @@ def _decision(
             edits = alike.setdefault(repr(edits), edits)
         changes = edits is not None and edits.needs_bodies
         label = f"{route.route_id}.{stage.value}.{side.value}"
-        has_ids = bool(route.ids) or looked_up or queues or changes or in_body
+        has_ids = (
+            bool(route.ids) or looked_up or _queues(route) or changes or in_body or behind_queue
+        )
         back = None
         if side is Side.MODERN and stage in _BOTH_ANSWER and route.protection.falls_back:
             back = _in_place(by(Side.LEGACY), timings)
@@ -280,6 +288,7 @@ def _decision(
             times=timings.of(label),
             way_back=back,
             special=journalled or has_ids or back is not None,
+            behind_queue=behind_queue,
         )
 
     answers = by(authority)._replace(choice=choice)

@@ -34,12 +34,14 @@ def served(routes: tuple[Route, ...], prefix: str) -> tuple[Route, ...]:
 
 def queueing(stores: Stores, writer: DualWriter, journal: Journal, observer: Observer) -> WritePath:
     """Return the write path of a worker, which also takes what is sent later."""
+    gateway = stores.gateway_settings()
     return AsyncIngress(
         writer,
         book=journal.ingress(),
         journal=journal,
         ids=journal,
-        prefix=stores.gateway_settings().async_path,
+        prefix=gateway.async_path,
+        limits=WriteLimits(lane_wait_ms=gateway.lane_wait_ms),
         observer=observer,
     )
 

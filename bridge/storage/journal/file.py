@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.model.errors import StorageUnavailable
-from bridge.storage.journal.ingress_sql import SQLITE_TABLES
+from bridge.storage.journal.ingress_sql import LANE_INDEX, SQLITE_TABLES, on_sqlite
 from bridge.storage.journal.sql import SCHEMA, SCHEMA_VERSION, UPGRADES
 
 # A commit here takes well under a millisecond. Whoever cannot begin within two seconds stands
@@ -73,6 +73,9 @@ def _make_tables(connection: sqlite3.Connection) -> None:
             f"cannot use the write journal: its tables are of version {found}, this gateway needs "
             f"{SCHEMA_VERSION}"
         )
+    if connection.execute("PRAGMA index_info(queued_lane)").fetchone() is None:
+        with transaction(connection):
+            connection.execute(on_sqlite(LANE_INDEX))
 
 
 def _version(connection: sqlite3.Connection) -> int:

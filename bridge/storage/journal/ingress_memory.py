@@ -96,6 +96,13 @@ class MemoryIngressBook:
         """See `IngressBook.unfinished`."""
         return [kept for kept in self._kept.values() if kept.state in UNFINISHED][:count_max]
 
+    def is_unfinished(self, group: str, lane: str) -> bool:
+        """See `IngressBook.is_unfinished`."""
+        return any(
+            (kept.queued.group, kept.queued.lane) == (group, lane)
+            for kept in self.unfinished(len(self._kept))
+        )
+
     def backlog(self, group: str, route: str) -> Backlog:
         """See `IngressBook.backlog`."""
         found = [

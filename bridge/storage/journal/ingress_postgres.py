@@ -76,6 +76,10 @@ class PostgresIngressBook:
         """See `IngressBook.unfinished`."""
         return [kept_of(row) for row in self._read(sql.UNFINISHED, (count_max,))]
 
+    def is_unfinished(self, group: str, lane: str) -> bool:
+        """See `IngressBook.is_unfinished`."""
+        return bool(self._read(sql.OF_LANE, (group, lane)))
+
     def backlog(self, group: str, route: str) -> Backlog:
         """See `IngressBook.backlog`."""
         return Backlog._make(self._read(sql.BACKLOG, (group, route))[0])

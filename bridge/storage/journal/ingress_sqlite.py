@@ -24,6 +24,7 @@ _EXPIRE: Final = sql.on_sqlite(sql.EXPIRE)
 _FORGET: Final = sql.on_sqlite(sql.FORGET)
 _FIND: Final = sql.on_sqlite(sql.FIND)
 _UNFINISHED: Final = sql.on_sqlite(sql.UNFINISHED)
+_OF_LANE: Final = sql.on_sqlite(sql.OF_LANE)
 _BACKLOG: Final = sql.on_sqlite(sql.BACKLOG)
 
 
@@ -93,6 +94,11 @@ class SqliteIngressBook:
         with storage_errors("read queued requests"):
             rows = self._reading.execute(_UNFINISHED, (count_max,)).fetchall()
         return [kept_of(row) for row in rows]
+
+    def is_unfinished(self, group: str, lane: str) -> bool:
+        """See `IngressBook.is_unfinished`."""
+        with storage_errors("look for queued requests of a key"):
+            return self._reading.execute(_OF_LANE, (group, lane)).fetchone() is not None
 
     def backlog(self, group: str, route: str) -> Backlog:
         """See `IngressBook.backlog`."""

@@ -13,6 +13,7 @@ import psycopg.conninfo
 from psycopg.abc import PQGen
 
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
+from bridge.storage.journal.ingress_sql import LANE_INDEX
 from bridge.storage.journal.postgres_schema import SCHEMA_LOCK, SCHEMA_VERSION, UPGRADES
 
 T = TypeVar("T")
@@ -87,6 +88,10 @@ def make_tables(dsn: str) -> None:
                         "UPDATE bridge_journal.versions SET version = %s", (found + 1,)
                     )
         found = _version(connection)
+        if found == SCHEMA_VERSION and not _has_lane_index(connection):
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+                connection.execute(LANE_INDEX)
     if found != SCHEMA_VERSION:
         raise ConfigInvalid(
             f"cannot use schema 'bridge_journal': its tables are of version {found}, this gateway "
@@ -105,6 +110,17 @@ def _version(connection: TimedConnection) -> int:
     row = connection.execute("SELECT version FROM bridge_journal.versions").fetchone()
     assert row is not None, "the table is made with its row"
     return int(row[0])
+
+
+def _has_lane_index(connection: TimedConnection) -> bool:
+    # To ask costs nothing; `IF NOT EXISTS` alone would wait for whoever writes there.
+    return (
+        connection.execute(
+            "SELECT 1 FROM pg_indexes"
+            " WHERE (schemaname, indexname) = ('bridge_journal', 'queued_lane')"
+        ).fetchone()
+        is not None
+    )
 
 
 @contextmanager

@@ -40,11 +40,15 @@ class Clients:
         for connection in self._all:
             connection.close()
 
-    def ask(self, method: str, target: str, body: str | None = None) -> Answer:
-        """Send one request; a body is also its `Idempotency-Key`."""
+    def ask(
+        self, method: str, target: str, body: str | None = None, *, at_once: bool = False
+    ) -> Answer:
+        """Send one request; a body is also its `Idempotency-Key`, and it is queued as a rule."""
         headers = {}
         if body is not None:
-            headers = {"Prefer": "respond-async", "Idempotency-Key": f'"{body}"'}
+            headers = {"Idempotency-Key": f'"{body}"'}
+            if not at_once:
+                headers["Prefer"] = "respond-async"
         answers: list[Answer] = []
 
         def tried() -> bool:

@@ -4,8 +4,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
+from bridge.gateway.dual.admission import WriteLimits
 from bridge.gateway.http.problems import problem
 from bridge.gateway.ingress.sender import IngressSender
 from bridge.gateway.ingress.service import AsyncIngress
@@ -84,7 +86,9 @@ def refuses(status: int, code: str) -> Behaviour:
 class Rig:
     """One gateway with queues: group `orders` with two sides."""
 
-    def __init__(self, stage: Stage = Stage.LEGACY, **rules: Any) -> None:
+    def __init__(
+        self, stage: Stage = Stage.LEGACY, limits: WriteLimits | None = None, **rules: Any
+    ) -> None:
         self.rules = IngressRules.model_validate({"mode": "preferred", **rules})
         self.journal = MemoryJournal()
         self.desk = MemoryJournalDesk(self.journal.state)
@@ -102,6 +106,7 @@ class Rig:
             journal=self.journal,
             ids=self.journal,
             prefix=PREFIX,
+            limits=limits,
             observer=self.observer,
             clock=lambda: self.now,
         )
@@ -124,7 +129,12 @@ class Rig:
             timeout_ms=1_000,
             ingress=self.rules,
         )
-        return (order, *status_routes(PREFIX))
+        # Of the same entity, in the same group, without a queue of its own.
+        whole = replace(order, route_id="order-whole", methods=(b"PATCH",), ingress=IngressRules())
+        apart = replace(
+            whole, route_id="stock-write", group="stock", path="/stock/{id}", methods=(b"PUT",)
+        )
+        return (order, whole, apart, *status_routes(PREFIX))
 
     def table(self, number: int = 1) -> RoutingTable:
         """Return the table as the group stands."""

@@ -76,6 +76,12 @@ def test_a_spike_reaches_a_slow_legacy_at_the_declared_concurrency(tmp_path: Pat
             for body, location in locations.items():
                 result = clients.ask("GET", f"{location}/result")
                 assert (result.status, result.body) == (201, body.encode())
+            for turn in range(3):
+                assert clients.ask("PUT", "/orders/7/status", f"last-{turn}").status == 202
+            assert clients.ask("PUT", "/orders/7/status", "sync", at_once=True).status == 201
+            # A plain write is sent after those of its key that came before it.
+            last = [body for _, _, body in legacy.got[1_000:]]
+            assert last == [b"last-0", b"last-1", b"last-2", b"sync"]
 
 
 @pytest.mark.soak
