@@ -12,7 +12,6 @@ from adapters.upstream.dialling import SecureDialling, dial, reason
 from bridge.gateway.upstream_ports import Failure, FailureKind, UpstreamUser
 from bridge.model.observer import Observer, SilentObserver
 
-
 # A dead upstream fails as often as it is asked for: the log needs one line a second, with a count.
 _FAILURES_NOTED_S: Final = 1.0
 

@@ -4,8 +4,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-# Steps of a quarter at most: no quantile is further from the truth, and one of times that are spread
-# is within a tenth. Of these steps, metrics tell the round ones.
+# Steps of a quarter at most: no quantile is further from the truth, and one of times that are
+# spread is within a tenth. Of these steps, metrics tell the round ones.
 _STEPS: Final = (10, 12, 15, 18, 20, 25, 30, 35, 40, 50, 60, 70, 80, 90)
 _SHORTEST_US: Final = 50
 _LONGEST_US: Final = 60_000_000
