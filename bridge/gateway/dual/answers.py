@@ -11,6 +11,12 @@ STATUS_FIELD = b"legacy-bridge-upstream-status"
 """Header that tells the status of an answer that could not be handed on."""
 
 _SOON: Headers = ((b"Retry-After", b"1"),)
+# A resolver needs a route's `quiet_ms` at least, and a person longer.
+_LATER: Headers = ((b"Retry-After", b"30"),)
+# Most replays are there within a second; one that is not waits for its side.
+_REPLAYED: Headers = ((b"Retry-After", b"5"),)
+
+_ASK_AGAIN = "; repeating the request with the same Idempotency-Key returns the outcome"
 
 
 def _named(intent_id: str) -> Headers:
@@ -51,7 +57,7 @@ def still_running(write: JournalledWrite) -> HttpResponse:
         "write-in-doubt" if in_doubt else "write-running",
         f"the request with this Idempotency-Key, write {write.intent.intent_id}, "
         + ("is in doubt: its answer was lost" if in_doubt else "is still running"),
-        _named(write.intent.intent_id) + (() if in_doubt else _SOON),
+        _named(write.intent.intent_id) + (_LATER if in_doubt else _SOON),
     )
 
 
@@ -65,14 +71,18 @@ def answer_lost(write: JournalledWrite) -> HttpResponse:
     )
 
 
-def not_on_both(intent_id: str, state: WriteState, side: str) -> HttpResponse:
-    """The authority has the write, the other side does not have it yet (level L3)."""
-    why = "refused it; a person decides" if state is WriteState.PARKED else "does not have it yet"
+def not_on_both(intent_id: str, state: WriteState, side: str, *, client_key: bool) -> HttpResponse:
+    """The authority has the write, the other side does not have it yet (level L3).
+
+    `client_key` tells that the client has an `Idempotency-Key` of its own to ask again with.
+    """
+    parked = state is WriteState.PARKED
+    why = "refused it; a person decides" if parked else "does not have it yet"
     return problem(
         202,
         "write-not-on-both",
-        f"write {intent_id} was applied and is kept; {side} {why}",
-        _named(intent_id),
+        f"write {intent_id} was applied and is kept; {side} {why}{_ASK_AGAIN * client_key}",
+        _named(intent_id) + (_LATER if parked else _REPLAYED),
     )
 
 
@@ -97,7 +107,7 @@ def lane_in_doubt(intent_id: str) -> HttpResponse:
         503,
         "key-in-doubt",
         f"write {intent_id} of the same key is in doubt; nothing was done until it is resolved",
-        (*_named(intent_id), (b"Retry-After", b"30")),
+        _named(intent_id) + _LATER,
     )
 
 
@@ -120,13 +130,14 @@ def unreachable(side: str) -> HttpResponse:
     )
 
 
-def outcome_unknown(intent_id: str, why: str) -> HttpResponse:
-    """The authority was called; whether it did it is not known."""
+def outcome_unknown(intent_id: str, why: str, *, client_key: bool) -> HttpResponse:
+    """The authority was called; whether it did it is not known. `client_key` as above."""
     return problem(
         504,
         "write-in-doubt",
-        f"the outcome of write {intent_id} is unknown: {why}; it is held until it is resolved",
-        _named(intent_id),
+        f"the outcome of write {intent_id} is unknown: {why}; it is held until it is resolved"
+        f"{_ASK_AGAIN * client_key}",
+        _named(intent_id) + _LATER,
     )
 
 

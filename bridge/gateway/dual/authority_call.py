@@ -66,7 +66,8 @@ class AuthorityCall:
         """Return what to answer while an applied write is not on both sides; None once it is."""
         assert write.applied is not None, "only what was applied is waited for"
         state = self._journal.state_of(write.intent_id)
-        return _both_answer(write.intent_id, write.applied.other, state)
+        own = write.client_key is not None
+        return _both_answer(write.intent_id, write.applied.other, state, client_key=own)
 
     async def open_and_call(self, write: Write, side: Side) -> HttpResponse:
         """Return the client's answer; raises what `WriteJournal.open` does, but for a used key."""
@@ -178,7 +179,7 @@ class AuthorityCall:
             intent=write.intent_id,
             status=status,
         )
-        return answers.outcome_unknown(write.intent_id, why)
+        return _unknown(write, why)
 
     async def _settle(
         self,
@@ -220,11 +221,11 @@ class AuthorityCall:
             except StorageUnavailable:
                 self._observer.note("outcome_not_recorded", group=route.group, state=state.value)
                 why = "the write journal cannot record it now"
-                write.tell(answers.outcome_unknown(write.intent_id, why))
+                write.tell(_unknown(write, why))
                 await asyncio.sleep(self._limits.settle_retry_ms / 1000)
             except WriteStateForbidden:
                 # Given up as in doubt while we could not be seen to live; a person decides.
-                write.tell(answers.outcome_unknown(write.intent_id, "it was given up"))
+                write.tell(_unknown(write, "it was given up"))
                 return
             else:
                 write.decision.times.waited(OUTCOME, monotonic() - told_at)
@@ -239,9 +240,9 @@ class AuthorityCall:
         if earlier.state in (WriteState.INTENT, WriteState.IN_DOUBT):
             return answers.still_running(earlier)
         if earlier.intent.level is WriteLevel.BOTH:
-            waits = _both_answer(
-                earlier.intent.intent_id, earlier.intent.authority.other, earlier.state
-            )
+            intent = earlier.intent
+            other = intent.authority.other
+            waits = _both_answer(intent.intent_id, other, earlier.state, client_key=True)
             if waits is not None:
                 return waits
         if earlier.response is None:
@@ -264,12 +265,19 @@ def level_of(write: Write) -> WriteLevel:
     return level
 
 
-def _both_answer(intent_id: str, other: Side, state: WriteState | None) -> HttpResponse | None:
+def _unknown(write: Write, why: str) -> HttpResponse:
+    own = write.client_key is not None
+    return answers.outcome_unknown(write.intent_id, why, client_key=own)
+
+
+def _both_answer(
+    intent_id: str, other: Side, state: WriteState | None, *, client_key: bool
+) -> HttpResponse | None:
     """Return the answer of level L3 while the authority's own may not be given; else None."""
     if state is WriteState.COMPENSATED:
         return answers.undone(intent_id, other.value)
     if state in (WriteState.APPLIED, WriteState.PARKED):
-        return answers.not_on_both(intent_id, state, other.value)
+        return answers.not_on_both(intent_id, state, other.value, client_key=client_key)
     return None  # DONE, or skipped by somebody's decision: the authority's answer holds.
 
 

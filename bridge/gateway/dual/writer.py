@@ -272,7 +272,8 @@ class DualWriter:
             try:
                 waits = self._authority.waiting_for_both(write)
             except StorageUnavailable:
-                waits = answers.outcome_unknown(write.intent_id, "the write journal is away")
+                own, why = write.client_key is not None, "the write journal is away"
+                waits = answers.outcome_unknown(write.intent_id, why, client_key=own)
             if waits is None or waits.status != 202 or time.monotonic() > give_up_at:
                 return answer if waits is None else waits
             await asyncio.sleep(pause_ms / 1000)

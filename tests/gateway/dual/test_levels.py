@@ -104,6 +104,8 @@ def test_l3_says_after_its_time_that_the_other_side_lacks_it_and_brings_it_later
         key: Headers = ((b"Idempotency-Key", b'"k"'),)
         answer = await worker.send("PUT", "/orders/1/status", {"status": "paid"}, key)
         assert (answer.status, answer.header(MARKER)) == (202, b"write-not-on-both")
+        assert answer.header(b"retry-after") == b"5"
+        assert b"with the same Idempotency-Key returns the outcome" in answer.body
         again = await worker.send("PUT", "/orders/1/status", {"status": "paid"}, key)
         assert again.status == 202
         async with rig.replaying():
