@@ -7,7 +7,7 @@ indexed reads of a few microseconds, which an event loop may call directly. Impl
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol
 
 from bridge.gateway.routes.route import Route
 from bridge.model.entry import EntryDraft
@@ -30,6 +30,11 @@ class KeyInUse(BridgeError):
     def __init__(self, message: str, write: JournalledWrite) -> None:
         super().__init__(message)
         self.write = write
+
+
+TAKEN_ADVICE: Final = (
+    "compare both sides, then `writes skip ID` if that side has this write, else `writes replay ID`"
+)
 
 
 class IdTaken(BridgeError):

@@ -71,8 +71,10 @@ class Attempts:
         translated = self._forwarder.translated(route, write.intent.request, side)
         if translated.unknown:
             # By its own number it might be another entity over there.
-            missing = f"does not know the id of a {translated.unknown[0]!r}; import it"
-            return Verdict(Ending.PARK, missing)
+            entity = translated.unknown[0]
+            missing = f"does not know the id of a {entity!r}; import it:"
+            how = f"`legacy-bridge ids import {route.group} {entity} FILE`, then `writes replay"
+            return Verdict(Ending.PARK, f"{missing} {how} {write.intent.intent_id}`")
         ready = Ready(write, route, side, translated)
         return ready if route.dual.chosen_id is None else _choosing(ready)
 

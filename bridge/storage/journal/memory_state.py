@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from bridge.gateway.dual.ports import IdPair, IdTaken, WriteStateForbidden
+from bridge.gateway.dual.ports import TAKEN_ADVICE, IdPair, IdTaken, WriteStateForbidden
 from bridge.gateway.dual.states import FINAL, may_follow
 from bridge.gateway.translation.ids import lane_of
 from bridge.model.entry import EntryDraft
@@ -188,7 +188,10 @@ class JournalState:
             if len(exact) != 1:
                 continue
             if self.pair_on(intent.group, made.entity, side, made.id) is not None:
-                raise IdTaken(f"cannot pair {made.entity!r}: its id belongs to another one")
+                raise IdTaken(
+                    f"cannot pair {made.entity!r} of group {intent.group!r}: {side.value} answered "
+                    f"with an id that belongs to another {made.entity!r}; {TAKEN_ADVICE}"
+                )
             completed[exact[0]] = made.id
         for index, other_id in completed.items():
             group, pair, intent_id, place = self.pairs[index]

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bridge.gateway.dual.ports import IdTaken
+from bridge.gateway.dual.ports import TAKEN_ADVICE, IdTaken
 from bridge.gateway.translation.ids import lane_of
 from bridge.model.stage import Side
 from bridge.model.write import MadeId
@@ -77,7 +77,7 @@ def complete_pairs(
         if known is not None:
             raise IdTaken(
                 f"cannot pair {made.entity!r} of group {facts.group!r}: {side} answered with an "
-                "id that belongs to another one"
+                f"id that belongs to another {made.entity!r}; {TAKEN_ADVICE}"
             )
         completed.append((made.id, exact[0][0]))
     connection.executemany(sql.COMPLETE_PAIR[side], completed)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
 
-from bridge.gateway.dual.ports import IdTaken, WriteStateForbidden
+from bridge.gateway.dual.ports import TAKEN_ADVICE, IdTaken, WriteStateForbidden
 from bridge.gateway.dual.states import FINAL, may_follow
 from bridge.gateway.translation.ids import lane_of
 from bridge.model.entry import EntryDraft
@@ -188,7 +188,7 @@ class Changes:
                 side = Side(facts.authority).other.value
                 raise IdTaken(
                     f"cannot pair {made.entity!r} of group {facts.group!r}: {side} answered with "
-                    "an id that belongs to another one"
+                    f"an id that belongs to another {made.entity!r}; {TAKEN_ADVICE}"
                 )
             completed.append((exact[0][0], made.id))
         self._completed += completed

@@ -262,6 +262,10 @@ def test_what_modern_is_not_known_to_have_is_parked_until_its_id_is_imported(rig
             assert await _put(worker, order_id, "paid") == 200
             (write,) = await wait_until_async(rig.desk.list_writes)
             assert write.state is WriteState.PARKED
+            assert write.reason == (
+                "modern does not know the id of a 'order'; import it: `legacy-bridge ids import "
+                f"orders order FILE`, then `writes replay {write.intent.intent_id}`"
+            )
             assert not rig.modern.writes()
             assert rig.desk.import_ids(GROUP, "order", [(order_id, "m-77")], by()) == 1
             rig.desk.replay(write.intent.intent_id, warrant=by("ana", "imported"))

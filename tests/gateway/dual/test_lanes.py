@@ -149,7 +149,11 @@ def test_an_answer_with_an_id_of_another_entity_parks(rig: Rig) -> None:
             await _create(worker)
             (write,) = await wait_until_async(rig.desk.list_writes)
         assert write.state is WriteState.PARKED
-        assert "another one" in (write.reason or "")
+        assert write.reason == (
+            "cannot pair 'order' of group 'orders': modern answered with an id that belongs to "
+            "another 'order'; compare both sides, then `writes skip ID` if that side has this "
+            "write, else `writes replay ID`"
+        )
 
     asyncio.run(check())
 
