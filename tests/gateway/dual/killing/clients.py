@@ -72,7 +72,9 @@ class Client:
         told, intent_id = _told(answer)
         key = None
         if told is Told.DONE and answer is not None:
-            key = str(json.loads(answer.body)["order_id"])
+            # Of a write that is not on both sides yet (L3), the id is not told.
+            key = json.loads(answer.body).get("order_id")
+            key = None if key is None else str(key)
         self._note(Kind.CREATE, key, value, invoked, told, intent_id)
         if key is not None and len(self._keys) < 24:
             self._keys.append(key)

@@ -21,6 +21,9 @@ SIDES = ("legacy", "modern")
 
 _IDS = {"legacy": "{}", "modern": "m-{}"}
 
+# A client of a killing must not wait for a side that is down as long as a real one would.
+_WAITS = {"L1": "", "L2": "", "L3": "      both_wait_ms: 400\n"}
+
 ROUTES = """\
 group: orders
 sides: {legacy: legacy-app, modern: modern-app}
@@ -79,9 +82,16 @@ class Fleet:
     """Starts, kills and starts again; every process is known by its role."""
 
     def __init__(
-        self, folder: Path, *, wired: bool, journal: str = "sqlite", defect: str = ""
+        self,
+        folder: Path,
+        *,
+        wired: bool,
+        journal: str = "sqlite",
+        defect: str = "",
+        level: str = "L2",
     ) -> None:
-        """`wired` puts a wire that can be cut between the gateway and each side."""
+        """`wired` puts a wire that can be cut between the gateway and each side; `level` is that of
+        every write."""
         self.folder = folder
         self._defect = defect
         self._journal = journal
@@ -90,7 +100,9 @@ class Fleet:
         self.config = folder / "bridge.yaml"
         self.log = folder / "fleet.log"
         (folder / "routes").mkdir()
-        (folder / "routes" / "orders.yaml").write_text(ROUTES)
+        (folder / "routes" / "orders.yaml").write_text(
+            ROUTES.replace("    dual:\n", f"    dual:\n      level: {level}\n{_WAITS[level]}")
+        )
         self.config.write_text(self._settings())
         with self.log.open("ab") as log:
             self._zygote = subprocess.Popen(

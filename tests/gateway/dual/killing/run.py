@@ -24,8 +24,9 @@ from tests.warrants import by
 GROUP = "orders"
 ORDERS = [str(number) for number in range(1, 7)]
 _CLIENTS = 6
-# An armed step that traffic does not pass within this time is made a kill at a random moment.
-_STEP_WITHIN_S = 0.6
+# An armed step that traffic does not pass within this time is made a kill at a random moment; one
+# that a run has to reach is given more.
+_STEP_WITHIN_S, _DUE_STEP_WITHIN_S = 0.6, 3.0
 _REST_WITHIN_S = 60.0
 _ANSWERS_BETWEEN = 6
 # A whole ramp, its roll back in two steps, and up again; one step for each kill, over and over.
@@ -37,7 +38,7 @@ class Outcome(NamedTuple):
 
     evidence: Evidence
     points: tuple[str, ...]
-    """Each kill: role and step, or role and `random`."""
+    """Each kill: role and the step that was really reached, or role and `random`."""
 
 
 class Store(Protocol):
@@ -53,8 +54,9 @@ class Store(Protocol):
 class Run:
     """One fleet with its desk, under one seed."""
 
-    def __init__(self, fleet: Fleet, seed: int, store: Store | None) -> None:
+    def __init__(self, fleet: Fleet, seed: int, store: Store | None, due: set[str]) -> None:
         self.fleet = fleet
+        self.due = due
         self.chance = random.Random(seed)
         self.store = store
         self.stores = Stores(load_settings(fleet.config))
@@ -95,14 +97,19 @@ def run(
     store: Store | None = None,
     defect: str = "",
     ramp: bool = False,
+    level: str = "L2",
+    due: set[str] | None = None,
 ) -> Outcome:
     """Run one schedule with `points` kills; everything has come to rest when it returns.
 
     With `ramp` the group goes up and down a canary's ramp meanwhile, a step during each kill.
+    `level` is that of all writes. Steps that are `due` are armed before others and taken out of it
+    when a process was killed there.
     `defect` plants one into the gateway (see `points.plant`), for a checker that must find it.
     """
-    with Fleet(folder, wired=seed % 2 == 0, journal=journal, defect=defect) as fleet:
-        run = Run(fleet, seed, store)
+    wired = seed % 2 == 0
+    with Fleet(folder, wired=wired, journal=journal, defect=defect, level=level) as fleet:
+        run = Run(fleet, seed, store, set() if due is None else due)
         with run.stores:
             run.prepare()
             keys = list(ORDERS)
@@ -128,7 +135,7 @@ async def _storm(run: Run, clients: list[Client], points: int, *, ramp: bool) ->
             if run.store is not None and (len(done) == 2 or chance.random() < 0.15):
                 await asyncio.to_thread(_kill_store, run.fleet, run.store, chance)
                 done.append("store random")
-            killed = asyncio.to_thread(_kill_one, run.fleet, chance)
+            killed = asyncio.to_thread(_kill_one, run.fleet, chance, run.due)
             if ramp:
                 stepped = asyncio.to_thread(_step_of_ramp, run, len(done))
                 await asyncio.gather(stepped, one := asyncio.ensure_future(killed))
@@ -170,16 +177,18 @@ def _kill_store(fleet: Fleet, store: Store, chance: random.Random) -> None:
     store.restart()
 
 
-def _kill_one(fleet: Fleet, chance: random.Random) -> str:
+def _kill_one(fleet: Fleet, chance: random.Random, due: set[str]) -> str:
     """Kill one process, at a step or at a moment, and start it again."""
     role = chance.choice([*WORKERS, *WORKERS, REPLAY, REPLAY, *SIDES])
     steps = {REPLAY: REPLAY_STEPS}.get(role, () if role in SIDES else WORKER_STEPS)
     step = "random"
     if steps and chance.random() < 0.7:
-        wanted = chance.choice(steps)
+        first = [step for step in steps if step in due]
+        wanted = chance.choice(first or steps)
         fleet.armed(role).write_text(f"{wanted} {chance.randrange(4)}")
-        if fleet.ended(role, _STEP_WITHIN_S):
+        if fleet.ended(role, _DUE_STEP_WITHIN_S if first else _STEP_WITHIN_S):
             step = wanted
+            due.discard(step)
     fleet.kill(role)
     if role == "modern" and chance.random() < 0.3:
         # The other side is down for a while: everything for it has to wait.

@@ -9,7 +9,11 @@ from bridge.demo.servers import PrivatePostgres
 from tests.conftest import Database
 from tests.gateway.dual.killing.checker import Broken, check
 from tests.gateway.dual.killing.history import Kind, Told
+from tests.gateway.dual.killing.points import REPLAY_STEPS, WORKER_STEPS
 from tests.gateway.dual.killing.run import Outcome, run
+
+_AT_L1 = (Broken.LOST, Broken.REFUSED, Broken.UNFINISHED)
+_LEVELS = ("L1", "L2", "L3")
 
 
 def _show(outcome: Outcome) -> str:
@@ -22,9 +26,12 @@ def _show(outcome: Outcome) -> str:
     )
 
 
-def _judge(outcome: Outcome) -> None:
-    print(_show(outcome))
+def _judge(outcome: Outcome, level: str = "L2") -> None:
+    print(level, _show(outcome))
     violations = check(outcome.evidence)
+    if level == "L1":
+        # A crash between call and commit hides a write, and order is kept within one worker.
+        violations = [found for found in violations if found.broken in _AT_L1]
     assert violations == [], _show(outcome)
     acknowledged = [
         operation
@@ -50,9 +57,18 @@ def test_nothing_is_lost_when_the_journals_own_server_is_killed_too(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(100, 125))
-def test_nothing_is_lost_in_a_thousand_kills(tmp_path: Path, seed: int) -> None:
-    _judge(run(tmp_path, seed, points=42, ramp=seed % 2 == 1))
+@pytest.mark.timeout(1_200)
+@pytest.mark.parametrize("first", range(100, 124, 6))
+def test_nothing_is_lost_in_a_thousand_kills_at_every_step_and_level(
+    tmp_path: Path, first: int
+) -> None:
+    due = {*WORKER_STEPS, *REPLAY_STEPS}
+    for seed in range(first, first + 6):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        level = _LEVELS[seed % 3]
+        _judge(run(folder, seed, points=42, ramp=seed % 2 == 1, level=level, due=due), level)
+    assert not due, "steps at which no process was killed: the runs prove nothing about them"
 
 
 @pytest.mark.soak
