@@ -31,6 +31,8 @@ _REST_WITHIN_S = 60.0
 _ANSWERS_BETWEEN = 6
 # A whole ramp, its roll back in two steps, and up again; one step for each kill, over and over.
 _RAMP = (25.0, 50.0, 100.0, 50.0, None, 25.0)
+# The authority changes sides and back while keys have replays on their way.
+_TURNS = (Stage.MODERN, Stage.MODERN, Stage.DUAL, Stage.MODERN, Stage.DUAL, Stage.DUAL)
 
 
 class Outcome(NamedTuple):
@@ -97,12 +99,14 @@ def run(
     store: Store | None = None,
     defect: str = "",
     ramp: bool = False,
+    turns: bool = False,
     level: str = "L2",
     due: set[str] | None = None,
 ) -> Outcome:
     """Run one schedule with `points` kills; everything has come to rest when it returns.
 
-    With `ramp` the group goes up and down a canary's ramp meanwhile, a step during each kill.
+    With `ramp` the group goes up and down a canary's ramp meanwhile, a step during each kill; with
+    `turns` it is switched to modern and rolled back.
     `level` is that of all writes. Steps that are `due` are armed before others and taken out of it
     when a process was killed there.
     `defect` plants one into the gateway (see `points.plant`), for a checker that must find it.
@@ -116,12 +120,14 @@ def run(
             clients = [
                 Client(number, fleet.ports["gateway"], seed, keys) for number in range(_CLIENTS)
             ]
-            done = asyncio.run(_storm(run, clients, points, ramp=ramp))
+            done = asyncio.run(_storm(run, clients, points, ramp=ramp, turns=turns))
             _come_to_rest(fleet, run.desk)
             return Outcome(_evidence(run, clients), tuple(done))
 
 
-async def _storm(run: Run, clients: list[Client], points: int, *, ramp: bool) -> list[str]:
+async def _storm(
+    run: Run, clients: list[Client], points: int, *, ramp: bool, turns: bool
+) -> list[str]:
     stop = asyncio.Event()
     done: list[str] = []
     chance = run.chance
@@ -136,8 +142,9 @@ async def _storm(run: Run, clients: list[Client], points: int, *, ramp: bool) ->
                 await asyncio.to_thread(_kill_store, run.fleet, run.store, chance)
                 done.append("store random")
             killed = asyncio.to_thread(_kill_one, run.fleet, chance, run.due)
-            if ramp:
-                stepped = asyncio.to_thread(_step_of_ramp, run, len(done))
+            if ramp or turns:
+                step = _step_of_ramp if ramp else _turn
+                stepped = asyncio.to_thread(step, run, len(done))
                 await asyncio.gather(stepped, one := asyncio.ensure_future(killed))
                 done.append(await one)
             else:
@@ -169,6 +176,14 @@ def _step_of_ramp(run: Run, number: int) -> None:
     state = next(state for state in board.groups() if state.group == GROUP)
     if (state.stage, state.share_percent) != (stage, share or 0.0):
         board.switch(GROUP, stage, by(), share_percent=share or 0.0)
+
+
+def _turn(run: Run, number: int) -> None:
+    stage = _TURNS[number % len(_TURNS)]
+    board = run.stores.switchboard()
+    state = next(state for state in board.groups() if state.group == GROUP)
+    if state.stage is not stage:
+        board.switch(GROUP, stage, by())
 
 
 def _kill_store(fleet: Fleet, store: Store, chance: random.Random) -> None:
@@ -276,7 +291,8 @@ def _unsettled(desk: Desk) -> list[JournalledWrite]:
 
 def _decide_doubt(fleet: Fleet, desk: Desk, write: JournalledWrite) -> None:
     value = json.loads(write.intent.request.body)["value"]
-    made = [execution for execution in _log(fleet, "legacy") if execution.value == value]
+    side = write.intent.authority.value
+    made = [execution for execution in _log(fleet, side) if execution.value == value]
     creates = write.intent.route == "order-create"
     desk.resolve(
         write.intent.intent_id,
@@ -314,8 +330,14 @@ def _evidence(run: Run, clients: list[Client]) -> Evidence:
     legacy = _log(fleet, "legacy")
     known = [journal.pair(GROUP, "order", execution.key) for execution in legacy]
     pairs = {pair.legacy_id: pair.modern_id for pair in known if pair is not None}
+    # Clients know what modern made by modern's id; the evidence names each order by legacy's.
+    names = {found: legacy_id for legacy_id, found in pairs.items()}
     return Evidence(
-        operations=tuple(operation for client in clients for operation in client.operations),
+        operations=tuple(
+            operation._replace(key=names.get(operation.key, operation.key))
+            for client in clients
+            for operation in client.operations
+        ),
         legacy=legacy,
         modern=_log(fleet, "modern"),
         pairs={legacy_id: found for legacy_id, found in pairs.items() if legacy_id and found},

@@ -67,7 +67,10 @@ def test_nothing_is_lost_in_a_thousand_kills_at_every_step_and_level(
         folder = tmp_path / str(seed)
         folder.mkdir()
         level = _LEVELS[seed % 3]
-        _judge(run(folder, seed, points=42, ramp=seed % 2 == 1, level=level, due=due), level)
+        # Each level with a ramp, with the authority changing sides, and at dual throughout.
+        ramp, turns = seed % 4 == 1, seed % 4 > 1
+        outcome = run(folder, seed, points=42, ramp=ramp, turns=turns, level=level, due=due)
+        _judge(outcome, level)
     assert not due, "steps at which no process was killed: the runs prove nothing about them"
 
 
