@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 from operator import attrgetter
 from time import monotonic
+from typing import Final
 
 from bridge.gateway.http.deadline import NAME as DEADLINE
 from bridge.gateway.http.preference import REQUEST_FIELD, lines_prefer_async
@@ -36,6 +37,15 @@ def is_whole(plane: Plane, decision: Decision, head: RequestHead) -> bool:
     return plane.write_path.translates(decision)
 
 
+_BUSY: Final = (
+    503,
+    "busy",
+    "too much of other requests is held in memory; nothing was done",
+    ((b"Retry-After", b"1"),),
+)
+"""What a request gets that there is no room for."""
+
+
 class Buffered:
     """Gathers a body, then runs the write path in a task that its client cannot cancel."""
 
@@ -59,12 +69,19 @@ class Buffered:
 
     def start(self, body: bytes, *, complete: bool) -> None:
         """Admit the request: `100 Continue` is ours to send, because nobody else sees the body."""
+        length = self._head.length
+        if length > 0 and not self._conn.hold(length):
+            self._conn.refuse(*_BUSY)
+            return
         if self._head.expects and not complete:
             self._conn.write(CONTINUE)
         self.body(body, complete=complete)
 
     def body(self, data: bytes, *, complete: bool) -> None:
         """Gather; the connection has checked the route's limit."""
+        if self._head.length < 0 and not self._conn.hold(len(data)):
+            self._conn.refuse(*_BUSY)
+            return
         self._body.append(data)
         if not complete:
             return

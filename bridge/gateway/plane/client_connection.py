@@ -108,20 +108,18 @@ class ClientConnection(ClientTransport):
         self.step = GONE
         if handling is None or not handling.client_gone(body_complete=complete):
             self._handling = None
+            self.let_go()
             self.plane.connections.discard(self)
 
     def pause_writing(self) -> None:
         """The client takes the answers slowly: neither it nor the upstream is read meanwhile."""
-        self._choked = True
-        self.pause_receiving()
-        self.deadline = self.plane.now + self.plane.settings.relay_idle_ms / 1000
+        self.fall_behind(self._handling)
         if self._handling is not None:
             self._handling.pause_reading()
 
     def resume_writing(self) -> None:
         """It has caught up."""
-        self._choked = False
-        self.resume_receiving()
+        self.catch_up(self._handling)
         if self._handling is not None:
             self._handling.resume_reading()
         self._pump()
@@ -332,6 +330,8 @@ class ClientConnection(ClientTransport):
         """The answer is sent: take the next request, or end."""
         self._handling = None
         self._body = None
+        if self._held:
+            self.let_go()
         if self.step is GONE:
             self.plane.connections.discard(self)
         elif close:

@@ -8,7 +8,7 @@ from bridge.gateway.http.edge import Edge
 from bridge.gateway.http.relay import Client
 from bridge.gateway.plane.edited_heads import EditedBlock
 from bridge.gateway.plane.plane import Plane
-from bridge.model.http import HttpResponse
+from bridge.model.http import Headers, HttpResponse
 
 SAFE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 """Methods that change nothing: cancelled when their client leaves (RFC 9110 9.2.1)."""
@@ -50,6 +50,12 @@ class ClientSide(Protocol):
 
     def answer(self, response: HttpResponse, *, label: str = "-", upstream: str = "") -> None:
         """Send a whole answer; `upstream` is empty for the gateway's own."""
+
+    def refuse(self, status: int, code: str, detail: str, headers: Headers = ()) -> None:
+        """Answer a request that cannot be taken any further; the connection ends."""
+
+    def hold(self, count: int) -> bool:
+        """Count bytes of the current request that are held until it ends; False: no room."""
 
     def finished(self, *, close: bool) -> None:
         """The answer is sent: take the next request, or end."""

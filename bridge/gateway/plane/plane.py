@@ -9,6 +9,7 @@ from random import getrandbits
 from typing import Any, Protocol
 
 from bridge.gateway.http.edge import Edge, Origin, TracingEdge
+from bridge.gateway.plane.held_bytes import HeldBytes
 from bridge.gateway.plane.keeper import TableKeeper
 from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.plane.sides import NO_CHOICE, SideChooser
@@ -78,6 +79,7 @@ class Plane:
         self.draining = False
         self.now = 0.0
         self.date_line = b""
+        self.held = HeldBytes(settings.held_bytes_max)
         self._tasks: set[asyncio.Task[None]] = set()
         self.answers: Counter[tuple[str, str, int]] = Counter()
         """By the decision's label, upstream and status class."""
@@ -138,6 +140,9 @@ class Plane:
         away, self.turned_away = self.turned_away, Counter()
         for (name, listener, why), count in away.items():
             self.observer.note(name, listener=listener, why=why, connections=count)
+        if self.held.refused:
+            refused, self.held.refused = self.held.refused, 0
+            self.observer.note("bodies_refused", requests=refused)
         leniences, self.leniences = self.leniences, Counter()
         if leniences:
             # Added up by name in the worker's run file.

@@ -29,8 +29,15 @@ class PlaneSettings:
     """Between two reads of a request body."""
     body_rate_min: int = 64
     """Bytes per second that a request body must average once `body_idle_ms` have passed."""
+    held_bytes_max: int = 64 * 1024 * 1024
+    """Bodies of requests that are had whole (journalled, translated, rewritten), together: four of
+    the largest that a route allows unless it says otherwise, or a thousand of 64 kB. A body is
+    there twice for a moment, so a worker grows by twice this at most."""
     relay_idle_ms: int = 60_000
     """Between two reads of an answer, or of a client that does not take it."""
+    answer_rate_min: int = 4_096
+    """Bytes per second that a client must take on average while more waits for it than its buffer
+    holds, once `relay_idle_ms` have passed: what a phone without 3G has."""
     write_wait_ms: int = 10_250
     """What a request that is taken whole may wait for beside its upstream: twice for its lane (its
     turn in this process, then who holds it elsewhere), and for replays."""

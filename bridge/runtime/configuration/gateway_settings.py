@@ -202,7 +202,9 @@ class PlaneSection(Section):
     keep_alive_ms: Millis = 75_000
     body_idle_ms: Millis = 30_000
     body_rate_min: int = Field(default=64, ge=0, le=1_000_000)
+    held_bytes_max: int = Field(default=64 * 1024 * 1024, ge=1_048_576)
     relay_idle_ms: Millis = 60_000
+    answer_rate_min: int = Field(default=4_096, ge=0, le=1_000_000)
     write_margin_ms: Millis = 60_000
     tunnel_idle_ms: Millis = 600_000
     drain_idle_ms: int = Field(default=1_000, ge=0, le=60_000)
