@@ -1,6 +1,7 @@
 """Compare two answers: bytes first, then what they mean, by the route's rules."""
 
 import dataclasses
+import math
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -20,6 +21,7 @@ from bridge.gateway.comparison.documents import Document, document_of, is_json, 
 from bridge.gateway.comparison.header_fields import compare_headers
 from bridge.gateway.comparison.places import PlaceTree
 from bridge.gateway.comparison.walk import Walk
+from bridge.gateway.comparison.work import Work
 from bridge.gateway.routes.sections.comparison import ComparisonRules
 from bridge.gateway.routes.sections.comparison_rules import AnyRule, IdsRule, IgnoreRule, StatusRule
 from bridge.model.http import Headers, HttpResponse
@@ -73,12 +75,20 @@ class Comparer:
         self._agreed: _Agreed | None = None
 
     def compare(
-        self, authority: HttpResponse, other: HttpResponse, *, ids: FindOtherId | None = None
+        self,
+        authority: HttpResponse,
+        other: HttpResponse,
+        *,
+        ids: FindOtherId | None = None,
+        steps_max: float = math.inf,
     ) -> Comparison:
         """Return how the two answers relate.
 
         `ids` finds the other side's id for one of the authority's, where a rule says that ids
-        stand. Never raises for what the answers hold.
+        stand. `steps_max` bounds what it costs, see `work`.
+
+        Raises:
+            TooMuchWork: it would cost more. Nothing else, whatever the answers hold.
         """
         same_status = authority.status == other.status
         same_body = authority.body == other.body
@@ -93,6 +103,7 @@ class Comparer:
             ids=ids,
             numbers_as_text=self.rules.numbers_as_text,
             differences_count_max=self.rules.differences_count_max,
+            work=Work(steps_max),
         )
         bodies = True
         if not same_status:

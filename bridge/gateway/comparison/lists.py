@@ -10,6 +10,7 @@ from bridge.gateway.comparison.canonical import canonical
 from bridge.gateway.comparison.difference import DifferenceKind, FindOtherId
 from bridge.gateway.comparison.leaf_rules import normalised
 from bridge.gateway.comparison.places import State
+from bridge.gateway.comparison.work import Work
 from bridge.gateway.routes.sections.comparison_rules import (
     AnyRule,
     IgnoreRule,
@@ -23,12 +24,17 @@ Mark: TypeAlias = tuple[int, int, dict[str, int]]
 # Items of a set without an equal partner are compared with one another to find the nearest: the
 # square of this many.
 _NEAREST_AMONG_MAX: Final = 24
+# Beyond it two lists have little in common, and each item is told by itself.
+_ALONE_MAX: Final = 64
 # Below it a list is looked at whole for a mere change of order.
 _ORDER_ITEMS_MAX: Final = 10_000
 
 
 class Walking(Protocol):
     """The walk, as a list needs it."""
+
+    work: Work
+    """What the whole walk may cost."""
 
     @property
     def ids(self) -> FindOtherId | None:
@@ -73,14 +79,14 @@ def in_order(
         for index, mine in enumerate(authority):
             walk.item(index, mine, other[index], state.step(str(index)) if state.below else below)
         if walk.count > before and 1 < len(authority) <= _ORDER_ITEMS_MAX:
-            keys = _keys(authority, below, walk.ids), _keys(other, below, None)
+            keys = _keys(walk, authority, below, walk.ids), _keys(walk, other, below, None)
             if sorted(keys[0]) == sorted(keys[1]):
                 walk.rewind(mark)
                 walk.list_differs(DifferenceKind.ORDER, None, None)
         return
     walk.list_differs(DifferenceKind.LENGTH, len(authority), len(other))
     # What is inserted shifts the rest: only what lies between equal ends is looked at.
-    keys = _keys(authority, below, walk.ids), _keys(other, below, None)
+    keys = _keys(walk, authority, below, walk.ids), _keys(walk, other, below, None)
     shorter = min(len(authority), len(other))
     first = 0
     while first < shorter and keys[0][first] == keys[1][first]:
@@ -96,7 +102,7 @@ def as_set(
     walk: Walking, rule: AnyRule, authority: Sequence[Any], other: Sequence[Any], state: RuleState
 ) -> None:
     """Compare items whose order has no meaning; equal ones count as often as they stand there."""
-    keys = _keys(authority, state, walk.ids), _keys(other, state, None)
+    keys = _keys(walk, authority, state, walk.ids), _keys(walk, other, state, None)
     if keys[0] != keys[1]:
         walk.hide(rule)
     waiting: dict[bytes, list[int]] = defaultdict(list)
@@ -113,8 +119,10 @@ def as_set(
         else:
             alone.append(index)
     rest = sorted(index for found in waiting.values() for index in found)
+    # With many alone the lists differ throughout: whose partner is whose says nothing any more.
+    near = len(alone) <= _ALONE_MAX and len(rest) <= _ALONE_MAX
     for index in alone:
-        partner_at = _nearest(walk, authority[index], other, rest, index, state)
+        partner_at = _nearest(walk, authority[index], other, rest, index, state) if near else None
         if partner_at is None:
             walk.item_one_sided(DifferenceKind.MISSING, index, authority[index])
         else:
@@ -127,8 +135,8 @@ def by_key(
     walk: Walking, rule: KeyedRule, authority: Sequence[Any], other: Sequence[Any], state: RuleState
 ) -> None:
     """Compare items with the same key, wherever they stand."""
-    mine = [_key(rule, item, state, walk.ids) for item in authority]
-    theirs = [_key(rule, item, state, None) for item in other]
+    mine = [_key(walk, rule, item, state, walk.ids) for item in authority]
+    theirs = [_key(walk, rule, item, state, None) for item in other]
     places = {key: index for index, key in enumerate(theirs)}
     if None in mine or None in theirs or len(set(mine)) < len(mine) or len(places) < len(theirs):
         # Without keys of their own the items cannot be told apart.
@@ -146,15 +154,17 @@ def by_key(
         walk.item_one_sided(DifferenceKind.EXTRA, index, other[index])
 
 
-def _key(rule: KeyedRule, item: object, state: RuleState, ids: FindOtherId | None) -> bytes | None:
+def _key(
+    walk: Walking, rule: KeyedRule, item: object, state: RuleState, ids: FindOtherId | None
+) -> bytes | None:
     if not isinstance(item, dict):
         return None
     values = []
     for name in rule.by:
         if name not in item:
             return None
-        values.append(normal_form(item[name], state.step(name), ids))
-    return _spelled(values)
+        values.append(normal_form(item[name], state.step(name), ids, walk.work))
+    return _charged(walk, _spelled(values))
 
 
 def _nearest(
@@ -179,10 +189,17 @@ def _nearest(
     return best
 
 
-def _keys(items: Sequence[Any], state: RuleState, ids: FindOtherId | None) -> list[bytes]:
+def _keys(
+    walk: Walking, items: Sequence[Any], state: RuleState, ids: FindOtherId | None
+) -> list[bytes]:
     if not state.below and not state.rules:
-        return [_spelled(item) for item in items]
-    return [_spelled(normal_form(item, state, ids)) for item in items]
+        return [_charged(walk, _spelled(item)) for item in items]
+    return [_charged(walk, _spelled(normal_form(item, state, ids, walk.work))) for item in items]
+
+
+def _charged(walk: Walking, spelled: bytes) -> bytes:
+    walk.work.spend(1, len(spelled))
+    return spelled
 
 
 def _spelled(value: object) -> bytes:
@@ -192,19 +209,23 @@ def _spelled(value: object) -> bytes:
         return b"?"  # Too deep to be told apart here: the walk looks at them.
 
 
-def normal_form(value: object, state: RuleState, ids: FindOtherId | None) -> object:
+def normal_form(
+    value: object, state: RuleState, ids: FindOtherId | None, work: Work | None = None
+) -> object:
     """Return `value` without what rules let pass, as far as a single value can say it."""
+    if work is not None:
+        work.spend(1)
     if not state.below and not state.rules:
         return value
     if isinstance(value, dict):
         return {
-            name: normal_form(member, below, ids)
+            name: normal_form(member, below, ids, work)
             for name, member in value.items()
             if not _ignored(below := state.step(name))
         }
     if isinstance(value, list):
         below = state.step("*")
-        items = [normal_form(item, below, ids) for item in value]
+        items = [normal_form(item, below, ids, work) for item in value]
         loose = any(isinstance(rule, KeyedRule | UnorderedRule) for rule in state.rules)
         return sorted(items, key=_spelled) if loose else items
     for rule in state.rules:

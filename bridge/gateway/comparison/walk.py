@@ -8,6 +8,7 @@ from bridge.gateway.comparison.canonical import equal_exactly
 from bridge.gateway.comparison.difference import Difference, DifferenceKind, FindOtherId
 from bridge.gateway.comparison.leaf_rules import accepts, as_number
 from bridge.gateway.comparison.places import State, field_token, pointer_token
+from bridge.gateway.comparison.work import TooMuchWork, Work
 from bridge.gateway.routes.sections.comparison_rules import (
     AnyRule,
     EmptyRule,
@@ -26,6 +27,8 @@ _CONTAINERS: Final = frozenset({dict, list})
 _NUMBERS: Final = frozenset({int, float, Decimal})
 _EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
 _ABSENT: Final = object()
+# Members that are passed over because they are equal leaves.
+_PLAIN_MEMBERS_PER_STEP: Final = 8
 
 
 class Walk:
@@ -41,11 +44,19 @@ class Walk:
         "hidden",
         "more",
         "places",
+        "work",
     )
 
     def __init__(
-        self, *, ids: FindOtherId | None, numbers_as_text: bool, differences_count_max: int
+        self,
+        *,
+        ids: FindOtherId | None,
+        numbers_as_text: bool,
+        differences_count_max: int,
+        work: Work,
     ) -> None:
+        self.work = work
+        """What all of it may cost; trials share it."""
         self._ids = ids
         self._apart = False
         """Whether the walk is inside a part without rules that is known to differ."""
@@ -90,6 +101,7 @@ class Walk:
             ids=self._ids,
             numbers_as_text=self._number_texts,
             differences_count_max=self._found_max,
+            work=self.work,
         )
         made.fields = list(self.fields)
         made.places = list(self.places)
@@ -112,7 +124,14 @@ class Walk:
     # -- the walk -------------------------------------------------------------------------------
 
     def values(self, authority: object, other: object, state: RuleState) -> None:
-        """Compare two values at the place where the walk stands."""
+        """Compare two values at the place where the walk stands.
+
+        Raises:
+            TooMuchWork: the comparison has cost what it may.
+        """
+        self.work.left -= 1
+        if self.work.left < 0:
+            raise TooMuchWork
         kind = type(authority)
         same_kind = kind is type(other)
         if not state.rules:
@@ -221,6 +240,7 @@ class Walk:
         self, authority: dict[str, object], other: dict[str, object], state: RuleState
     ) -> None:
         """As `_objects`, where no rule holds anywhere below: the usual case."""
+        self.work.spend(len(authority) // _PLAIN_MEMBERS_PER_STEP)
         for name, mine in authority.items():
             theirs = other.get(name, _ABSENT)
             kind = type(mine)

@@ -11,11 +11,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from bridge.gateway.comparison.book import ComparisonBook, RouteBook
 from bridge.gateway.comparison.difference import Comparison
 from bridge.gateway.comparison.verdicts import Finding
+from bridge.gateway.comparison.work import WORK_MAX, TooMuchWork
 from bridge.gateway.http.problems import MARKER
 from bridge.gateway.http.response_head import ResponseHead
 from bridge.gateway.plane.tap import note_stumble
@@ -110,6 +112,9 @@ class Judge:
             pair = self._backlog.popleft()
             try:
                 self._judge(pair)
+            except TooMuchWork:
+                pair.shadowed.counts.uncompared["too_much_work"] += 1
+                pair.end()
             except Exception as exc:
                 # One pair's bug must not stop the others.
                 pair.shadowed.counts.uncompared["comparison_failed"] += 1
@@ -130,7 +135,7 @@ class Judge:
             self._hold_to_documents(pair, copy)
         if probe is None and self._is_alike(pair, copy, book):
             return
-        compare = (shadowed.comparer or book.comparer).compare
+        compare = partial((shadowed.comparer or book.comparer).compare, steps_max=WORK_MAX)
         first = self._first(pair)
         again = None
         if probe is not None and probe.whole:
@@ -207,15 +212,21 @@ class Judge:
         again, second = look.again, None
         book = self._book.of(shadowed.route.route_id, shadowed.route.comparison)
         if look.whole:
-            compare = (shadowed.comparer or book.comparer).compare
+            compare = partial((shadowed.comparer or book.comparer).compare, steps_max=WORK_MAX)
             mine, theirs = look.mine, look.theirs
             assert mine is not None
             assert theirs is not None
             authority = self._answer(shadowed, shadowed.authority, mine)
             other = self._answer(shadowed, shadowed.target, theirs)
-            second = compare(authority, other, ids=shadowed.other_id)
-            if again is None:
-                again = compare(look.first, authority)
+            try:
+                second = compare(authority, other, ids=shadowed.other_id)
+                if again is None:
+                    again = compare(look.first, authority)
+            except TooMuchWork:
+                shadowed.counts.uncompared["too_much_work"] += 1
+                pair.end()
+                look.release()
+                return
         self._settle(
             pair, book, look.comparison, look.first, look.other, again=again, second=second,
             by_chance=look.again is not None,
