@@ -22,11 +22,14 @@ from bridge.gateway.dual import answers
 from bridge.gateway.dual.admission import Admission, Write, WriteLimits
 from bridge.gateway.dual.authority_call import AuthorityCall, level_of
 from bridge.gateway.dual.forwarder import NO_FAULTS, CallFaults, Forwarder
+from bridge.gateway.dual.plain_writes import PlainWrites
 from bridge.gateway.dual.ports import IdMap, LaneState, WriteJournal
+from bridge.gateway.dual.running_writes import RunningWrites
 from bridge.gateway.dual.states import FINAL
 from bridge.gateway.dual.turns import Turns
 from bridge.gateway.dual.way_back import Asking, WayBack
 from bridge.gateway.dual.write_tokens import WriteTokens, Written
+from bridge.gateway.http.answer_taker import AnswerTaker
 from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
 from bridge.gateway.routes.timings import AUTHORITY, OWN
 from bridge.gateway.upstream_ports import AnswerTooLarge, Upstream
@@ -93,7 +96,17 @@ class DualWriter:
             brought=self._brought,
             observer=observer or SilentObserver(),
         )
-        self._running: set[asyncio.Task[None]] = set()
+        self._running = RunningWrites(self._turns)
+        self._plain = PlainWrites(
+            journal=journal,
+            admission=self._admission,
+            authority=self._authority,
+            turns=self._turns,
+            upstreams=upstreams,
+            faults=faults,
+            in_turn=self._in_turn,
+            go_on=self._running.go_on,
+        )
 
     def translates(self, decision: Decision) -> bool:
         """Whether the fast path would ask by the wrong id or the wrong side (no wait)."""
@@ -137,9 +150,7 @@ class DualWriter:
         admitted = self._admission.admit(decision, request)
         if isinstance(admitted, HttpResponse):
             return admitted
-        task = asyncio.create_task(self._carry(admitted))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running.start(admitted, self._answer(admitted))
         try:
             answer = await admitted.answer
         except asyncio.CancelledError:
@@ -149,10 +160,16 @@ class DualWriter:
         decision.times.waited(OWN, own_s)
         return self._with_token(admitted, answer)
 
+    def begin(
+        self, decision: Decision, request: HttpRequest, wire: bytes, told: AnswerTaker
+    ) -> bool:
+        """Take a plain write without a task; see `PlainWrites.begin`."""
+        return self._plain.begin(decision, request, wire, told)
+
     async def drain(self) -> None:
         """Wait until every write that was begun has its outcome."""
-        while self._running:
-            await asyncio.wait(set(self._running))
+        await self._plain.drain()
+        await self._running.drain()
 
     def _brought(self, decision: Decision, request: HttpRequest) -> Sequence[Written]:
         if self._tokens is None or not decision.route.dual.has_tokens or not _may_choose(decision):
@@ -196,17 +213,6 @@ class DualWriter:
             return answer
         fields = self._tokens.answer(write.request, route.group, lane, side, intent_id)
         return dataclasses.replace(answer, headers=answer.headers + fields)
-
-    async def _carry(self, write: Write) -> None:
-        """Carry a write to its end; whatever happens, its caller hears of it."""
-        try:
-            write.tell(await self._answer(write))
-        except Exception as exc:
-            if write.answer.cancelled():
-                return  # A caller that is gone does not look at it.
-            if write.answer.done():
-                raise
-            write.answer.set_exception(exc)
 
     async def _answer(self, write: Write) -> HttpResponse:
         group = write.decision.route.group

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from bridge.model.errors import BridgeError, StorageUnavailable
-from bridge.storage.journal.batches import WAITING_COUNT_MAX_DEFAULT, Batches, Failed
+from bridge.storage.journal.batches import WAITING_COUNT_MAX_DEFAULT, Batches, Done, Failed
 from bridge.storage.journal.file import Checkpointer, begin, connect
 from bridge.storage.journal.sqlite_steps import Open, Settle, run_together
 
@@ -33,6 +33,10 @@ class GroupCommit:
         A `BridgeError` that it raises comes back alone; it must have written nothing until then.
         """
         return cast(T, await self._batches.do(operation))
+
+    def submit(self, operation: Operation, done: Done) -> None:
+        """Run `operation` and call `done` once it is durable; see `Batches.submit`."""
+        self._batches.submit(operation, done)
 
     def close(self) -> None:
         """Write what waits, then end."""
