@@ -77,7 +77,7 @@ class PlainWrites:
         upstream = known[1] if known is not None else self._learn(route, side)
         if upstream is None or decision.stage in WRITES_LEGACY_ALONE or self._faults.active:
             return False
-        write = self._admission.admit(decision, request)
+        write = self._admission.admit(decision, request, keyless=True)
         if isinstance(write, HttpResponse):
             return False  # It is refused, with the same words, by `write`.
         if not self.turns.take_now(route.group, write.lane):

@@ -54,7 +54,8 @@ class Buffered:
     """Gathers a body, then runs the write path in a task that its client cannot cancel."""
 
     __slots__ = (
-        "_began", "_begun", "_body", "_bypass", "_conn", "_decision", "_followed", "_head", "_task",
+        "_began", "_begun", "_body", "_bypass", "_conn", "_decision", "_followed", "_head",
+        "_table", "_task",
     )  # fmt: skip
 
     until = float("inf")
@@ -66,6 +67,8 @@ class Buffered:
         self._conn = conn
         self._head = head
         self._decision = decision
+        self._table = conn.plane.keeper.table
+        """By which it was decided just now."""
         self._body: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
         self._begun = False
@@ -164,10 +167,12 @@ class Buffered:
         that the next switch waits for it (see `plane.Flight`).
         """
         head, keeper = self._head, self._conn.plane.keeper
-        host = head.authority.name if head.authority else None
-        again = keeper.latest().decide(head.method, host, head.target, head.lines)
-        if isinstance(again, Decision) and again.journalled:
-            self._decision = again
+        table = keeper.latest()
+        if table is not self._table:
+            host = head.authority.name if head.authority else None
+            again = table.decide(head.method, host, head.target, head.lines)
+            if isinstance(again, Decision) and again.journalled:
+                self._decision = again
         if self._decision.stage in WRITES_LEGACY_ALONE:
             self._bypass = keeper.flight
             self._bypass.count += 1
