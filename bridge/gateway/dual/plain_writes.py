@@ -85,7 +85,7 @@ class PlainWrites:
         intent = self.authority.intent_of(write, side)
         plain = PlainWrite(self, write, intent, upstream, wire, told)
         try:
-            self.journal.open_soon(intent, plain.opened)
+            self.journal.open_soon(intent, done=plain.opened)
         except StorageUnavailable:
             self.turns.give_back(route.group, write.lane)
             return False

@@ -150,7 +150,7 @@ class WriteJournal(Protocol):
             WriteStateForbidden: the write was settled otherwise (it had been given up as in doubt).
         """
 
-    def open_soon(self, intent: WriteIntent, done: Done) -> None:
+    def open_soon(self, intent: WriteIntent, *, done: Done) -> None:
         """Do as `open` and call `done` from the running loop: no task waits for it.
 
         Raises:

@@ -105,7 +105,7 @@ class MemoryJournal:
         """See `WriteJournal.settle`."""
         return self.state.settle(intent_id, state, response, lane, ids, reason, release_key, None)
 
-    def open_soon(self, intent: WriteIntent, done: Done) -> None:
+    def open_soon(self, intent: WriteIntent, *, done: Done) -> None:
         """See `WriteJournal.open_soon`."""
         _tell_soon(lambda: self._open(intent), done)
 

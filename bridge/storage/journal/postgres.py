@@ -109,7 +109,7 @@ class PostgresJournal:
         sequence: int | None = await self._commits.do(step)
         return sequence
 
-    def open_soon(self, intent: WriteIntent, done: Done) -> None:
+    def open_soon(self, intent: WriteIntent, *, done: Done) -> None:
         """See `WriteJournal.open_soon`."""
         self._commits.batches.submit(Open(intent), done)
 

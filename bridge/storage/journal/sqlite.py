@@ -94,7 +94,7 @@ class SqliteJournal:
         )
         return sequence
 
-    def open_soon(self, intent: WriteIntent, done: Done) -> None:
+    def open_soon(self, intent: WriteIntent, *, done: Done) -> None:
         """See `WriteJournal.open_soon`."""
         self._commits.submit(Open(intent), done)
 
