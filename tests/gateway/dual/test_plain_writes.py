@@ -82,9 +82,7 @@ class Scene:
             "legacy-app": Pool("legacy-app", "127.0.0.1", rig.legacy.port),
             "modern-orders": Pool("modern-orders", "127.0.0.1", rig.modern.port),
         }
-        rig.upstreams = {  # type: ignore[assignment]  # Real ones, in place of the rig's own.
-            name: UpstreamClient(pool) for name, pool in self.pools.items()
-        }
+        rig.upstreams = {name: UpstreamClient(pool) for name, pool in self.pools.items()}
         rig.legacy.orders["1"], rig.modern.orders["m-1"] = ["new"], ["new"]
         rig.desk.import_ids(GROUP, "order", [("1", "m-1")], by())
         rig.switch(Stage.DUAL)
