@@ -23,7 +23,9 @@ from tests.conftest import Database
 def test_an_array_is_read_back(database: Database, kind: Any, values: list[Any]) -> None:
     mark = "%b" if kind == "bytea" else "%s"
     with connect(database.dsn) as connection:
-        row = connection.execute(f"SELECT {mark}::{kind}[]", (array_of(values),)).fetchone()  # type: ignore[arg-type]  # Of the list above.
+        row = connection.execute(
+            f"SELECT {mark}::{kind}[]", (array_of(values),)
+        ).fetchone()  # Of the list above.
     assert row == (values,)
 
 

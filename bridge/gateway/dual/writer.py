@@ -29,7 +29,6 @@ from bridge.gateway.dual.states import FINAL
 from bridge.gateway.dual.turns import Turns
 from bridge.gateway.dual.way_back import Asking, WayBack
 from bridge.gateway.dual.write_tokens import WriteTokens, Written
-from bridge.gateway.http.answer_taker import AnswerTaker
 from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
 from bridge.gateway.routes.timings import AUTHORITY, OWN
 from bridge.gateway.upstream_ports import AnswerTooLarge, Upstream
@@ -97,7 +96,7 @@ class DualWriter:
             observer=observer or SilentObserver(),
         )
         self._running = RunningWrites(self._turns)
-        self._plain = PlainWrites(
+        plain = PlainWrites(
             journal=journal,
             admission=self._admission,
             authority=self._authority,
@@ -107,6 +106,9 @@ class DualWriter:
             in_turn=self._in_turn,
             go_on=self._running.go_on,
         )
+        self.begin = plain.begin
+        """See `WritePath.begin`."""
+        self._plain = plain
 
     def translates(self, decision: Decision) -> bool:
         """Whether the fast path would ask by the wrong id or the wrong side (no wait)."""
@@ -159,12 +161,6 @@ class DualWriter:
         own_s = time.monotonic() - admitted.began_at - admitted.asked_s
         decision.times.waited(OWN, own_s)
         return self._with_token(admitted, answer)
-
-    def begin(
-        self, decision: Decision, request: HttpRequest, wire: bytes, told: AnswerTaker
-    ) -> bool:
-        """Take a plain write without a task; see `PlainWrites.begin`."""
-        return self._plain.begin(decision, request, wire, told)
 
     async def drain(self) -> None:
         """Wait until every write that was begun has its outcome."""

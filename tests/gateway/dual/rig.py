@@ -171,7 +171,7 @@ class Rig:
             self.desk, self.journal = PostgresJournalDesk(dsn), PostgresJournal(dsn)
         self.desk.ensure_groups([GROUP])
         self.observer = RecordingObserver()
-        self.upstreams: Mapping[str, Upstream] = {
+        self.upstreams: dict[str, Upstream] = {
             "legacy-app": RawUpstream(legacy.port),
             "modern-orders": RawUpstream(modern.port),
         }
