@@ -9,13 +9,13 @@ lane, its intent, its answer. Nothing is decided here that they would decide oth
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any, Final
 
 from bridge.gateway.dual.admission import Admission, Write
 from bridge.gateway.dual.authority_call import AuthorityCall, read_outcome
-from bridge.gateway.dual.forwarder import CallFaults
+from bridge.gateway.dual.forwarder import Forwarder
 from bridge.gateway.dual.ports import WriteJournal
 from bridge.gateway.dual.turns import Turns
 from bridge.gateway.http.answer_taker import AnswerTaker
@@ -24,7 +24,7 @@ from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
 from bridge.gateway.routes.route import KeyPlace, Route
 from bridge.gateway.routes.sections.dual import KeyDemand
 from bridge.gateway.routes.timings import AUTHORITY, INTENT, LANE, OUTCOME, OWN
-from bridge.gateway.upstream_ports import CallbackUpstream, Upstream
+from bridge.gateway.upstream_ports import CallbackUpstream
 from bridge.model.errors import LaneBusy, StaleEpoch, StorageUnavailable
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.stage import Side
@@ -47,8 +47,7 @@ class PlainWrites:
         admission: Admission,
         authority: AuthorityCall,
         turns: Turns,
-        upstreams: Mapping[str, Upstream],
-        faults: CallFaults,
+        forwarder: Forwarder,
         in_turn: Callable[[Write], Coroutine[Any, Any, HttpResponse]],
         go_on: GoOn,
     ) -> None:
@@ -60,8 +59,8 @@ class PlainWrites:
         self.go_on = go_on
         self.under_way: set[PlainWrite] = set()
         self._admission = admission
-        self._upstreams = upstreams
-        self._faults = faults
+        self._upstreams = forwarder.upstreams
+        self._faults = forwarder.faults
         self._known: dict[tuple[int, Side], tuple[Route, CallbackUpstream | None]] = {}
         self._drained: asyncio.Future[None] | None = None
 

@@ -101,13 +101,11 @@ class DualWriter:
             admission=self._admission,
             authority=self._authority,
             turns=self._turns,
-            upstreams=upstreams,
-            faults=faults,
+            forwarder=self._forwarder,
             in_turn=self._in_turn,
             go_on=self._running.go_on,
         )
         self.begin = plain.begin
-        """See `WritePath.begin`."""
         self._plain = plain
 
     def translates(self, decision: Decision) -> bool:
