@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from tests.waiting import wait_until
 from tests.wire import Wire
@@ -76,6 +76,16 @@ _IDS_OF_VALUE = (
     "\n    ids: {path: {order_id: order}, response: {/order_id: order}}" + _DOUBT,
     _DOUBT,
 )
+
+
+class Store(Protocol):
+    """The journal's own server, where it has one."""
+
+    def kill(self) -> None:
+        """Kill it with -9."""
+
+    def restart(self) -> None:
+        """Start it again."""
 
 
 def free_port() -> int:

@@ -6,7 +6,7 @@ import json
 import random
 import sqlite3
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from bridge.model.stage import Stage
 from bridge.model.write import JournalledWrite, WriteState
@@ -14,7 +14,7 @@ from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.wiring.journal_opening import Desk
 from bridge.runtime.wiring.stores import Stores
 from tests.gateway.dual.killing.clients import Client
-from tests.gateway.dual.killing.fleet import REPLAY, SIDES, WORKERS, Fleet
+from tests.gateway.dual.killing.fleet import REPLAY, SIDES, WORKERS, Fleet, Store
 from tests.gateway.dual.killing.history import Evidence, Execution, Record, Told
 from tests.gateway.dual.killing.points import REPLAY_STEPS, WORKER_STEPS
 from tests.gateway.dual.killing.side import connect, faults_of
@@ -41,16 +41,6 @@ class Outcome(NamedTuple):
     evidence: Evidence
     points: tuple[str, ...]
     """Each kill: role and the step that was really reached, or role and `random`."""
-
-
-class Store(Protocol):
-    """The journal's own server, where it has one."""
-
-    def kill(self) -> None:
-        """Kill it with -9."""
-
-    def restart(self) -> None:
-        """Start it again."""
 
 
 class Run:
