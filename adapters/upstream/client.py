@@ -2,12 +2,19 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from bridge.gateway.http.deadline import NAME as DEADLINE
-from bridge.gateway.http.response_head import ResponseHead
-from bridge.gateway.upstream_ports import AnswerTooLarge, Failure, NamedPool, UpstreamConnection
+from bridge.gateway.http.response_head import ResponseHead, stored_fields
+from bridge.gateway.upstream_ports import (
+    AnswerTooLarge,
+    ExchangeUser,
+    Failure,
+    NamedPool,
+    UpstreamConnection,
+)
 from bridge.model.errors import OutcomeUnknown, UpstreamUnavailable
-from bridge.model.http import Headers, HttpRequest, HttpResponse
+from bridge.model.http import HttpRequest, HttpResponse
 
 # An answer that is journalled or translated is held in memory, and the former is stored; larger
 # ones belong to routes that stream.
@@ -50,79 +57,116 @@ class UpstreamClient:
         return await self._once(request, deadline, timeout_ms)
 
     async def _once(self, request: HttpRequest, deadline: float, timeout_ms: int) -> HttpResponse:
-        exchange = _Exchange(self._pool, request, deadline, self._answer_bytes_max)
+        waiter = _Waiter(request.method)
+
+        def encoded() -> bytes:
+            return _encoded(request, self._pool.host_line, deadline - time.monotonic())
+
+        exchange = _Exchange(self._pool, waiter, request.method, encoded, self._answer_bytes_max)
         # One timer and one future: a write waits here between two commits.
-        timer = exchange.loop.call_later(deadline - time.monotonic(), exchange.expired, timeout_ms)
+        exchange.begin(deadline - time.monotonic(), timeout_ms)
         try:
-            connection = self._pool.take(checked=True)
-            if connection is None:
-                self._pool.order(exchange)
-            else:
-                exchange.connected(connection)
-            return await exchange.answer
+            return await waiter.answer
         finally:
-            timer.cancel()
-            if not exchange.sent:
-                self._pool.cancel(exchange)
-            exchange.close()
+            exchange.give_up()
+            waiter.leave()
+
+    def begin(
+        self, user: ExchangeUser, request: HttpRequest, wire: bytes, *, timeout_ms: int
+    ) -> None:
+        """See `CallbackUpstream.begin`."""
+        exchange = _Exchange(self._pool, user, request.method, lambda: wire, self._answer_bytes_max)
+        exchange.begin(timeout_ms / 1000, timeout_ms)
 
 
 class _Stale(OutcomeUnknown):
     """A kept connection was closed before an answer: most likely the request was never read."""
 
 
+class _Waiter:
+    """Lets a coroutine wait for an exchange."""
+
+    def __init__(self, method: bytes) -> None:
+        self.answer: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
+        self._method = method
+
+    def heard(self, head: ResponseHead, body: bytes) -> None:
+        if not self.answer.done():
+            bodiless = self._method == b"HEAD" or head.status == 304
+            self.answer.set_result(_answer_of(head, body, bodiless=bodiless))
+
+    def unheard(self, why: OutcomeUnknown | UpstreamUnavailable) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(why)
+
+    def leave(self) -> None:
+        """Look at an answer that came as its waiter was cancelled."""
+        if self.answer.done() and not self.answer.cancelled():
+            self.answer.exception()
+
+
 class _Exchange:
-    """Gathers one answer."""
+    """Gathers one answer; its user hears once how it ended, unless it gives up."""
+
+    __slots__ = (
+        "_body", "_bytes_max", "_encoded", "_head", "_method", "_over", "_pool", "_sent", "_size",
+        "_timer", "_user", "_using",
+    )  # fmt: skip
 
     def __init__(
-        self, pool: NamedPool, request: HttpRequest, deadline: float, bytes_max: int
+        self,
+        pool: NamedPool,
+        user: ExchangeUser,
+        method: bytes,
+        encoded: Callable[[], bytes],
+        bytes_max: int,
     ) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.answer: asyncio.Future[HttpResponse] = self.loop.create_future()
-        self.sent = False
-        self.late = False
-        self._using: UpstreamConnection | None = None
         self._pool = pool
-        self._request = request
-        self._deadline = deadline
-        self._upstream = pool.name
-        self._method = request.method
+        self._user = user
+        self._method = method
+        self._encoded = encoded
         self._bytes_max = bytes_max
+        self._sent = False
+        self._over = False
+        self._using: UpstreamConnection | None = None
         self._head: ResponseHead | None = None
         self._body: list[bytes] = []
         self._size = 0
+        self._timer: asyncio.TimerHandle
+
+    def begin(self, within_s: float, timeout_ms: int) -> None:
+        """Send on an idle connection, or order one."""
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(within_s, self._expired, timeout_ms)
+        connection = self._pool.take(checked=True)
+        if connection is None:
+            self._pool.order(self)
+        else:
+            self.connected(connection)
+
+    def give_up(self) -> None:
+        """Hear nothing any more; an answer that was not read to its end closes its connection."""
+        self._end()
 
     def connected(self, connection: UpstreamConnection) -> None:
         """Send: there is a connection."""
-        self._using = connection
-        if self.answer.done():
-            self.close()  # Too late, and nothing was sent.
+        if self._over:
+            connection.abort()  # Too late, and nothing was sent.
             return
-        left_s = self._deadline - time.monotonic()
-        data = _encoded(self._request, self._pool.host_line, left_s)
-        self.sent = True
+        self._using = connection
+        data = self._encoded()
+        self._sent = True
         connection.start(self, self._method, data, complete=True)
 
-    def expired(self, timeout_ms: int) -> None:
-        """Hear that the time is up."""
-        if self.answer.done():
-            return
-        self.late = True
-        if self.sent:
-            self.answer.set_exception(
-                OutcomeUnknown(
-                    f"outcome of {self._method.decode('ascii')} on upstream"
-                    f" {self._upstream!r} is unknown: no whole answer within {timeout_ms} ms"
-                    " after the request was sent"
-                )
+    def _expired(self, timeout_ms: int) -> None:
+        if self._sent:
+            self._fail(
+                self._unknown(f"no whole answer within {timeout_ms} ms after the request was sent"),
+                late=True,
             )
         else:
-            self.answer.set_exception(
-                UpstreamUnavailable(
-                    f"cannot send to upstream {self._upstream!r}: no connection within"
-                    f" {timeout_ms} ms"
-                )
-            )
+            why = f"cannot send to upstream {self._pool.name!r}: no connection within"
+            self._fail(UpstreamUnavailable(f"{why} {timeout_ms} ms"), late=True)
 
     def interim(self, head: ResponseHead) -> None:
         """Nobody waits for it."""
@@ -136,47 +180,42 @@ class _Exchange:
 
     def more(self, data: bytes) -> None:
         self._size += len(data)
-        if self._size <= self._bytes_max:
-            self._body.append(data)
-        elif not self.answer.done():
+        if self._size > self._bytes_max:
             self._body.clear()
-            assert self._head is not None, "a body before its head"
-            self.answer.set_exception(
-                AnswerTooLarge(
-                    f"answer of upstream {self._upstream!r} is larger than {self._bytes_max} bytes",
-                    _response(self._head, b"", bodiless=False),
-                )
-            )
+            if not self._over:
+                # The connection is in the middle of telling us: it is closed in the next round,
+                # unless this was all of it.
+                asyncio.get_running_loop().call_soon(self._end)
+                what = f"is larger than {self._bytes_max} bytes"
+                assert self._head is not None, "a body before its head"
+                cut = _answer_of(self._head, b"", bodiless=False)
+                self._tell(AnswerTooLarge(f"answer of upstream {self._pool.name!r} {what}", cut))
+        elif not self._over:
+            self._body.append(data)
 
     def trailers(self, lines: list[bytes]) -> None:
         """Dropped whole: a stored answer has none (RFC 9110 6.5.1)."""
 
     def ended(self) -> None:
         self._using = None  # Its pool has it back.
-        if not self.answer.done():
+        if not self._over:
             assert self._head is not None, "ended without a head"
-            bodiless = self._method == b"HEAD" or self._head.status == 304
-            answer = _response(self._head, b"".join(self._body), bodiless=bodiless)
-            self.answer.set_result(answer)
+            self._over = True
+            self._timer.cancel()
+            body = self._body
+            self._user.heard(self._head, body[0] if len(body) == 1 else b"".join(body))
 
     def switched(self, head: ResponseHead) -> None:
-        self.failed_after_sending("switched protocols, which nobody asked for")
+        self._fail(self._unknown("switched protocols, which nobody asked for"))
 
     def failed(self, failure: Failure) -> None:
         self._using = None
-        if self.sent:
-            self.failed_after_sending(failure.detail, _Stale if failure.stale else OutcomeUnknown)
-        elif not self.answer.done():
-            self.answer.set_exception(UpstreamUnavailable(failure.detail))
-
-    def failed_after_sending(self, why: str, kind: type[OutcomeUnknown] = OutcomeUnknown) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(
-                kind(
-                    f"outcome of {self._method.decode('ascii')} on upstream {self._upstream!r} is"
-                    f" unknown: {why}"
-                )
-            )
+        if not self._sent:
+            self._fail(UpstreamUnavailable(failure.detail))
+        elif failure.stale:
+            self._fail(self._unknown(failure.detail, _Stale))
+        else:
+            self._fail(self._unknown(failure.detail))
 
     def pause_sending(self) -> None:
         """The request was written whole, and is bounded by its route."""
@@ -184,15 +223,30 @@ class _Exchange:
     def resume_sending(self) -> None:
         """Nothing waits for it."""
 
-    def close(self) -> None:
-        """Close a connection whose answer was not read to its end."""
+    def _unknown(self, why: str, kind: type[OutcomeUnknown] = OutcomeUnknown) -> OutcomeUnknown:
+        return kind(
+            f"outcome of {self._method.decode('ascii')} on upstream {self._pool.name!r} is"
+            f" unknown: {why}"
+        )
+
+    def _fail(self, why: OutcomeUnknown | UpstreamUnavailable, *, late: bool = False) -> None:
+        if not self._over:
+            self._end(late=late)
+            self._tell(why)
+
+    def _tell(self, why: OutcomeUnknown | UpstreamUnavailable) -> None:
+        self._over = True
+        self._user.unheard(why)
+
+    def _end(self, *, late: bool = False) -> None:
+        """Close a connection whose answer was not read to its end, or withdraw the order."""
+        self._over = True
+        self._timer.cancel()
+        if not self._sent:
+            self._pool.cancel(self)
         if self._using is not None:
-            self._using.abort(late=self.late)
+            self._using.abort(late=late)
             self._using = None
-        if not self.answer.done():
-            self.answer.cancel()
-        elif not self.answer.cancelled():
-            self.answer.exception()  # Seen, even if its waiter was cancelled just now.
 
 
 def _encoded(request: HttpRequest, host_line: bytes, left_s: float) -> bytes:
@@ -211,13 +265,10 @@ def _encoded(request: HttpRequest, host_line: bytes, left_s: float) -> bytes:
     return b"\r\n".join([*lines, b"\r\n"]) + request.body
 
 
-def _response(head: ResponseHead, body: bytes, *, bodiless: bool) -> HttpResponse:
-    headers: list[tuple[bytes, bytes]] = []
-    for line in head.lines[1:]:
-        name, _, value = line.partition(b":")
-        lower = name.lower()
-        # Without a body its length says how long it would be: nobody else knows (RFC 9110 8.6).
-        if lower not in _FRAMING or (bodiless and lower == b"content-length"):
-            headers.append((name, value.strip(b" \t")))
-    answer: Headers = tuple(headers)
-    return HttpResponse(status=head.status, reason=head.lines[0][13:], headers=answer, body=body)
+def _answer_of(head: ResponseHead, body: bytes, *, bodiless: bool) -> HttpResponse:
+    return HttpResponse(
+        status=head.status,
+        reason=head.lines[0][13:],
+        headers=stored_fields(head, bodiless=bodiless),
+        body=body,
+    )

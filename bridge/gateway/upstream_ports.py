@@ -5,10 +5,10 @@ the other in the call that read them.
 """
 
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from bridge.gateway.http.response_head import ResponseHead
-from bridge.model.errors import OutcomeUnknown
+from bridge.model.errors import OutcomeUnknown, UpstreamUnavailable
 from bridge.model.http import HttpRequest, HttpResponse
 
 
@@ -151,4 +151,27 @@ class Upstream(Protocol):
             UpstreamUnavailable: provably no byte of the request was sent.
             OutcomeUnknown: bytes were sent and no whole answer came.
             AnswerTooLarge: so it is, but the answer's head came.
+        """
+
+
+class ExchangeUser(Protocol):
+    """Whoever waits for a whole exchange without a task; hears one of these, once."""
+
+    def heard(self, head: ResponseHead, body: bytes) -> None:
+        """Take the whole answer."""
+
+    def unheard(self, why: UpstreamUnavailable | OutcomeUnknown) -> None:
+        """Hear what `Upstream.exchange` would have raised."""
+
+
+@runtime_checkable
+class CallbackUpstream(Protocol):
+    """An `Upstream` that can be asked without a task as well."""
+
+    def begin(
+        self, user: ExchangeUser, request: HttpRequest, wire: bytes, *, timeout_ms: int
+    ) -> None:
+        """Send `request`, which `wire` holds as it goes over the wire, once; `user` hears the end.
+
+        Perhaps before returning, when there is no connection to be had.
         """

@@ -9,6 +9,7 @@ from adapters.upstream.pool import Pool
 from bridge.gateway.plane.listener import open_listener
 from bridge.gateway.plane.settings import PlaneSettings
 from bridge.gateway.plane.worker import serve
+from bridge.gateway.plane.write_path import WritePath
 from bridge.gateway.protection.breaker import Breaker
 from bridge.gateway.protection.guarded_pool import GuardedPool, Guards
 from bridge.gateway.protection.retry_budget import RetryBudget
@@ -34,7 +35,7 @@ class Fixed:
         """Nobody waits for it."""
 
 
-class NoWrites:
+class NoWrites(WritePath):
     """There is nothing to journal here."""
 
     async def write(self, decision: Decision, request: HttpRequest) -> HttpResponse:

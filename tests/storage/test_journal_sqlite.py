@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,7 @@ def test_the_log_is_copied_back_beside_the_commits(
 ) -> None:
     monkeypatch.setattr(journal_file, "_CHECKPOINT_BYTES", 1)
     monkeypatch.setattr(journal_file, "_RESTART_BYTES", 100_000)
+    monkeypatch.setattr(journal_file, "_SHRINK_BYTES", 100_000)
     monkeypatch.setattr(journal_file, "_CHECKPOINT_PAUSE_S", 0.01)
     journal = SqliteJournal(path)
 
@@ -225,6 +227,33 @@ def test_the_log_is_copied_back_beside_the_commits(
     log = path.with_name("journal.db-wal")
     wait_until(lambda: log.stat().st_size <= 100_000)
     journal.close()
+
+
+def test_the_log_is_written_over_instead_of_growing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_file, "_CHECKPOINT_BYTES", 1)
+    monkeypatch.setattr(journal_file, "_RESTART_BYTES", 100_000)
+    monkeypatch.setattr(journal_file, "_CHECKPOINT_PAUSE_S", 0.01)
+    journal = SqliteJournal(path)
+    log = path.with_name("journal.db-wal")
+    sizes = []
+    for brought in range(400_000, 3_600_000, 400_000):
+        asyncio.run(_fill(journal, 20))
+        sizes.append(log.stat().st_size)
+        # What is in the database need not be in the log any more.
+        wait_until(partial(_is_larger, path, brought))
+    journal.close()
+    assert sizes[-1] < 5 * sizes[0], sizes
+
+
+def _is_larger(path: Path, size: int) -> bool:
+    return path.stat().st_size > size
+
+
+async def _fill(journal: SqliteJournal, count: int) -> None:
+    for _ in range(count):
+        await journal.open(an_intent(fingerprint="x" * 20_000))
 
 
 def test_what_goes_together_in_a_commit_is_judged_one_by_one(path: Path) -> None:

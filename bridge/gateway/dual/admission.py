@@ -96,8 +96,10 @@ class Admission:
     def __init__(self, ids: IdMap) -> None:
         self._ids = ids
 
-    def admit(self, decision: Decision, request: HttpRequest) -> Write | HttpResponse:
-        """Return the write, or the answer that refuses it."""
+    def admit(
+        self, decision: Decision, request: HttpRequest, *, keyless: bool = False
+    ) -> Write | HttpResponse:
+        """Return the write, or the answer that refuses it; `keyless`: without `Idempotency-Key`."""
         intent_id = new_intent_id()
         rule = decision.route.key
         if rule is not None and rule.place is KeyPlace.CREATED:
@@ -111,6 +113,8 @@ class Admission:
             assert rule is not None, "a route without a key has a lane of its own"
             return answers.key_missing(f"{rule.place.value} {rule.name!r}")
         write = Write(decision, request, lane, intent_id)
+        if keyless and decision.route.dual.idempotency is not KeyDemand.REQUIRED:
+            return write
         keys = [value for name, value in request.headers if name.lower() == _CLIENT_KEY]
         if keys:
             if len(keys) > 1 or not 0 < len(keys[0]) <= _CLIENT_KEY_BYTES_MAX:

@@ -2,10 +2,10 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.gateway.dual import answers
 from bridge.gateway.dual.admission import Write, WriteLimits
@@ -13,7 +13,7 @@ from bridge.gateway.dual.forwarder import Forwarder
 from bridge.gateway.dual.ports import KeyInUse, WriteJournal, WriteStateForbidden
 from bridge.gateway.dual.replay_attempt import CREDENTIALS, with_key
 from bridge.gateway.dual.states import outcome_of
-from bridge.gateway.routes.route import KeyPlace, KeyRule
+from bridge.gateway.routes.route import KeyPlace, KeyRule, Route
 from bridge.gateway.routes.timings import AUTHORITY, INTENT, LANE, OUTCOME
 from bridge.gateway.translation.ids import (
     Translated,
@@ -72,7 +72,7 @@ class AuthorityCall:
     async def open_and_call(self, write: Write, side: Side) -> HttpResponse:
         """Return the client's answer; raises what `WriteJournal.open` does, but for a used key."""
         sent = self._forwarder.translated(write.decision.route, write.request, side)
-        intent = self._intent(write, side)
+        intent = self.intent_of(write, side)
         asked_at, times = monotonic(), write.decision.times
         try:
             await self._journal.open(intent)
@@ -85,9 +85,10 @@ class AuthorityCall:
     async def call_and_record(self, write: Write, side: Side) -> HttpResponse:
         """Return the client's answer to a write of which only the outcome is kept (level L1)."""
         sent = self._forwarder.translated(write.decision.route, write.request, side)
-        return await self._call(write, self._intent(write, side), sent)
+        return await self._call(write, self.intent_of(write, side), sent)
 
-    def _intent(self, write: Write, side: Side) -> WriteIntent:
+    def intent_of(self, write: Write, side: Side) -> WriteIntent:
+        """Return the promise to be made durable before `side` is called."""
         decision = write.decision
         return WriteIntent(
             intent_id=write.intent_id,
@@ -127,38 +128,69 @@ class AuthorityCall:
             # Our own key goes with the first call too: should its answer be lost, the side can tell
             # the second from another write.
             sent = sent._replace(request=with_key(intent, sent.request))
-        whole = True
         try:
             response = await self._exchange(write, sent.request, side)
-        except AnswerTooLarge as exc:
-            response, whole = exc.head, False  # What it did stands in its status.
-        except UpstreamUnavailable:
+        except Exception as exc:
+            return await self.unanswered(write, intent, exc, sent.used)
+        return await self.answered(write, intent, response, sent.used)
+
+    async def unanswered(
+        self,
+        write: Write,
+        intent: WriteIntent,
+        exc: Exception,
+        used: Mapping[tuple[str, str], str],
+    ) -> HttpResponse:
+        """Record the outcome of a call that brought no whole answer; return the client's."""
+        side, group = intent.authority, intent.group
+        if isinstance(exc, AnswerTooLarge):
+            # What it did stands in its status.
+            return await self.answered(write, intent, exc.head, used, whole=False)
+        if isinstance(exc, UpstreamUnavailable):
             await self._settle(
                 write, intent, WriteState.FAILED, None, "no byte was sent", release_key=True
             )
             return answers.unreachable(side.value)
-        except OutcomeUnknown:
+        if isinstance(exc, OutcomeUnknown):
             return await self._in_doubt(write, intent, None, f"{side.value} gave no whole answer")
-        except Exception as exc:
-            # A fault of our own after bytes may have left leaves the same question open.
-            self._observer.note("call_failed", group=route.group, error=type(exc).__name__)
-            return await self._in_doubt(write, intent, None, "the gateway failed while it waited")
-        state, release_key = outcome_of(
-            response.status, server_error_in_doubt=route.server_error_in_doubt
-        )
+        # A fault of our own after bytes may have left leaves the same question open.
+        self._observer.note("call_failed", group=group, error=type(exc).__name__)
+        return await self._in_doubt(write, intent, None, "the gateway failed while it waited")
+
+    async def answered(
+        self,
+        write: Write,
+        intent: WriteIntent,
+        response: HttpResponse,
+        used: Mapping[tuple[str, str], str],
+        *,
+        whole: bool = True,
+    ) -> HttpResponse:
+        """Record the outcome that an answer means; return the client's.
+
+        `used` as `Translated` has it; an answer that is not `whole` has lost its body.
+        """
+        route, side = write.decision.route, intent.authority
+        outcome = read_outcome(route, side, response.status)
         creates = route.key is not None and route.key.place is KeyPlace.CREATED
-        if not whole and creates and state is WriteState.APPLIED:
+        if not whole and creates and outcome.state is WriteState.APPLIED:
             why = f"{side.value} answered {response.status} and the id that it made was cut off"
             return await self._in_doubt(write, intent, response, why)
-        if state is WriteState.IN_DOUBT:
-            why = f"{side.value} answered {response.status}"
-            return await self._in_doubt(write, intent, response, why)
-        reason = None if state is WriteState.APPLIED else f"{side.value} answered {response.status}"
-        ids = ids_made(route.ids, response, sent.used) if state is WriteState.APPLIED else ()
+        if outcome.state is WriteState.IN_DOUBT:
+            return await self._in_doubt(write, intent, response, outcome.reason or "")
+        ids = ids_made(route.ids, response, used) if outcome.state is WriteState.APPLIED else ()
         if not whole:
             response = answers.answer_too_large(side.value, response.status, write.intent_id)
-        await self._settle(write, intent, state, response, reason, ids=ids, release_key=release_key)
-        return translate_response(route.ids, response, sent.used)
+        await self._settle(
+            write,
+            intent,
+            outcome.state,
+            response,
+            outcome.reason,
+            ids=ids,
+            release_key=outcome.release_key,
+        )
+        return translate_response(route.ids, response, used)
 
     async def _exchange(self, write: Write, request: HttpRequest, side: Side) -> HttpResponse:
         asked_at, decision = monotonic(), write.decision
@@ -251,6 +283,25 @@ class AuthorityCall:
             write.decision.route, earlier.intent.request, earlier.intent.authority
         )
         return translate_response(write.decision.route.ids, earlier.response, sent.used)
+
+
+class Outcome(NamedTuple):
+    """What an answer of the authority means for its write."""
+
+    state: WriteState
+    reason: str | None
+    release_key: bool
+
+
+def read_outcome(route: Route, side: Side, status: int) -> Outcome:
+    """Return the outcome that `status`, answered by `side`, means."""
+    state, release_key = outcome_of(status, server_error_in_doubt=route.server_error_in_doubt)
+    if state is WriteState.APPLIED:
+        return _APPLIED
+    return Outcome(state, f"{side.value} answered {status}", release_key)
+
+
+_APPLIED: Final = Outcome(WriteState.APPLIED, None, False)
 
 
 def level_of(write: Write) -> WriteLevel:

@@ -86,7 +86,7 @@ class Forwarder:
     ) -> None:
         self.ids = ids
         self.faults = faults
-        self._upstreams = upstreams
+        self.upstreams = upstreams
 
     def translates(self, decision: Decision) -> bool:
         """Whether the authority may know an id of the request by another name.
@@ -137,7 +137,7 @@ class Forwarder:
         is about, where that is known; `timeout_ms` is the route's, unless it is given.
         """
         name = route.upstreams[side]
-        upstream = self._upstreams[name]
+        upstream = self.upstreams[name]
         if timeout_ms is None:
             timeout_ms = route.phases.whole_ms
         if self.faults.active:

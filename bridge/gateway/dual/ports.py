@@ -6,8 +6,8 @@ indexed reads of a few microseconds, which an event loop may call directly. Impl
 `tests/storage/`.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Final, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Final, NamedTuple, Protocol, TypeAlias
 
 from bridge.gateway.routes.route import Route
 from bridge.model.entry import EntryDraft
@@ -103,6 +103,10 @@ class LaneCount(NamedTuple):
     oldest_age_s: float
 
 
+Done: TypeAlias = Callable[[Exception | None, object], None]
+"""Hears what the journal raised, or None; the second argument is what it returned."""
+
+
 class WriteJournal(Protocol):
     """The dual-write book, as the writer uses it."""
 
@@ -144,6 +148,29 @@ class WriteJournal(Protocol):
         Raises:
             StorageUnavailable: the outcome is not recorded; call again until it is.
             WriteStateForbidden: the write was settled otherwise (it had been given up as in doubt).
+        """
+
+    def open_soon(self, intent: WriteIntent, *, done: Done) -> None:
+        """Do as `open` and call `done` from the running loop: no task waits for it.
+
+        Raises:
+            StorageUnavailable: as `open`, at once; `done` is not called.
+        """
+
+    def settle_soon(
+        self,
+        intent_id: str,
+        state: WriteState,
+        *,
+        response: HttpResponse,
+        reason: str | None,
+        release_key: bool,
+        done: Done,
+    ) -> None:
+        """Do as `settle` and call `done` from the running loop.
+
+        Raises:
+            StorageUnavailable: as `settle`, at once; `done` is not called.
         """
 
     async def record(

@@ -18,16 +18,22 @@ class Turns:
         self._waiting_count_max = waiting_count_max
         self._lanes: dict[tuple[str, str], deque[asyncio.Future[None]]] = {}
 
+    def take_now(self, group: str, lane: str) -> bool:
+        """Begin our turn if nobody else has it; return whether we did."""
+        if (group, lane) in self._lanes:
+            return False
+        self._lanes[group, lane] = deque()
+        return True
+
     async def take(self, group: str, lane: str, wait_s: float) -> None:
         """Wait for our turn, which lasts until `give_back`.
 
         Raises:
             LaneBusy: not our turn within `wait_s`, or too many wait already.
         """
-        queue = self._lanes.get((group, lane))
-        if queue is None:
-            self._lanes[group, lane] = deque()
+        if self.take_now(group, lane):
             return
+        queue = self._lanes[group, lane]
         if len(queue) >= self._waiting_count_max:
             raise LaneBusy(f"cannot write: {len(queue)} writes of the same key wait already")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -22,7 +22,9 @@ from bridge.gateway.dual import answers
 from bridge.gateway.dual.admission import Admission, Write, WriteLimits
 from bridge.gateway.dual.authority_call import AuthorityCall, level_of
 from bridge.gateway.dual.forwarder import NO_FAULTS, CallFaults, Forwarder
+from bridge.gateway.dual.plain_writes import PlainWrites
 from bridge.gateway.dual.ports import IdMap, LaneState, WriteJournal
+from bridge.gateway.dual.running_writes import RunningWrites
 from bridge.gateway.dual.states import FINAL
 from bridge.gateway.dual.turns import Turns
 from bridge.gateway.dual.way_back import Asking, WayBack
@@ -93,7 +95,18 @@ class DualWriter:
             brought=self._brought,
             observer=observer or SilentObserver(),
         )
-        self._running: set[asyncio.Task[None]] = set()
+        self._running = RunningWrites(self._turns)
+        plain = PlainWrites(
+            journal=journal,
+            admission=self._admission,
+            authority=self._authority,
+            turns=self._turns,
+            forwarder=self._forwarder,
+            in_turn=self._in_turn,
+            go_on=self._running.go_on,
+        )
+        self.begin = plain.begin
+        self._plain = plain
 
     def translates(self, decision: Decision) -> bool:
         """Whether the fast path would ask by the wrong id or the wrong side (no wait)."""
@@ -137,9 +150,7 @@ class DualWriter:
         admitted = self._admission.admit(decision, request)
         if isinstance(admitted, HttpResponse):
             return admitted
-        task = asyncio.create_task(self._carry(admitted))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running.start(admitted, self._answer(admitted))
         try:
             answer = await admitted.answer
         except asyncio.CancelledError:
@@ -151,8 +162,8 @@ class DualWriter:
 
     async def drain(self) -> None:
         """Wait until every write that was begun has its outcome."""
-        while self._running:
-            await asyncio.wait(set(self._running))
+        await self._plain.drain()
+        await self._running.drain()
 
     def _brought(self, decision: Decision, request: HttpRequest) -> Sequence[Written]:
         if self._tokens is None or not decision.route.dual.has_tokens or not _may_choose(decision):
@@ -196,17 +207,6 @@ class DualWriter:
             return answer
         fields = self._tokens.answer(write.request, route.group, lane, side, intent_id)
         return dataclasses.replace(answer, headers=answer.headers + fields)
-
-    async def _carry(self, write: Write) -> None:
-        """Carry a write to its end; whatever happens, its caller hears of it."""
-        try:
-            write.tell(await self._answer(write))
-        except Exception as exc:
-            if write.answer.cancelled():
-                return  # A caller that is gone does not look at it.
-            if write.answer.done():
-                raise
-            write.answer.set_exception(exc)
 
     async def _answer(self, write: Write) -> HttpResponse:
         group = write.decision.route.group

@@ -25,6 +25,19 @@ class Origin(NamedTuple):
     """Hosts that may be asked for; every other gets 421. None: any."""
 
 
+class Whole(NamedTuple):
+    """The fields of a request, as they are forwarded and as they are kept."""
+
+    block: bytes
+    """Each with its CRLF."""
+    fields: Headers
+    """The same without framing and Expect."""
+    plain: bool
+    """Whether none of them means anything to the write path."""
+
+
+# `Idempotency-Key` has a meaning for writes, and what begins with our own prefix is not passed on.
+_LOOKED_AT: Final = (b"idempotency-key", b"legacy-bridge-")
 _LIST_FIELDS: Final = (b"x-forwarded-for", b"forwarded")
 
 
@@ -44,7 +57,7 @@ class Edge:
 
     __slots__ = (
         "_added", "_added_from", "_address", "_block", "_cached", "_cached_for", "_hops",
-        "_identity", "_lines", "_name", "_scheme", "_trusted", "known_by",
+        "_identity", "_lines", "_name", "_scheme", "_trusted", "_whole", "known_by",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, trusted: tuple[Network, ...], name: bytes) -> None:
@@ -61,6 +74,7 @@ class Edge:
         self._added = b""
         self._added_from: Headers = ()
         self._block = b""
+        self._whole = Whole(b"", (), plain=False)
         self.known_by: tuple[list[bytes] | None, object, str] = (None, None, "")
         """Field lines of the last request, what in them tells clients apart, and who it was."""
 
@@ -85,6 +99,21 @@ class Edge:
             self._lines = head.lines
             self._block = b"\r\n".join([*head.lines, self._added])
         return self._block
+
+    def whole(self, head: RequestHead) -> "Whole":
+        """Return the block of a request to forward, and all of its fields, told apart once."""
+        base = self.base(head)
+        whole = self._whole
+        if whole.block is not base:
+            fields = end_to_end(head.lines) + self.pairs(head)
+            plain = not any(name.lower().startswith(_LOOKED_AT) for name, _ in fields)
+            whole = self._whole = Whole(base, fields, plain)
+        block = self.stamped(base)
+        if block is base:
+            return whole
+        if block.startswith(base):
+            return Whole(block, (*whole.fields, _pair(block[len(base) : -2])), whole.plain)
+        return Whole(block, end_to_end(block.split(b"\r\n")[:-1]), whole.plain)
 
     def fields(self, head: RequestHead) -> Headers:
         """Return all fields of a request that is journalled, without framing and Expect."""
@@ -169,6 +198,21 @@ class TracingEdge(Edge):
         if is_untraced(block):
             self._untraced = block
         return traced(block, self._bits)
+
+    def whole(self, head: RequestHead) -> "Whole":
+        """Return the block of a request to forward, and all of its fields, told apart once."""
+        base = self.base(head)
+        whole = self._whole
+        if whole.block is not base:
+            fields = end_to_end(head.lines) + self.pairs(head)
+            plain = not any(name.lower().startswith(_LOOKED_AT) for name, _ in fields)
+            whole = self._whole = Whole(base, fields, plain)
+        block = self.stamped(base)
+        if block is base:
+            return whole
+        if block.startswith(base):
+            return Whole(block, (*whole.fields, _pair(block[len(base) : -2])), whole.plain)
+        return Whole(block, end_to_end(block.split(b"\r\n")[:-1]), whole.plain)
 
     def fields(self, head: RequestHead) -> Headers:
         """Return all fields, among them a trace context."""

@@ -26,6 +26,7 @@ from bridge.gateway.http.framing import (
     split_head,
     value_of,
 )
+from bridge.model.http import Headers
 
 _KNOWN_OPTIONS: Final = frozenset((b"keep-alive", b"close", b"upgrade", b"transfer-encoding"))
 
@@ -47,6 +48,38 @@ class ResponseHead(NamedTuple):
     """Value of Trailer: the fields that are to follow a chunked body."""
     relayed: dict[object, object]
     """How it was written to clients of some kind within the last second; `relay`'s own."""
+
+
+def stored_fields(head: ResponseHead, *, bodiless: bool = False) -> Headers:
+    """Return the fields of an answer that is kept whole, without framing.
+
+    Without a body its length says how long it would be: nobody else knows (RFC 9110 8.6).
+    """
+    if bodiless:
+        return _fields_of(head, _CODING_ALONE)
+    known = head.relayed.get(_STORED)
+    if type(known) is _Stored and known.lines is head.lines:
+        return known.fields
+    made = _Stored(head.lines, _fields_of(head, _FRAMING))
+    head.relayed[_STORED] = made
+    return made.fields
+
+
+def _fields_of(head: ResponseHead, left_out: frozenset[bytes]) -> Headers:
+    pairs = (line.partition(b":") for line in head.lines[1:])
+    return tuple(
+        (name, value.strip(b" \t")) for name, _, value in pairs if name.lower() not in left_out
+    )
+
+
+class _Stored(NamedTuple):
+    lines: list[bytes]
+    fields: Headers
+
+
+_STORED: Final = "stored"
+_CODING_ALONE: Final = frozenset((b"transfer-encoding",))
+_FRAMING: Final = _CODING_ALONE | {b"content-length"}
 
 
 class ResponseReader:

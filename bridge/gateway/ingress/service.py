@@ -16,6 +16,7 @@ from typing import Final
 from bridge.gateway.dual import answers
 from bridge.gateway.dual.admission import Admission, WriteLimits, fingerprint_of, scope_of
 from bridge.gateway.dual.ports import IdMap, WriteJournal
+from bridge.gateway.http.answer_taker import AnswerTaker
 from bridge.gateway.http.preference import prefers_async, without_preference
 from bridge.gateway.ingress.entries import ended_entry
 from bridge.gateway.ingress.line import LaneWait
@@ -89,6 +90,14 @@ class AsyncIngress:
             return await self._accept(decision, request)
         busy = await self._behind(decision, request) if decision.behind_queue else None
         return busy or await self._inner.write(decision, request)
+
+    def begin(
+        self, decision: Decision, request: HttpRequest, wire: bytes, told: AnswerTaker
+    ) -> bool:
+        """Pass on what is not taken here, and does not have to wait for what was."""
+        if decision.behind_queue or _takes(decision, request):
+            return False
+        return self._inner.begin(decision, request, wire, told)
 
     async def read(self, decision: Decision, request: HttpRequest) -> HttpResponse:
         """Serve a status, take a request that is not journalled, or pass it on."""

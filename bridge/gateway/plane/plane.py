@@ -81,6 +81,8 @@ class Plane:
         self.date_line = b""
         self.held = HeldBytes(settings.held_bytes_max)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._begun: set[object] = set()
+        self._none_begun: asyncio.Future[None] | None = None
         self.answers: Counter[tuple[str, str, int]] = Counter()
         """By the decision's label, upstream and status class."""
         self.leniences: Counter[tuple[str, str]] = Counter()
@@ -175,12 +177,26 @@ class Plane:
         task.add_done_callback(ended)
         return task
 
+    def begun(self, work: object) -> None:
+        """Hear of work without a task that no client's disconnect may end."""
+        self._begun.add(work)
+
+    def ended(self, work: object) -> None:
+        """Hear that it has ended."""
+        self._begun.discard(work)
+        if self._none_begun is not None and not self._begun and not self._none_begun.done():
+            self._none_begun.set_result(None)
+
     async def finish_tasks(self, within_s: float) -> int:
         """Wait for the writes under way; return how many had to be left and are cancelled."""
-        if not self._tasks:
+        waited: set[asyncio.Future[None]] = {*self._tasks}
+        if self._begun:
+            self._none_begun = asyncio.get_running_loop().create_future()
+            waited.add(self._none_begun)
+        if not waited:
             return 0
-        _, left = await asyncio.wait(self._tasks, timeout=within_s)
-        for task in left:
-            task.cancel()
+        _, left = await asyncio.wait(waited, timeout=within_s)
+        for future in left:
+            future.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        return len(left)
+        return len(left - {self._none_begun}) + len(self._begun)

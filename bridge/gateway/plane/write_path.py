@@ -3,6 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeAlias
 
+from bridge.gateway.http.answer_taker import AnswerTaker
 from bridge.gateway.routes.decision import Decision
 from bridge.model.http import HttpRequest, HttpResponse
 
@@ -18,6 +19,17 @@ class WritePath(Protocol):
 
         Never raises for what the sides do: a refusal of our own comes as problem+json.
         """
+
+    def begin(
+        self, decision: Decision, request: HttpRequest, wire: bytes, told: AnswerTaker
+    ) -> bool:
+        """Take a write without a task if nothing about it is special; else return False.
+
+        `told` hears the answer later. `wire` is the request as it goes over the wire; it has no
+        `Idempotency-Key` and no field under the gateway's own prefix. What was begun goes its whole
+        way, whatever becomes of the client.
+        """
+        return False
 
     async def read(self, decision: Decision, request: HttpRequest) -> HttpResponse:
         """Forward a request whose ids must be translated on the way in and out."""

@@ -5,11 +5,12 @@ runs, the next writes gather. No timer delays anybody.
 """
 
 import asyncio
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from bridge.model.errors import StorageUnavailable
 
@@ -29,10 +30,14 @@ class Failed(NamedTuple):
     error: Exception
 
 
+Done: TypeAlias = Callable[[Exception | None, Any], None]
+"""Called from the loop of whoever asked: what the operation raised, or None and its result."""
+
+
 class _Waiting(NamedTuple, Generic[Operation]):
     operation: Operation
     loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
+    done: Done
 
 
 class Batches(Generic[Operation]):
@@ -54,6 +59,8 @@ class Batches(Generic[Operation]):
         self._waiting_count_max = waiting_count_max
         self._waiting: deque[_Waiting[Operation]] = deque()
         self._changed = threading.Condition()
+        self._waking: set[asyncio.AbstractEventLoop] = set()
+        """Loops that will notify before they wait: a loop that is not here has nothing new."""
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="journal-commit", daemon=True)
         self._thread.start()
@@ -67,18 +74,34 @@ class Batches(Generic[Operation]):
         Raises:
             StorageUnavailable: nothing of it was written.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        with self._changed:
-            if self._closing:
-                raise StorageUnavailable("cannot write to the journal: it is closed")
-            if len(self._waiting) >= self._waiting_count_max:
-                raise StorageUnavailable(
-                    f"cannot write to the journal: {len(self._waiting)} writes wait for the disk"
-                )
-            self._waiting.append(_Waiting(operation, loop, future))
-            self._changed.notify()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.submit(operation, functools.partial(_answer, future))
         return await future
+
+    def submit(self, operation: Operation, done: Done) -> None:
+        """Carry `operation` out and call `done` from the running loop, once it is durable.
+
+        Raises:
+            StorageUnavailable: nothing of it was written, and `done` is not called.
+        """
+        if self._closing:
+            raise StorageUnavailable("cannot write to the journal: it is closed")
+        if len(self._waiting) >= self._waiting_count_max:
+            raise StorageUnavailable(
+                f"cannot write to the journal: {len(self._waiting)} writes wait for the disk"
+            )
+        loop = asyncio.get_running_loop()
+        self._waiting.append(_Waiting(operation, loop, done))
+        # The thread is woken once for all that a loop's round brings, at its end: woken for each,
+        # it would take Python's lock from the loop that brings the next one.
+        if loop not in self._waking:
+            self._waking.add(loop)
+            loop.call_soon(self._wake, loop)
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._waking.discard(loop)
+        with self._changed:
+            self._changed.notify()
 
     def close(self) -> None:
         """Write what waits, then end."""
@@ -106,20 +129,33 @@ class Batches(Generic[Operation]):
 
 
 def _deliver(batch: Sequence[_Waiting[Any]], results: Sequence[Any]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Done, Any]]] = {}
     for waiting, result in zip(batch, results, strict=True):
-        by_loop.setdefault(waiting.loop, []).append((waiting.future, result))
+        by_loop.setdefault(waiting.loop, []).append((waiting.done, result))
     for loop, outcomes in by_loop.items():
         # A loop that was closed meanwhile has nobody left to tell.
         with suppress(RuntimeError):
-            loop.call_soon_threadsafe(_resolve, outcomes)
+            loop.call_soon_threadsafe(_tell, loop, outcomes)
 
 
-def _resolve(outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:
-    for future, result in outcomes:
-        if future.done():
-            continue
-        if isinstance(result, Failed):
-            future.set_exception(result.error)
-        else:
-            future.set_result(result)
+def _tell(loop: asyncio.AbstractEventLoop, outcomes: list[tuple[Done, Any]]) -> None:
+    for done, result in outcomes:
+        try:
+            if isinstance(result, Failed):
+                done(result.error, None)
+            else:
+                done(None, result)
+        except Exception as exc:
+            # The others of the batch are durable too, and must hear of it.
+            loop.call_exception_handler(
+                {"message": "a journal's caller failed when it was told", "exception": exc}
+            )
+
+
+def _answer(future: asyncio.Future[Any], error: Exception | None, result: Any) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

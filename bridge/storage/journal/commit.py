@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from bridge.model.errors import BridgeError, StorageUnavailable
-from bridge.storage.journal.batches import WAITING_COUNT_MAX_DEFAULT, Batches, Failed
-from bridge.storage.journal.file import Checkpointer, begin, connect
+from bridge.storage.journal.batches import WAITING_COUNT_MAX_DEFAULT, Batches, Done, Failed
+from bridge.storage.journal.file import Checkpointer, begin_asking, connect
 from bridge.storage.journal.sqlite_steps import Open, Settle, run_together
 
 T = TypeVar("T")
@@ -34,6 +34,10 @@ class GroupCommit:
         """
         return cast(T, await self._batches.do(operation))
 
+    def submit(self, operation: Operation, done: Done) -> None:
+        """Run `operation` and call `done` once it is durable; see `Batches.submit`."""
+        self._batches.submit(operation, done)
+
     def close(self) -> None:
         """Write what waits, then end."""
         self._batches.close()
@@ -43,7 +47,9 @@ class GroupCommit:
 
     def _commit(self, operations: Sequence[Operation]) -> list[Any]:
         try:
-            self._connection = self._connection or connect(self._path)
+            if self._connection is None:
+                self._connection = connect(self._path)
+                self._connection.execute("PRAGMA busy_timeout = 0").fetchone()
             return _commit(self._connection, operations)
         except Exception as exc:
             if self._connection is not None:
@@ -57,7 +63,7 @@ class GroupCommit:
 def _commit(connection: sqlite3.Connection, operations: Sequence[Operation]) -> list[Any]:
     """Run `operations` in one commit; one that breaks is run, and fails, alone."""
     try:
-        begin(connection)
+        begin_asking(connection)
         try:
             together = run_together(connection, operations) if len(operations) > 1 else {}
             results = [

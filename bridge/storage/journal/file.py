@@ -19,11 +19,20 @@ from bridge.storage.journal.sql import SCHEMA, SCHEMA_VERSION, UPGRADES
 # before a stopped process or a dead disk, and its client must hear so.
 BUSY_WAIT_S: Final = 2.0
 
-# Copy the log back into the database once it is this long, and start it anew (which writers wait
-# for, shortly, because the bulk was copied before) when it grows past the second figure.
+# Above those of `sqlite_steps`, of which each exists in some twenty sizes.
+_STATEMENTS_KEPT: Final = 256
+
+# Copy the log back into the database once it is this long, and begin it anew, over the old one,
+# when it is of the second size, at most about once a second: writers wait for that, shortly,
+# because nearly all was copied before. A flush of a file that grows costs the disk several times
+# one that overwrites, so that the file is given back only when it grew past the third size, under
+# a reader that did not end.
 _CHECKPOINT_BYTES: Final = 1 << 20
-_RESTART_BYTES: Final = 64 << 20
+_RESTART_BYTES: Final = 32 << 20
+_SHRINK_BYTES: Final = 128 << 20
 _CHECKPOINT_PAUSE_S: Final = 0.25
+# SQLite's own, which nothing here changes.
+_PAGE_BYTES: Final = 4_096
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -39,7 +48,11 @@ def connect(path: Path) -> sqlite3.Connection:
         with suppress(FileExistsError):
             os.mknod(path, 0o600 | stat.S_IFREG)
         connection = sqlite3.connect(
-            path, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False
+            path,
+            timeout=BUSY_WAIT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=_STATEMENTS_KEPT,
         )
         try:
             connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -107,18 +120,23 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def begin(connection: sqlite3.Connection) -> None:
-    """Take the write lock, waiting at most `BUSY_WAIT_S`.
+    """Take the write lock, waiting at most `BUSY_WAIT_S`."""
+    connection.execute("PRAGMA busy_timeout = 0").fetchone()
+    try:
+        begin_asking(connection)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_WAIT_S * 1000)}").fetchone()
+
+
+def begin_asking(connection: sqlite3.Connection) -> None:
+    """Do as `begin` on a connection that does not wait by itself.
 
     SQLite's own waiting sleeps up to 100 ms at a time while other processes hold the lock for
     fractions of one; asking more often keeps the waiting of several workers fair and short.
     """
     give_up_at = time.monotonic() + BUSY_WAIT_S
-    connection.execute("PRAGMA busy_timeout = 0").fetchone()
-    try:
-        while not _begun(connection, give_up_at):
-            time.sleep(random.uniform(0.0001, 0.0004))
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_WAIT_S * 1000)}").fetchone()
+    while not _begun(connection, give_up_at):
+        time.sleep(random.uniform(0.0001, 0.0004))
 
 
 def _begun(connection: sqlite3.Connection, give_up_at: float) -> bool:
@@ -154,10 +172,18 @@ class Checkpointer:
             while not self._stop.wait(_CHECKPOINT_PAUSE_S):
                 # Busy or a full disk: the log grows meanwhile, and the next round tries again.
                 with suppress(sqlite3.Error, OSError):
-                    length = self._log.stat().st_size
-                    if length > _CHECKPOINT_BYTES:
-                        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                    if length > _RESTART_BYTES:
-                        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                    self._look(connection)
         finally:
             connection.close()
+
+    def _look(self, connection: sqlite3.Connection) -> None:
+        length = self._log.stat().st_size
+        if length <= _CHECKPOINT_BYTES:
+            return
+        _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if pages * _PAGE_BYTES <= _RESTART_BYTES:
+            return
+        # What came meanwhile is less, and what comes while that is copied is least.
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        how = "TRUNCATE" if length > _SHRINK_BYTES else "RESTART"
+        connection.execute(f"PRAGMA wal_checkpoint({how})").fetchone()

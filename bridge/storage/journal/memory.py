@@ -3,12 +3,14 @@
 For tests and rehearsals: nothing survives the process.
 """
 
+import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from bridge.gateway.dual.ports import (
     Behind,
+    Done,
     IdPair,
     KeyInUse,
     LaneNews,
@@ -16,7 +18,7 @@ from bridge.gateway.dual.ports import (
     LaneUnreplayed,
 )
 from bridge.gateway.dual.states import FINAL, HOLDS_LANE
-from bridge.model.errors import LaneBusy, StaleEpoch
+from bridge.model.errors import BridgeError, LaneBusy, StaleEpoch
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
 from bridge.model.write import JournalledWrite, MadeId, WriteIntent, WriteKind, WriteState
@@ -42,6 +44,9 @@ class MemoryJournal:
 
     async def open(self, intent: WriteIntent) -> None:
         """See `WriteJournal.open`."""
+        self._open(intent)
+
+    def _open(self, intent: WriteIntent) -> None:
         self._check_fences(intent)
         if intent.client_key is not None:
             earlier = self.keyed(intent.group, intent.route, intent.client_key)
@@ -99,6 +104,28 @@ class MemoryJournal:
     ) -> int | None:
         """See `WriteJournal.settle`."""
         return self.state.settle(intent_id, state, response, lane, ids, reason, release_key, None)
+
+    def open_soon(self, intent: WriteIntent, *, done: Done) -> None:
+        """See `WriteJournal.open_soon`."""
+        _tell_soon(lambda: self._open(intent), done)
+
+    def settle_soon(
+        self,
+        intent_id: str,
+        state: WriteState,
+        *,
+        response: HttpResponse,
+        reason: str | None,
+        release_key: bool,
+        done: Done,
+    ) -> None:
+        """See `WriteJournal.settle_soon`."""
+        _tell_soon(
+            lambda: self.state.settle(
+                intent_id, state, response, None, (), reason, release_key, None
+            ),
+            done,
+        )
 
     def state_of(self, intent_id: str) -> WriteState | None:
         """See `WriteJournal.state_of`."""
@@ -225,3 +252,13 @@ class MemoryJournal:
     def groups(self) -> Sequence[GroupState]:
         """Return every known group."""
         return [self.state.groups[name] for name in sorted(self.state.groups)]
+
+
+def _tell_soon(work: Callable[[], object], done: Done) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        result = work()
+    except BridgeError as exc:
+        loop.call_soon(done, exc, None)
+    else:
+        loop.call_soon(done, None, result)

@@ -12,7 +12,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 
-from bridge.gateway.dual.ports import Behind, IdPair, LaneNews, LaneState
+from bridge.gateway.dual.ports import Behind, Done, IdPair, LaneNews, LaneState
 from bridge.model.entry import EntryDraft
 from bridge.model.errors import StorageUnavailable
 from bridge.model.http import HttpResponse
@@ -108,6 +108,24 @@ class PostgresJournal:
         step = Settle(intent_id, state, self._clock(), response, lane, ids, reason, release_key)
         sequence: int | None = await self._commits.do(step)
         return sequence
+
+    def open_soon(self, intent: WriteIntent, *, done: Done) -> None:
+        """See `WriteJournal.open_soon`."""
+        self._commits.batches.submit(Open(intent), done)
+
+    def settle_soon(
+        self,
+        intent_id: str,
+        state: WriteState,
+        *,
+        response: HttpResponse,
+        reason: str | None,
+        release_key: bool,
+        done: Done,
+    ) -> None:
+        """See `WriteJournal.settle_soon`."""
+        step = Settle(intent_id, state, self._clock(), response, None, (), reason, release_key)
+        self._commits.batches.submit(step, done)
 
     async def record(
         self,

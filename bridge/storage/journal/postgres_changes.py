@@ -14,6 +14,7 @@ from bridge.model.warrant import Warrant
 from bridge.model.write import MadeId, WriteIntent, WriteKind, WriteState
 from bridge.storage.journal import postgres_sql as sql
 from bridge.storage.journal.entries import is_told, write_entry
+from bridge.storage.journal.postgres_arrays import array_of, columns
 from bridge.storage.journal.postgres_connection import TimedConnection
 from bridge.storage.journal.rows import KINDS, STATES, WriteFacts, answer_row, pending_row
 
@@ -145,7 +146,7 @@ class Changes:
             ):
                 _run(connection, statement, rows)
             if self._left:
-                connection.execute(sql.DELETE_LANE_ENTRIES, (self._left,))
+                connection.execute(sql.DELETE_LANE_ENTRIES, (array_of(self._left),))
             if self.nudge:
                 connection.execute(sql.NUDGE_MORE)
             connection.execute("COMMIT")
@@ -224,8 +225,3 @@ def _run(
 ) -> None:
     if rows:
         connection.execute(statement, columns(rows))
-
-
-def columns(rows: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:
-    """Return rows as one list per column, which `unnest` takes."""
-    return tuple(list(column) for column in zip(*rows, strict=True))

@@ -14,6 +14,7 @@ from psycopg.abc import PQGen
 
 from bridge.model.errors import ConfigInvalid, StorageUnavailable
 from bridge.storage.journal.ingress_sql import LANE_INDEX
+from bridge.storage.journal.postgres_arrays import ByteaArray, ByteaArrayDumper
 from bridge.storage.journal.postgres_schema import SCHEMA_LOCK, SCHEMA_VERSION, UPGRADES
 
 T = TypeVar("T")
@@ -68,6 +69,7 @@ def connect(dsn: str, *, what: str = "journal", patience_s: float | None = None)
         client_encoding="utf8",
     )
     connection.patience_s = patience_s
+    connection.adapters.register_dumper(ByteaArray, ByteaArrayDumper)
     return connection
 
 

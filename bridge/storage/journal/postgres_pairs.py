@@ -8,7 +8,7 @@ from bridge.gateway.dual.ports import IdTaken
 from bridge.gateway.translation.ids import lane_of
 from bridge.storage.journal import postgres_desk_sql as desk_sql
 from bridge.storage.journal import postgres_sql as sql
-from bridge.storage.journal.postgres_changes import columns
+from bridge.storage.journal.postgres_arrays import columns
 from bridge.storage.journal.postgres_connection import TimedConnection
 
 Half = tuple[int | None, str | None, str | None]

@@ -14,12 +14,12 @@ from bridge.model.errors import BridgeError
 from bridge.model.write import WriteIntent, WriteKind
 from bridge.storage.journal import postgres_sql as sql
 from bridge.storage.journal.batches import Failed
+from bridge.storage.journal.postgres_arrays import ByteaArray, array_of, columns
 from bridge.storage.journal.postgres_changes import (
     Changes,
     Move,
     SequenceOf,
     Settle,
-    columns,
     facts_of,
 )
 from bridge.storage.journal.postgres_connection import TimedConnection, lock_key
@@ -118,21 +118,21 @@ def _first_trip(
         connection.execute("BEGIN")
         if intents:
             groups = sorted({lock_key("group", intent.group) for intent in intents})
-            connection.execute(sql.LOCK_SHARED, (groups,))
+            connection.execute(sql.LOCK_SHARED, (array_of(groups),))
         keys = {lock_key("write", intent_id) for intent_id in named}
         for intent in intents:
             keys.add(lock_key("lane", intent.group, intent.lane))
             if intent.client_key is not None:
                 keys.add(lock_key("key", intent.group, intent.route, intent.client_key))
         if keys:
-            connection.execute(sql.LOCK, (sorted(keys),))
+            connection.execute(sql.LOCK, (array_of(sorted(keys)),))
         made = facts = halves = taken = None
         if intents:
             made = connection.execute(sql.OPEN, open_columns(opening, recording))
         if named:
-            facts = connection.execute(sql.FACTS, (named,))
+            facts = connection.execute(sql.FACTS, (array_of(named),))
         if pairing:
-            halves = connection.execute(sql.HALF_PAIRS, (named,))
+            halves = connection.execute(sql.HALF_PAIRS, (array_of(named),))
             taken = connection.execute(sql.TAKEN, columns(pairing))
         queued = [
             (step, connection.execute(step.statement, step.values))
@@ -155,7 +155,7 @@ def _first_trip(
 
 def open_columns(
     opening: Sequence[WriteIntent], recording: Sequence[WriteIntent]
-) -> tuple[list[Any], ...]:
+) -> tuple[str | ByteaArray, ...]:
     """Return the columns of `OPEN`."""
     rows = [
         (*intent_row(intent), intent.lane, True, True, *request_row(0, intent.request)[1:])

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -53,7 +54,11 @@ def utc_now() -> datetime:
 
 def pack_headers(headers: Headers) -> bytes:
     """Return header fields as JSON; names and values are bytes, and Latin-1 keeps each of them."""
-    return orjson.dumps([part.decode("latin-1") for field in headers for part in field])
+    # In one go: three calls for all parts instead of one for each.
+    parts = b"\n".join(chain.from_iterable(headers)).decode("latin-1").split("\n")
+    if len(parts) != 2 * len(headers):  # None, or one of them has a line of its own.
+        parts = [part.decode("latin-1") for field in headers for part in field]
+    return orjson.dumps(parts)
 
 
 def unpack_headers(packed: bytes) -> Headers:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bridge.gateway.dual.ports import Behind, IdPair, LaneNews, LaneState
+from bridge.gateway.dual.ports import Behind, Done, IdPair, LaneNews, LaneState
 from bridge.model.entry import EntryDraft
 from bridge.model.http import HttpResponse
 from bridge.model.stage import GroupState, Side
@@ -93,6 +93,24 @@ class SqliteJournal:
             Settle(intent_id, state, at, response, lane, ids, reason, release_key)
         )
         return sequence
+
+    def open_soon(self, intent: WriteIntent, *, done: Done) -> None:
+        """See `WriteJournal.open_soon`."""
+        self._commits.submit(Open(intent), done)
+
+    def settle_soon(
+        self,
+        intent_id: str,
+        state: WriteState,
+        *,
+        response: HttpResponse,
+        reason: str | None,
+        release_key: bool,
+        done: Done,
+    ) -> None:
+        """See `WriteJournal.settle_soon`."""
+        step = Settle(intent_id, state, self._clock(), response, None, (), reason, release_key)
+        self._commits.submit(step, done)
 
     async def record(
         self,

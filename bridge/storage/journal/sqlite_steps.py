@@ -20,8 +20,9 @@ from bridge.storage.journal import sql
 from bridge.storage.journal.operations import open_write, settle_write
 from bridge.storage.journal.rows import answer_row, intent_row, request_row
 
-# Any count is a sum of these, so that a connection has few statements to keep.
-_ROWS: Final = (64, 32, 16, 8, 4, 2, 1)
+# Any count up to a batch's is a sum of three of these at most, so that a connection has few
+# statements to keep and a batch not too many to run.
+_ROWS: Final = (64, 48, 32, 24, *range(16, 0, -1))
 
 # Binding copies a body: larger ones are bound one at a time.
 _BODY_BYTES_MAX: Final = 64 * 1024

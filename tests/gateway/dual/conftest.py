@@ -8,7 +8,7 @@ import pytest
 from tests.gateway.dual.peer import Peer
 from tests.gateway.dual.rig import Rig
 
-_USUALLY_ON_BOTH = {"test_dual_write", "test_journal_away"}
+_USUALLY_ON_BOTH = {"test_dual_write", "test_journal_away", "test_plain_writes"}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -21,6 +21,7 @@ from bridge.gateway.dual.writer import DualWriter
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule, Route
 from bridge.gateway.routes.sections.dual import DualRules
+from bridge.gateway.upstream_ports import Upstream
 from bridge.model.http import Headers, HttpRequest, HttpResponse
 from bridge.model.stage import GroupState, Side, Stage
 from bridge.storage.journal.postgres import PostgresJournal
@@ -170,7 +171,7 @@ class Rig:
             self.desk, self.journal = PostgresJournalDesk(dsn), PostgresJournal(dsn)
         self.desk.ensure_groups([GROUP])
         self.observer = RecordingObserver()
-        self.upstreams = {
+        self.upstreams: dict[str, Upstream] = {
             "legacy-app": RawUpstream(legacy.port),
             "modern-orders": RawUpstream(modern.port),
         }

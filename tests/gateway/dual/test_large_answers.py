@@ -28,7 +28,7 @@ KEY: Headers = ((b"Idempotency-Key", b'"k"'),)
 def _limit(rig: Rig, stack: ExitStack, name: str, peer: Peer) -> None:
     pool = Pool(name, "127.0.0.1", peer.port)
     stack.callback(pool.close)
-    rig.upstreams[name] = UpstreamClient(pool, answer_bytes_max=200)  # type: ignore[assignment]  # Another kind of `Upstream`.
+    rig.upstreams[name] = UpstreamClient(pool, answer_bytes_max=200)
 
 
 def _order(rig: Rig) -> Worker:

@@ -34,7 +34,7 @@ def ports(upstream: Upstream) -> dict[str, int]:
     return {"legacy": upstream.port, "modern": upstream.port}
 
 
-class RecordingWritePath:
+class RecordingWritePath(WritePath):
     """A `WritePath` that answers by itself and remembers."""
 
     def __init__(self) -> None:

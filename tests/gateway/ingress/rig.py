@@ -13,6 +13,7 @@ from bridge.gateway.ingress.sender import IngressSender
 from bridge.gateway.ingress.service import AsyncIngress
 from bridge.gateway.ingress.status import status_routes
 from bridge.gateway.plane.keeper import TableKeeper
+from bridge.gateway.plane.write_path import WritePath
 from bridge.gateway.routes.decision import Decision
 from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule, Route
 from bridge.gateway.routes.sections.ingress import IngressRules
@@ -29,7 +30,7 @@ PREFIX = "/-/async"
 Behaviour = Callable[[HttpRequest], HttpResponse]
 
 
-class Path:
+class Path(WritePath):
     """A `WritePath` that answers as it is told, and counts how many it has at once."""
 
     def __init__(self) -> None:

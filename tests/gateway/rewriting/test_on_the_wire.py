@@ -53,7 +53,7 @@ TREE: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Forwarding:
+class Forwarding(WritePath):
     """The read half of the write path, over a pool that the worker's loop makes."""
 
     def __init__(self, port: int) -> None:

@@ -25,12 +25,15 @@ class _Answer(NamedTuple):
 class Client:
     """One client on one keep-alive connection."""
 
-    def __init__(self, number: int, port: int, seed: int, keys: list[str]) -> None:
+    def __init__(
+        self, number: int, port: int, seed: int, keys: list[str], keys_max: int = 24
+    ) -> None:
         self._number = number
         self._port = port
         self._chance = random.Random(f"{seed}/{number}")
         self._keys = keys
-        """Shared by all clients; grows by what they create."""
+        """Shared by all clients; grows by what they create, up to `keys_max`."""
+        self._keys_max = keys_max
         self.operations: list[Operation] = []
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -76,7 +79,7 @@ class Client:
             key = json.loads(answer.body).get("order_id")
             key = None if key is None else str(key)
         self._note(Kind.CREATE, key, value, invoked, told, intent_id)
-        if key is not None and len(self._keys) < 24:
+        if key is not None and len(self._keys) < self._keys_max:
             self._keys.append(key)
 
     async def _write(

@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from tests.waiting import wait_until
 from tests.wire import Wire
@@ -69,6 +69,24 @@ routes:
     ids: {path: {order_id: order}, response: {/order_id: order}}
 """
 
+_DOUBT = """
+    dual:
+      in_doubt: [read, replay]"""
+_IDS_OF_VALUE = (
+    "\n    ids: {path: {order_id: order}, response: {/order_id: order}}" + _DOUBT,
+    _DOUBT,
+)
+
+
+class Store(Protocol):
+    """The journal's own server, where it has one."""
+
+    def kill(self) -> None:
+        """Kill it with -9."""
+
+    def restart(self) -> None:
+        """Start it again."""
+
 
 def free_port() -> int:
     """Return a port that nobody listens on now."""
@@ -89,9 +107,10 @@ class Fleet:
         journal: str = "sqlite",
         defect: str = "",
         level: str = "L2",
+        plain: bool = False,
     ) -> None:
         """`wired` puts a wire that can be cut between the gateway and each side; `level` is that of
-        every write."""
+        every write; with `plain` the PUTs of clients are writes of which nothing is translated."""
         self.folder = folder
         self._defect = defect
         self._journal = journal
@@ -101,7 +120,9 @@ class Fleet:
         self.log = folder / "fleet.log"
         (folder / "routes").mkdir()
         (folder / "routes" / "orders.yaml").write_text(
-            ROUTES.replace("    dual:\n", f"    dual:\n      level: {level}\n{_WAITS[level]}")
+            (ROUTES.replace(*_IDS_OF_VALUE) if plain else ROUTES).replace(
+                "    dual:\n", f"    dual:\n      level: {level}\n{_WAITS[level]}"
+            )
         )
         self.config.write_text(self._settings())
         with self.log.open("ab") as log:

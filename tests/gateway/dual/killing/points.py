@@ -54,6 +54,7 @@ def install(armed: Path, role: str) -> None:
         around(Attempts, "send", "before-replay", "after-replay")
     else:
         around(UpstreamClient, "exchange", None, "after-call")
+        _around_answers(hit, UpstreamClient, "after-call")
     for journal in (SqliteJournal, PostgresJournal):
         if role == "replay":
             around(journal, "finish", None, "after-finish")
@@ -61,6 +62,50 @@ def install(armed: Path, role: str) -> None:
         else:
             around(journal, "open", "before-intent", "after-intent")
             around(journal, "settle", None, "after-outcome")
+            _around_soon(hit, journal, "open_soon", "before-intent", "after-intent")
+            _around_soon(hit, journal, "settle_soon", None, "after-outcome")
+
+
+def _around_soon(
+    hit: Callable[[str], None], owner: Any, method: str, before: str | None, after: str
+) -> None:
+    inner: Callable[..., Any] = getattr(owner, method)
+
+    @functools.wraps(inner)
+    def outer(*args: Any, done: Callable[..., None], **kwargs: Any) -> None:
+        def hit_first(error: Exception | None, result: object) -> None:
+            if error is None:
+                hit(after)
+            done(error, result)
+
+        if before is not None:
+            hit(before)
+        inner(*args, done=hit_first, **kwargs)
+
+    setattr(owner, method, outer)
+
+
+def _around_answers(hit: Callable[[str], None], owner: Any, after: str) -> None:
+    inner: Callable[..., Any] = owner.begin
+
+    def begin(self: Any, user: Any, *args: Any, **kwargs: Any) -> None:
+        inner(self, _HitFirst(user, lambda: hit(after)), *args, **kwargs)
+
+    owner.begin = begin
+
+
+class _HitFirst:
+    """The user of an exchange, with a step to die at before it hears the answer."""
+
+    def __init__(self, user: Any, hit: Callable[[], None]) -> None:
+        self._user = user
+        self._hit = hit
+        self.unheard = user.unheard
+
+    def heard(self, head: Any, body: bytes) -> None:
+        """Die, or pass on."""
+        self._hit()
+        self._user.heard(head, body)
 
 
 def plant(defect: str) -> None:

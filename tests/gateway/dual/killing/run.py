@@ -6,7 +6,7 @@ import json
 import random
 import sqlite3
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from bridge.model.stage import Stage
 from bridge.model.write import JournalledWrite, WriteState
@@ -14,7 +14,7 @@ from bridge.runtime.configuration.settings_file import load_settings
 from bridge.runtime.wiring.journal_opening import Desk
 from bridge.runtime.wiring.stores import Stores
 from tests.gateway.dual.killing.clients import Client
-from tests.gateway.dual.killing.fleet import REPLAY, SIDES, WORKERS, Fleet
+from tests.gateway.dual.killing.fleet import REPLAY, SIDES, WORKERS, Fleet, Store
 from tests.gateway.dual.killing.history import Evidence, Execution, Record, Told
 from tests.gateway.dual.killing.points import REPLAY_STEPS, WORKER_STEPS
 from tests.gateway.dual.killing.side import connect, faults_of
@@ -43,22 +43,16 @@ class Outcome(NamedTuple):
     """Each kill: role and the step that was really reached, or role and `random`."""
 
 
-class Store(Protocol):
-    """The journal's own server, where it has one."""
-
-    def kill(self) -> None:
-        """Kill it with -9."""
-
-    def restart(self) -> None:
-        """Start it again."""
-
-
 class Run:
     """One fleet with its desk, under one seed."""
 
-    def __init__(self, fleet: Fleet, seed: int, store: Store | None, due: set[str]) -> None:
+    def __init__(
+        self, fleet: Fleet, seed: int, store: Store | None, due: set[str], *, plain: bool
+    ) -> None:
         self.fleet = fleet
         self.due = due
+        self.format = "{}" if plain else "m-{}"
+        """Of the ids on the modern side, by those on the legacy side."""
         self.chance = random.Random(seed)
         self.store = store
         self.stores = Stores(load_settings(fleet.config))
@@ -74,14 +68,14 @@ class Run:
         for side in SIDES:
             store = connect(fleet.folder / f"{side}.db")
             for order_id in ORDERS:
-                own = order_id if side == "legacy" else f"m-{order_id}"
+                own = order_id if side == "legacy" else self.format.format(order_id)
                 store.execute("INSERT INTO orders VALUES (?, 'new', 1)", (own,))
             if side == "modern":  # The sides count differently, so that ids never meet by accident.
                 for number in range(50):
                     store.execute("INSERT INTO orders VALUES (?, 'other', 1)", (f"x-{number}",))
             store.close()
             fleet.start(side)
-        pairs = [(order_id, f"m-{order_id}") for order_id in ORDERS]
+        pairs = [(order_id, self.format.format(order_id)) for order_id in ORDERS]
         self.desk.import_ids(GROUP, "order", pairs, by())
         self.stores.switchboard().switch(GROUP, Stage.SHADOW, warrant=by())
         self.stores.switchboard().switch(GROUP, Stage.DUAL, warrant=by())
@@ -102,6 +96,7 @@ def run(
     turns: bool = False,
     level: str = "L2",
     due: set[str] | None = None,
+    plain: bool = False,
 ) -> Outcome:
     """Run one schedule with `points` kills; everything has come to rest when it returns.
 
@@ -109,16 +104,20 @@ def run(
     `turns` it is switched to modern and rolled back.
     `level` is that of all writes. Steps that are `due` are armed before others and taken out of it
     when a process was killed there.
-    `defect` plants one into the gateway (see `points.plant`), for a checker that must find it.
+    `defect` plants one into the gateway (see `points.plant`), for a checker that must find it. With
+    `plain` most writes are of a route that translates nothing: what is created is not written to.
     """
     wired = seed % 2 == 0
-    with Fleet(folder, wired=wired, journal=journal, defect=defect, level=level) as fleet:
-        run = Run(fleet, seed, store, set() if due is None else due)
+    with Fleet(
+        folder, wired=wired, journal=journal, defect=defect, level=level, plain=plain
+    ) as fleet:
+        run = Run(fleet, seed, store, set() if due is None else due, plain=plain)
         with run.stores:
             run.prepare()
             keys = list(ORDERS)
             clients = [
-                Client(number, fleet.ports["gateway"], seed, keys) for number in range(_CLIENTS)
+                Client(number, fleet.ports["gateway"], seed, keys, 0 if plain else 24)
+                for number in range(_CLIENTS)
             ]
             done = asyncio.run(_storm(run, clients, points, ramp=ramp, turns=turns))
             _come_to_rest(fleet, run.desk)
