@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
+from bridge.gateway.routes.sections.safe_pattern import refuse_slow
 from bridge.gateway.routes.sections.section import Flag, Name, Section
 
 # A reason that fits a review; one word is no reason.
@@ -36,6 +37,7 @@ def _pattern(text: str) -> str:
         re.compile(text)
     except re.error as exc:
         raise ValueError(f"{text!r} is no regular expression: {exc}") from exc
+    refuse_slow(text)
     return text
 
 
