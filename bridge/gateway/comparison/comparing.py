@@ -17,7 +17,13 @@ from bridge.gateway.comparison.difference import (
     FindOtherId,
     Outcome,
 )
-from bridge.gateway.comparison.documents import Document, document_of, is_json, same_json
+from bridge.gateway.comparison.documents import (
+    Document,
+    document_of,
+    is_json,
+    is_read_slowly,
+    same_json,
+)
 from bridge.gateway.comparison.header_fields import compare_headers
 from bridge.gateway.comparison.places import PlaceTree
 from bridge.gateway.comparison.walk import Walk
@@ -227,6 +233,9 @@ class Comparer:
         if max(len(mine.body), len(theirs.body)) > most:
             walk.differ_at("/", DifferenceKind.BYTES, mine.body, theirs.body)
             return
+        for body in (mine, theirs):
+            slowly = is_read_slowly(body, self.rules.body)
+            walk.work.read(len(body.body), slowly=slowly)
         read = document_of(mine, self.rules.body), document_of(theirs, self.rules.body)
         self._documents(walk, *read)
 

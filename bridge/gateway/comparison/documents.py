@@ -63,6 +63,14 @@ def document_of(content: Content, wanted: BodyKind) -> Document:
     return Document("text", text.splitlines())
 
 
+def is_read_slowly(content: Content, wanted: BodyKind) -> bool:
+    """Return whether Python code reads the body, part by part; else it is C alone."""
+    kind = _kind_of(content.media_type, content.body) if wanted == "auto" else wanted
+    if kind == "json":
+        return _has_long_numbers(content.body)
+    return kind not in ("binary", "text")
+
+
 def is_json(media_type: str) -> bool:
     """Return whether bodies of this type, in lower case, are JSON."""
     return media_type.endswith("+json") or media_type in ("application/json", "text/json")
@@ -100,11 +108,15 @@ def _kind_of(media_type: str, body: bytes) -> BodyKind:
 
 def _json(body: bytes) -> Document:
     try:
-        if body.translate(_DIGITS).find(_LONG_NUMBER) >= 0 and _INEXACT.search(body):
+        if _has_long_numbers(body):
             return Document("json", _exact_json(body))
         return Document("json", orjson.loads(body))
     except (ValueError, RecursionError):
         return Document("binary", body, "is not JSON")
+
+
+def _has_long_numbers(body: bytes) -> bool:
+    return body.translate(_DIGITS).find(_LONG_NUMBER) >= 0 and _INEXACT.search(body) is not None
 
 
 def _exact_json(body: bytes) -> object:

@@ -19,8 +19,8 @@ from bridge.gateway.routes.sections.comparison_rules import (
     ToleranceRule,
 )
 
-# Patterns that could take exponentially long are refused (`safe_pattern`); what is left grows with a
-# power of the text's length.
+# Patterns that could take exponentially long are refused (`safe_pattern`); the time of the others
+# grows with a power of the text's length.
 _PATTERN_CHARACTERS_MAX: Final = 4_096
 # Ten-digit numbers are seconds since 1970, thirteen-digit ones milliseconds (2001 to 2286).
 _SECONDS: Final = (10**9, 10**10)

@@ -3,11 +3,12 @@
 from typing import Final
 
 # One step (a value looked at, a canonical form made) takes one to five microseconds on a shared
-# core: so many are some 50 ms at most, beyond which clients would feel it. Reading the bodies comes
-# to it; `body_bytes_max` of the rules bounds that.
+# core: so many are some 50 ms at most, beyond which clients would feel it.
 WORK_MAX: Final = 15_000
 # Spelling a value is done in C: so many bytes cost what a step costs.
 _BYTES_PER_STEP: Final = 512
+# Reading XML, CSV, forms and numbers of many digits is not: so many of theirs do.
+_SLOW_BYTES_PER_STEP: Final = 24
 
 
 class TooMuchWork(Exception):
@@ -31,3 +32,11 @@ class Work:
         self.left -= steps + byte_count // _BYTES_PER_STEP
         if self.left < 0:
             raise TooMuchWork
+
+    def read(self, byte_count: int, *, slowly: bool) -> None:
+        """Count the reading of a body before it is read.
+
+        Raises:
+            TooMuchWork: nothing is left.
+        """
+        self.spend(byte_count // _SLOW_BYTES_PER_STEP if slowly else 0, byte_count)

@@ -38,6 +38,21 @@ def _items(count: int, members: int = 1, seed: int = 0) -> HttpResponse:
         ),
         (
             rules(),
+            answer(b"<a>" + b"<b>1</b>" * 40_000 + b"</a>", media_type=b"text/xml"),
+            answer(b"<a>" + b"<b>2</b>" * 40_000 + b"</a>", media_type=b"text/xml"),
+        ),
+        (
+            rules(),
+            answer(b"a,b\n" + b"1,2\n" * 40_000, media_type=b"text/csv"),
+            answer(b"a,b\n" + b"1,2\n" * 39_999 + b"1,3\n", media_type=b"text/csv"),
+        ),
+        (
+            rules(),
+            answer({"a": [0.12345678901234567] * 20_000}),
+            answer({"a": [0.12345678901234567] * 20_000 + [1]}),
+        ),
+        (
+            rules(),
             answer(b"\n".join(b"%d" % n for n in range(99_000)), media_type=b"text/plain"),
             answer(b"\n".join(b"%d" % n for n in range(1, 99_000)), media_type=b"text/plain"),
         ),
