@@ -16,19 +16,19 @@ States and their table are in `dual_write_states`.
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from bridge.gateway.dual import answers
 from bridge.gateway.dual.admission import Admission, Write, WriteLimits
 from bridge.gateway.dual.authority_call import AuthorityCall, level_of
 from bridge.gateway.dual.forwarder import NO_FAULTS, CallFaults, Forwarder
+from bridge.gateway.dual.last_writes import LastWrites
 from bridge.gateway.dual.plain_writes import PlainWrites
 from bridge.gateway.dual.ports import IdMap, LaneState, WriteJournal
 from bridge.gateway.dual.running_writes import RunningWrites
-from bridge.gateway.dual.states import FINAL
 from bridge.gateway.dual.turns import Turns
 from bridge.gateway.dual.way_back import Asking, WayBack
-from bridge.gateway.dual.write_tokens import WriteTokens, Written
+from bridge.gateway.dual.write_tokens import WriteTokens
 from bridge.gateway.routes.decision import WRITES_LEGACY_ALONE, Decision
 from bridge.gateway.routes.timings import AUTHORITY, OWN
 from bridge.gateway.upstream_ports import AnswerTooLarge, Upstream
@@ -41,12 +41,12 @@ from bridge.model.errors import (
 )
 from bridge.model.http import HttpRequest, HttpResponse
 from bridge.model.observer import Observer, SilentObserver
-from bridge.model.stage import Side, Stage
+from bridge.model.stage import Side
 from bridge.model.write import WriteLevel, WriteState
 
 _NOTHING_IN_THE_WAY = LaneState()
 _L1 = WriteLevel.OUTCOME
-_NOTON_BOTH = frozenset({WriteState.APPLIED, WriteState.PARKED})
+_NOT_ON_BOTH = frozenset({WriteState.APPLIED, WriteState.PARKED})
 
 
 class DualWriter:
@@ -88,11 +88,12 @@ class DualWriter:
         )
         self._turns = Turns(waiting_count_max=self._limits.lane_waiting_count_max)
         self._tokens = tokens
+        self._last_writes = LastWrites(journal, self._admission, tokens)
         self._way_back = WayBack(
             journal=journal,
             admission=self._admission,
             forwarder=self._forwarder,
-            brought=self._brought,
+            brought=self._last_writes.brought,
             observer=observer or SilentObserver(),
         )
         self._running = RunningWrites(self._turns)
@@ -116,24 +117,24 @@ class DualWriter:
             return (
                 self._forwarder.translates(decision)
                 or bool(decision.route.dual.read_your_writes)
-                or self._read_side(decision, None) is not decision.authority
+                or self._last_writes.side(decision, None) is not decision.authority
             )
         except StorageUnavailable:
             return False  # Reads go on without the journal.
 
     async def read(self, decision: Decision, request: HttpRequest) -> HttpResponse:
         """Forward a read, to the side that has the key's last writes, with ids translated."""
-        brought = self._brought(decision, request)
+        brought = self._last_writes.brought(decision, request)
         try:
-            side = self._read_side(decision, request, brought)
+            side = self._last_writes.side(decision, request, brought)
             wait_ms = decision.route.dual.read_wait_ms
             waited_ms = 0
             while side is not decision.authority and waited_ms < wait_ms:
                 await asyncio.sleep(self._limits.look_again_ms / 1000)
                 waited_ms += self._limits.look_again_ms
-                side = self._read_side(decision, request, brought)
+                side = self._last_writes.side(decision, request, brought)
         except StorageUnavailable:
-            side = _told_side(decision, brought)
+            side = self._last_writes.told_side(decision, brought)
         if decision.way_back is not None and side is decision.authority:
             return await self._way_back.read(decision, request, self._forward)
         return await self._forward(decision, request, side)
@@ -165,42 +166,13 @@ class DualWriter:
         await self._plain.drain()
         await self._running.drain()
 
-    def _brought(self, decision: Decision, request: HttpRequest) -> Sequence[Written]:
-        if self._tokens is None or not decision.route.dual.has_tokens or not _may_choose(decision):
-            return ()
-        return self._tokens.brought(request)
-
-    def _read_side(
-        self,
-        decision: Decision,
-        request: HttpRequest | None,
-        brought: Sequence[Written] = (),
-    ) -> Side:
-        if decision.forced:
-            return decision.authority
-        lane = self._admission.lane_of_read(decision, request) if decision.epoch else None
-        group, authority = decision.route.group, decision.authority
-        if lane is not None:
-            state = self._journal.lane_state(group, lane)
-            if state.unreplayed_to is authority:
-                return authority.other
-        for written in brought:
-            if (
-                written.side is not authority
-                and written.concerns(group, lane)
-                # A write that this journal does not know is another gateway's: who took it has it.
-                and self._journal.state_of(written.intent_id) not in FINAL
-            ):
-                return authority.other
-        return authority
-
     def _with_token(self, write: Write, answer: HttpResponse) -> HttpResponse:
         """Return the answer with what the client needs to read this write, where routes ask."""
         route = write.decision.route
         if self._tokens is None or not route.dual.has_tokens:
             return answer
         side, lane, intent_id, earlier = write.applied, write.lane, write.intent_id, write.repeats
-        if side is None and earlier is not None and earlier.state in _NOTON_BOTH:
+        if side is None and earlier is not None and earlier.state in _NOT_ON_BOTH:
             intent = earlier.intent
             side, lane, intent_id = intent.authority, intent.lane, intent.intent_id
         if side is None:
@@ -320,17 +292,6 @@ class DualWriter:
             return answers.plain_outcome_unknown(side.value)
         finally:
             decision.times.on(side.value).waited(AUTHORITY, time.monotonic() - asked_at)
-
-
-def _may_choose(decision: Decision) -> bool:
-    return len(decision.route.upstreams) > 1 and decision.stage is not Stage.COMPLETE
-
-
-def _told_side(decision: Decision, brought: Sequence[Written]) -> Side:
-    """Return the side that took the client's newest write, as far as its token tells."""
-    group = decision.route.group
-    told = [written.side for written in brought if written.concerns(group, None)]
-    return told[-1] if told else decision.authority
 
 
 def _goes_plain(write: Write, state: LaneState) -> bool:

@@ -223,6 +223,28 @@ def _in_place(decision: Decision, timings: Timings) -> Decision:
     return decision._replace(label=label, times=timings.of(label))
 
 
+def _is_looked_up(route: Route, stage: Stage) -> bool:
+    """Whether a read's key is asked about: in the path always, elsewhere where routes ask for it.
+
+    Until all of the group's writes are where they are to be: see `dual.quiet_groups`. At `canary`
+    the choice of the side has asked already.
+    """
+    if route.dual.read_your_writes:
+        return True
+    key = route.key
+    in_path = key is not None and key.place is KeyPlace.PATH
+    return in_path and not route.writes and len(route.upstreams) > 1 and stage is not Stage.CANARY
+
+
+def _choice(
+    route: Route, state: GroupState | None, key: KeyRule | None, *, forcible: bool
+) -> Choice | None:
+    share_percent = state.share_percent if state and state.stage is Stage.CANARY else 0.0
+    if forcible or (share_percent and not route.writes and (key or share_percent >= 100)):
+        return Choice(share_percent, key, forcible)
+    return None
+
+
 def _decision(
     route: Route,
     state: GroupState | None,
@@ -251,12 +273,8 @@ def _decision(
     )
     # What is journalled at a later stage comes to the other side by its replay, not as a copy.
     tapped = len(route.upstreams) > 1 and route.shadow.copies(stage, writes=route.writes)
-    # A key that stands outside of the path is looked up by the write path, for reads that ask.
-    looked_up = bool(route.dual.read_your_writes) and epoch > 0
-    share_percent = state.share_percent if state and stage is Stage.CANARY else 0.0
-    choice = None
-    if forcible or (share_percent and not route.writes and (key or share_percent >= 100)):
-        choice = Choice(share_percent, key, forcible)
+    looked_up = epoch > 0 and _is_looked_up(route, stage)
+    choice = _choice(route, state, key, forcible=forcible)
     # A key in the body is known when the request is whole.
     in_body = choice is not None and key is not None and key.place is KeyPlace.JSON
 

@@ -110,10 +110,10 @@ class _HitFirst:
 
 def plant(defect: str) -> None:
     """Break a promise on purpose, in this process."""
+    from bridge.gateway.dual.last_writes import LastWrites
     from bridge.gateway.dual.read_sides import ReadSides
     from bridge.gateway.dual.replay_attempt import Attempts, Ready, Sent
     from bridge.gateway.dual.replay_verdict import Ending, Verdict
-    from bridge.gateway.dual.writer import DualWriter
     from bridge.model.write import WriteState
     from bridge.storage.journal.sqlite import SqliteJournal
 
@@ -139,7 +139,7 @@ def plant(defect: str) -> None:
         # Both nets under a reader: the choice, and the second look of reads with ids.
         unpinned = functools.partialmethod(ReadSides.chosen, pinned=False)
         ReadSides.chosen = unpinned  # type: ignore[assignment,method-assign]  # that is the defect
-        DualWriter._read_side = lambda _, decision, *__: decision.authority  # type: ignore[method-assign]  # that is the defect
+        LastWrites.side = lambda _, decision, *__: decision.authority  # type: ignore[method-assign]  # that is the defect
     elif defect == "doubt is taken for failure":
         SqliteJournal.settle = guesses  # type: ignore[method-assign]  # that is the defect
     else:
