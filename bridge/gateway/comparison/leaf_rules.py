@@ -1,11 +1,9 @@
 """Whether a rule lets two values at one place pass for equal."""
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import Final
 
 from bridge.gateway.comparison.difference import FindOtherId
@@ -18,15 +16,13 @@ from bridge.gateway.routes.sections.comparison_rules import (
     SkewRule,
     ToleranceRule,
 )
+from bridge.gateway.routes.sections.linear_pattern import linear_pattern
 
-# Patterns that could take exponentially long are refused (`safe_pattern`); the time of the others
-# grows with a power of the text's length.
+# Longer texts are no ids or numbers that a pattern is written for.
 _PATTERN_CHARACTERS_MAX: Final = 4_096
 # Ten-digit numbers are seconds since 1970, thirteen-digit ones milliseconds (2001 to 2286).
 _SECONDS: Final = (10**9, 10**10)
 _MILLISECONDS: Final = (10**12, 10**13)
-
-_compiled = lru_cache(maxsize=1_000)(re.compile)
 
 
 def accepts(rule: AnyRule, authority: object, other: object, ids: FindOtherId | None) -> bool:
@@ -134,13 +130,13 @@ def _fits(rule: RegexRule, authority: object, other: object, ids: FindOtherId | 
 def _matches(rule: RegexRule, text: str) -> bool:
     if len(text) > _PATTERN_CHARACTERS_MAX:
         return False
-    return _compiled(rule.pattern).fullmatch(text) is not None
+    return linear_pattern(rule.pattern).fullmatch(text) is not None
 
 
 def _replaced(rule: RegexRule, text: str) -> str:
     if len(text) > _PATTERN_CHARACTERS_MAX or rule.replace is None:
         return text
-    return str(_compiled(rule.pattern).sub(rule.replace, text))
+    return linear_pattern(rule.pattern).sub(rule.replace, text)
 
 
 def _near(rule: SkewRule, authority: object, other: object, ids: FindOtherId | None) -> bool:
