@@ -28,6 +28,8 @@ RATE = 100.0
 FRESH_S = 1.0
 # Routes whose reads are copied to modern, to compare the answers.
 COMPARED_ROUTES = ("order-read", "order-payments")
+# Per cent of the orders whose reads come from modern, step by step.
+CANARY_SHARES = (5, 50)
 # Nothing takes longer on a working machine; a show that hangs must end with a message.
 PATIENCE_S = 150.0
 
@@ -126,7 +128,7 @@ class _Show:
         self._say(f"{house.log_size():,} entries in the log after {took:.1f} s of reading")
 
     def _traffic(self) -> None:
-        """Go legacy → dual → modern → back to legacy while clients read and write."""
+        """Go legacy → dual → canary → modern → back to legacy while clients read and write."""
         house, facts, seconds = self._house, self._facts, self._options.seconds
         traffic = house.start_traffic(seconds=600, rate=RATE)
         house.bridge.wait_for(
@@ -163,6 +165,11 @@ class _Show:
         house.modern.start_listening()
         house.bridge.wait_for("lanes are fresh", self._lanes_are_fresh, PATIENCE_S)
 
+        for share in CANARY_SHARES:
+            name = f"canary {share} %"
+            facts.switch_ms[name] = self._switch("canary", "ramp the reads", share)
+            self._stage(name, max(2, seconds // 3))
+
         facts.switch_ms["modern"] = self._switch("modern", "modern becomes the authority")
         self._stage("modern", seconds)
         # Until here every write went to both sides; the roll back itself comes some moment later.
@@ -176,11 +183,13 @@ class _Show:
         traffic.stop()
         facts.traffic = traffic.report()
 
-    def _switch(self, to: str, reason: str) -> float:
+    def _switch(self, to: str, reason: str, share: int = 0) -> float:
+        words = ("--share", str(share)) if share else ()
         report = self._house.bridge.query(
-            "switch", "orders", to, "--reason", reason, "--ticket", "DEMO-1"
+            "switch", "orders", to, *words, "--reason", reason, "--ticket", "DEMO-1"
         )
-        self._say(f"switched to {to} in {report['took_ms']} ms on {report['workers']} workers")
+        place = f"{to} {share} %" if share else to
+        self._say(f"switched to {place} in {report['took_ms']} ms on {report['workers']} workers")
         return float(report["took_ms"])
 
     def _answers(self) -> None:
