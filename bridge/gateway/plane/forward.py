@@ -177,8 +177,6 @@ class Forward:
         if self._deadline is not None:
             data = self._deadline.renewed(data)
         self._send(connection, data)
-        if not self._complete:
-            self.resume_sending()
 
     def interim(self, head: ResponseHead) -> None:
         """Relay a 1xx; HTTP/1.0 knows none (RFC 9110 15.2)."""
@@ -300,6 +298,8 @@ class Forward:
         self._link = link
         if self._complete:
             self._await_answer()
+        else:
+            self.resume_sending()
         link.start(self, self._head.method, data, complete=self._complete)
 
     def _await_answer(self) -> None:

@@ -194,9 +194,13 @@ def test_an_upstream_that_stops_reading_a_body_is_504_not_the_clients_fault(
         upstream.reader = None
 
 
+@pytest.mark.parametrize("kept", [False, True])
 def test_a_body_that_takes_longer_than_the_total_is_refused(
-    client: Wire, upstream: Upstream
+    client: Wire, upstream: Upstream, kept: bool
 ) -> None:
+    if kept:  # A connection of the pool, instead of one that is awaited.
+        client.send(b"GET /total HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.message().status == 200
     client.send(b"POST /total HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
     answer = client.message()
     assert answer.status == 408
