@@ -88,7 +88,8 @@ def new_job(
         _make_file(Path(target.name))
     asked = now or datetime.now(UTC)
     job = ReplayJob(
-        replay_id=f"{asked:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
+        # Microseconds, because replays are listed by their ids.
+        replay_id=f"{asked:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(4)}",
         target=target,
         start=begin,
         stop=end,

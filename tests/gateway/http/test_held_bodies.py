@@ -94,8 +94,9 @@ def _slow(gateway: Holding) -> None:
 
 def _gone_while_written(gateway: Holding) -> None:
     gate = gateway.path.gate = asyncio.Event()
+    before = len(gateway.path.writes)
     with gateway.put(b"Content-Length: 100000\r\n", b"x" * 100_000) as client:
-        wait_until(lambda: gateway.path.writes, DEADLINE_S)
+        wait_until(lambda: len(gateway.path.writes) > before, DEADLINE_S)
         client.reset()
     with gateway.put(b"Content-Length: 100000\r\n") as other:
         assert other.message().status == 503  # It is held for as long as its write goes on.
