@@ -156,7 +156,8 @@ def test_a_configured_source_goes_on_by_itself(
     assert not entries(log, EntryKind.CONTROL)
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
+# After each append: four starts of some 5 s each.
+@pytest.mark.parametrize("moment", ["before", pytest.param("after", marks=pytest.mark.soak)])
 def test_a_crash_at_each_step_of_a_gap_repeats_nothing(
     moment: str,
     table: None,
