@@ -14,6 +14,7 @@ from bridge.gateway.plane.listener import open_listener
 from bridge.gateway.plane.worker import serve
 from bridge.gateway.routes.route import IdRules, KeyPlace, KeyRule, Route
 from bridge.gateway.routes.table import RoutingTable
+from bridge.gateway.wires.turns import run_in_turns
 from bridge.model.observer import SilentObserver
 from bridge.model.stage import Side
 from bridge.storage.generation import Generation
@@ -86,4 +87,4 @@ async def main(port: int, upstream_port: int, journal_at: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
+    run_in_turns(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
