@@ -119,16 +119,16 @@ def test_a_replica_behind_a_dead_wire_cannot_journal_and_is_outlived(
 
 
 def test_a_switch_wakes_replicas_of_other_machines(journal_dsn: str) -> None:
-    one, other = PostgresReplicas(journal_dsn, lease_s=8), PostgresReplicas(journal_dsn, lease_s=8)
+    one, other = (PostgresReplicas(journal_dsn, lease_s=60) for _ in range(2))
     one.take("a")
     slot = one.claim_slot("a")
     [seen] = other.live_slots()
     assert (seen.owner, seen.slot) == ("a", slot)
     number = other.bump()
-    # Renewed every two seconds: this is the notification.
-    wait_until(lambda: one.current() == number, timeout_s=1)
+    # Renewed every 15 s: this is the notification.
+    wait_until(lambda: one.current() == number, timeout_s=10)
     one.adopted(slot, number)
-    wait_until(lambda: other.live_slots()[0].adopted == number, timeout_s=1)
+    wait_until(lambda: other.live_slots()[0].adopted == number, timeout_s=10)
     one.release_slot(slot)
     assert not other.live_slots()
     one.close()
